@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static enum status open_regular(int *fd, size_t *bytes, const char *path)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* non-blocking: a FIFO must not hang the open */
+    if (*fd < 0) return fail(E_IO, "%s: %s", path, strerror(errno));
+    struct stat st;
+    enum status s = OK;
+    if (fstat(*fd, &st) < 0) {
+        s = fail(E_IO, "%s: %s", path, strerror(errno));
+    } else if (!S_ISREG(st.st_mode)) {
+        s = fail(E_IO, "%s: is not a regular file", path);
+    }
+    if (s != OK) {
+        close(*fd);
+        return s;
+    }
+    *bytes = (size_t)st.st_size;
+    return OK;
+}
+
+enum status file_map(struct mapping *out, const char *path)
+{
+    int fd;
+    struct mapping map = {0};
+    TRY(open_regular(&fd, &map.bytes, path));
+    if (map.bytes) {
+        void *data = mmap(NULL, map.bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED) {
+            enum status s = fail(E_IO, "%s: cannot map %zu bytes: %s", path, map.bytes, strerror(errno));
+            close(fd);
+            return s;
+        }
+        map.data = data;
+    }
+    close(fd);
+    *out = map;
+    return OK;
+}
+
+void file_unmap(struct mapping *map)
+{
+    if (map->data) munmap((void *)(uintptr_t)map->data, map->bytes);
+    *map = (struct mapping){0};
+}
+
+enum status file_read(struct buf *out, const char *path, size_t max_bytes)
+{
+    FILE *f = stdin;
+    const bool standard_input = !strcmp(path, "-");
+    if (!standard_input) {
+        int fd;
+        size_t bytes;
+        TRY(open_regular(&fd, &bytes, path));
+        f = fdopen(fd, "rb");
+        if (!f) {
+            close(fd);
+            return fail(E_NOMEM, "%s: out of memory", path);
+        }
+    }
+    enum status s = OK;
+    char block[65536];
+    size_t total = 0, n;
+    while (s == OK && (n = fread(block, 1, sizeof block, f)) > 0) {
+        total += n;
+        if (total > max_bytes) {
+            s = fail(E_LIMIT, "%s: more than %zu bytes", path, max_bytes);
+        } else {
+            buf_append(out, block, n);
+            s = buf_status(out);
+        }
+    }
+    if (s == OK && ferror(f)) s = fail(E_IO, "%s: %s", path, strerror(errno));
+    if (!standard_input) fclose(f);
+    return s;
+}
+
+bool file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+bool file_is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+enum status file_join(char *out, size_t out_bytes, const char *dir, const char *name)
+{
+    const int n = snprintf(out, out_bytes, "%s/%s", dir, name);
+    if (n < 0 || (size_t)n >= out_bytes)
+        return fail(E_LIMIT, "path of more than %zu bytes: %.100s...", out_bytes - 1, dir);
+    return OK;
+}
+
+enum status file_writer_open(struct file_writer *w, const char *path)
+{
+    *w = (struct file_writer){.path = strdup(path)};
+    if (!w->path || asprintf(&w->temporary, "%s.tmp.%ld", path, (long)getpid()) < 0) {
+        free(w->path);
+        *w = (struct file_writer){0};
+        return fail(E_NOMEM, "%s: out of memory", path);
+    }
+    w->stream = fopen(w->temporary, "wbe");
+    if (!w->stream) {
+        const enum status s = fail(E_IO, "%s: %s", w->temporary, strerror(errno));
+        free(w->temporary);
+        free(w->path);
+        *w = (struct file_writer){0};
+        return s;
+    }
+    return OK;
+}
+
+enum status file_writer_write(struct file_writer *w, const void *data, size_t bytes)
+{
+    if (bytes && fwrite(data, 1, bytes, w->stream) != bytes) return fail(E_IO, "%s: %s", w->temporary, strerror(errno));
+    return OK;
+}
+
+static void sync_directory_of(char *path)
+{
+    const int fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return; /* not every file system lets us; the data itself is safe */
+    fsync(fd);
+    close(fd);
+}
+
+enum status file_writer_commit(struct file_writer *w)
+{
+    enum status s = OK;
+    if (fflush(w->stream) || fsync(fileno(w->stream))) s = fail(E_IO, "%s: %s", w->temporary, strerror(errno));
+    if (fclose(w->stream) && s == OK) s = fail(E_IO, "%s: %s", w->temporary, strerror(errno));
+    w->stream = NULL;
+    if (s == OK && rename(w->temporary, w->path)) s = fail(E_IO, "%s: %s", w->path, strerror(errno));
+    if (s == OK)
+        sync_directory_of(w->temporary); /* dirname() cuts the string, which nobody needs any more */
+    else
+        unlink(w->temporary);
+    free(w->temporary);
+    free(w->path);
+    *w = (struct file_writer){0};
+    return s;
+}
+
+void file_writer_abort(struct file_writer *w)
+{
+    if (w->stream) {
+        fclose(w->stream);
+        unlink(w->temporary);
+    }
+    free(w->temporary);
+    free(w->path);
+    *w = (struct file_writer){0};
+}
