@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+/* gptjt: GPT-J class models (GPT-JT-6B and relatives) on the CPU, with the prompt mask the checkpoint was trained for.
+ *
+ *     engine      weights and tokenizer, read-only, shared by threads
+ *     session     one thread's KV cache and working memory on an engine
+ *     generate    prompt -> continuations, streamed
+ *     score       prompt + continuations -> log-likelihoods
+ *     logits      one row of tokens -> the logits at every position
+ *     tokenizer   text <-> token ids; also usable without a model
+ *
+ * Every function that can fail returns a status; gptjt_error() then has one line for people. Outputs are written only on
+ * success. Memory handed out is said to be owned (release it with the function named) or borrowed (until when is said).
+ * An engine may be used by many threads at once, a session by one at a time. */
+#ifndef GPTJT_H
+#define GPTJT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define GPTJT_API __attribute__((visibility("default")))
+#else
+#define GPTJT_API
+#endif
+
+enum gptjt_status {
+    GPTJT_OK = 0,
+    GPTJT_E_ARG,         /* an argument is not acceptable                              */
+    GPTJT_E_IO,          /* the operating system refused                               */
+    GPTJT_E_FORMAT,      /* a file is not what it claims to be                         */
+    GPTJT_E_NOMEM,       /* out of memory                                              */
+    GPTJT_E_LIMIT,       /* a stated limit is exceeded: prompt longer than the window  */
+    GPTJT_E_UNSUPPORTED, /* well-formed, but not something this library does           */
+    GPTJT_E_NUMERIC,     /* the model produced NaN or infinity                         */
+    GPTJT_E_CANCELLED,   /* a callback asked to stop                                   */
+};
+
+GPTJT_API const char *gptjt_version(void); /* "0.1.0"; static */
+
+/* The message of this thread's last failure. Borrowed until its next one. */
+GPTJT_API const char *gptjt_error(void);
+
+/* Notices (which mask is on and why, ...) go to sink, once a line; without one the library is silent. Call before
+ * threads start. level: 0 error, 1 warning, 2 info, 3 debug. */
+typedef void gptjt_log_fn(void *user, int level, const char *line);
+GPTJT_API void gptjt_set_log(gptjt_log_fn *sink, void *user, int max_level);
+
+/* ---- Tokenizer: GPT-2's byte-level BPE ------------------------------------------------------------------------- */
+
+struct gptjt_tokenizer;
+
+/* Reads vocab.json + merges.txt (+ added_tokens.json) or tokenizer.json from dir. Owned: gptjt_tokenizer_close(). */
+GPTJT_API enum gptjt_status gptjt_tokenizer_open(struct gptjt_tokenizer **out, const char *dir);
+GPTJT_API void gptjt_tokenizer_close(struct gptjt_tokenizer *t);
+
+/* *ids: [*n_ids], owned: gptjt_free(). added_tokens: match tokens such as <|endoftext|> in the text, as Hugging Face
+ * does by default; otherwise they are ordinary text. Bytes that are not UTF-8 are encoded as they are. */
+GPTJT_API enum gptjt_status gptjt_encode(const struct gptjt_tokenizer *t, const char *text, size_t text_len,
+                                         bool added_tokens, int32_t **ids, size_t *n_ids);
+
+/* *text: the exact bytes, *text_len of them and a NUL, owned: gptjt_free(). May be invalid UTF-8. */
+GPTJT_API enum gptjt_status gptjt_decode(const struct gptjt_tokenizer *t, const int32_t *ids, size_t n_ids, char **text,
+                                         size_t *text_len);
+
+GPTJT_API void gptjt_free(void *p);
+
+/* ---- Engine ---------------------------------------------------------------------------------------------------- */
+
+/* Which prompt positions see which: PREFIX, every prompt token sees the whole prompt (what GPT-JT was trained for);
+ * CAUSAL, each sees only what is before it. Generated tokens see all that is before them in both. */
+enum gptjt_mask { GPTJT_MASK_AUTO, GPTJT_MASK_PREFIX, GPTJT_MASK_CAUSAL };
+
+enum gptjt_weights { GPTJT_WEIGHTS_AUTO, GPTJT_WEIGHTS_FP32, GPTJT_WEIGHTS_FP16, GPTJT_WEIGHTS_BF16 };
+
+enum gptjt_compute { GPTJT_COMPUTE_FP32 };
+
+struct gptjt_engine_options {
+    enum gptjt_mask prompt_mask;   /* AUTO: as the checkpoint says                                   */
+    enum gptjt_weights weights;    /* how matrices are held; AUTO: as stored, mapped, not copied     */
+    enum gptjt_compute compute;    /* what products and sums are computed in                         */
+    int threads;                   /* 0: what affinity mask and cgroup quota allow                   */
+    const char *cpu;               /* instruction set: NULL or "auto", or "ref", "avx2"; E_ARG if unknown or missing here */
+};
+
+GPTJT_API void gptjt_engine_options_init(struct gptjt_engine_options *o); /* the defaults: all AUTO */
+
+struct gptjt_engine;
+
+/* dir: a Hugging Face directory of a gptj checkpoint; tokenizer files are optional. options NULL: defaults.
+ * Owned: gptjt_engine_close(), after its sessions. */
+GPTJT_API enum gptjt_status gptjt_engine_open(struct gptjt_engine **out, const char *dir,
+                                              const struct gptjt_engine_options *options);
+GPTJT_API void gptjt_engine_close(struct gptjt_engine *e);
+
+/* Borrowed; NULL when dir has no tokenizer files. */
+GPTJT_API const struct gptjt_tokenizer *gptjt_engine_tokenizer(const struct gptjt_engine *e);
+
+/* What generation_config.json, or else config.json's task_specific_params, asks for. */
+struct gptjt_hf_defaults {
+    bool present;
+    bool do_sample;
+    double temperature, top_p, repetition_penalty;
+    int top_k;
+    int max_length, max_new_tokens; /* 0: not given */
+};
+
+struct gptjt_info {
+    const char *name;              /* of the model directory; borrowed from the engine, like all strings here */
+    int vocab_size;                /* V: logits a position                            */
+    int n_positions;               /* the window: prompt and continuation together    */
+    int n_layers, n_embd, n_heads;
+    int32_t eos_token_id;          /* -1: none                                        */
+    enum gptjt_mask prompt_mask;   /* PREFIX or CAUSAL                                */
+    const char *prompt_mask_reason;
+    const char *weights, *cpu;     /* "fp16", "avx2"                                  */
+    int threads;
+    int64_t parameters, weight_bytes;
+    struct gptjt_hf_defaults hf_defaults;
+};
+GPTJT_API void gptjt_engine_info(const struct gptjt_engine *e, struct gptjt_info *out);
+
+/* ---- Session ---------------------------------------------------------------------------------------------------- */
+
+struct gptjt_session;
+
+/* max_tokens: K/V rows held at once, over all sequences of one call; see gptjt_tokens_needed(). 0: one window.
+ * All working memory is allocated here. Owned: gptjt_session_close().
+ *
+ * A session remembers its last prompt: a causal call whose prompt begins the same way computes only what is new; in
+ * prefix mode a changed prompt is a different prompt everywhere, so only an identical one is reused. */
+GPTJT_API enum gptjt_status gptjt_session_create(struct gptjt_session **out, struct gptjt_engine *e, size_t max_tokens);
+GPTJT_API void gptjt_session_close(struct gptjt_session *s);
+
+/* max_tokens for a prompt that n_sequences continuations of up to n_new tokens share. */
+GPTJT_API size_t gptjt_tokens_needed(size_t n_prompt, size_t n_sequences, size_t n_new);
+GPTJT_API size_t gptjt_session_bytes(const struct gptjt_session *s); /* memory it allocated */
+
+/* ---- Generate --------------------------------------------------------------------------------------------------- */
+
+enum gptjt_finish { GPTJT_FINISH_LENGTH, GPTJT_FINISH_EOS, GPTJT_FINISH_STOP };
+GPTJT_API const char *gptjt_finish_name(enum gptjt_finish f); /* "length", "eos_token", "stop_sequence" */
+
+/* Called for every new token, in order within a sequence; text is what became printable with it (whole UTF-8 characters,
+ * possibly none, never part of a stop string; NULL without a tokenizer). Return false to stop: the call then returns
+ * GPTJT_E_CANCELLED. */
+typedef bool gptjt_token_fn(void *user, int sequence, int32_t token, const char *text, size_t text_len);
+
+/* Names and order of application are those of transformers: repetition penalty, temperature, top-k, top-p. */
+struct gptjt_generate_request {
+    const int32_t *prompt;       /* [n_prompt], n_prompt >= 1                                                        */
+    size_t n_prompt;
+    enum gptjt_mask prompt_mask; /* AUTO: the engine's                                                               */
+    int max_new_tokens;          /* >= 0; prompt and these must fit in the window                                    */
+    int num_return_sequences;    /* >= 1; more than one only when sampling                                           */
+    bool do_sample;              /* false: greedy                                                                    */
+    double temperature;          /* >= 0; 0 is greedy                                                                */
+    int top_k;                   /* 0: off                                                                           */
+    double top_p;                /* (0, 1]; 1: off                                                                   */
+    double repetition_penalty;   /* > 0; 1: off. Also divides greedy decisions.                                      */
+    uint64_t seed;               /* same seed, same request: same tokens, whatever else runs                         */
+    const char *const *stop;     /* [n_stop] strings, none empty; the text ends before the first one that appears    */
+    int n_stop;
+    gptjt_token_fn *on_token;    /* may be NULL                                                                      */
+    void *user;
+};
+
+GPTJT_API void gptjt_generate_init(struct gptjt_generate_request *r); /* greedy, 1 sequence, 20 new tokens, all else off */
+
+struct gptjt_completion {
+    int32_t *tokens;   /* [n_tokens] new tokens, a final end-of-text included                           */
+    float *logprobs;   /* [n_tokens] natural log of the model's own probability, before any processing  */
+    size_t n_tokens;
+    char *text;        /* without the stop string and end-of-text, broken UTF-8 replaced; NULL without a tokenizer */
+    size_t text_len;
+    enum gptjt_finish finish;
+};
+
+struct gptjt_generation {
+    struct gptjt_completion *completions; /* [n] */
+    int n;
+    size_t n_reused;                      /* prompt tokens found in the session's cache */
+    double prefill_s, decode_s;
+};
+
+GPTJT_API enum gptjt_status gptjt_generate(struct gptjt_session *s, const struct gptjt_generate_request *r,
+                                           struct gptjt_generation *out); /* owned: gptjt_generation_free() */
+GPTJT_API void gptjt_generation_free(struct gptjt_generation *g);
+
+/* ---- Score ------------------------------------------------------------------------------------------------------ */
+
+struct gptjt_span {
+    const int32_t *ids; /* [n] */
+    size_t n;
+};
+
+struct gptjt_score {
+    float *logprobs; /* [n] natural log p(token i | prompt, tokens before i), n as in the continuation */
+    size_t n;
+    double total;    /* their sum */
+    bool greedy;     /* every token is the most likely one at its place */
+};
+
+/* Scores each continuation after prompt, which only sees itself: no continuation leaks into its K/V. The prompt is
+ * computed once, all continuations go through the model together. scores: [n], each owned: gptjt_scores_free(). */
+GPTJT_API enum gptjt_status gptjt_score(struct gptjt_session *s, struct gptjt_span prompt, enum gptjt_mask prompt_mask,
+                                        const struct gptjt_span *continuations, size_t n, struct gptjt_score *scores);
+GPTJT_API void gptjt_scores_free(struct gptjt_score *scores, size_t n);
+
+/* ---- Logits ----------------------------------------------------------------------------------------------------- */
+
+/* logits: [vocab_size], valid during the call. Return false to stop. */
+typedef bool gptjt_logits_fn(void *user, size_t position, const float *logits);
+
+/* The logits at every position of one row whose first n_prefix tokens see each other, the rest what is before them.
+ * n_prefix SIZE_MAX: as the engine's mask says (all of them in prefix mode, none in causal mode). */
+GPTJT_API enum gptjt_status gptjt_logits(struct gptjt_session *s, struct gptjt_span row, size_t n_prefix,
+                                         gptjt_logits_fn *each, void *user);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
