@@ -24,4 +24,8 @@ int pool_threads(const struct pool *p);
 /* What this process may use: the smaller of the affinity mask and the cgroup (v1 or v2) CPU quota, at least 1. */
 int pool_default_threads(void);
 
+/* The quota alone, in whole CPUs (rounded down, at least 1), 0 if there is none: membership_path is /proc/self/cgroup,
+ * mount /sys/fs/cgroup. The smallest of the group's and of those above it counts. */
+int pool_cgroup_cpus(const char *membership_path, const char *mount);
+
 #endif
