@@ -36,6 +36,7 @@ struct pool {
     void *user;
     int n_tasks;
 
+    pthread_mutex_t turn; /* held by the caller whose run it is */
     int n_threads;
     struct worker *workers; /* [n_threads - 1]; worker i is thread i + 1 */
     pthread_mutex_t mutex;  /* only for going to sleep and waking up */
@@ -158,6 +159,7 @@ static void destroy(struct pool *p)
     pthread_cond_destroy(&p->finished);
     pthread_cond_destroy(&p->work);
     pthread_mutex_destroy(&p->mutex);
+    pthread_mutex_destroy(&p->turn);
     free(p->workers);
     free(p);
 }
@@ -173,6 +175,7 @@ enum status pool_create(struct pool **out, int n_threads)
         return fail(E_NOMEM, "out of memory for %d threads", n_threads);
     }
     *p = (struct pool){.n_threads = n_threads, .workers = workers};
+    pthread_mutex_init(&p->turn, NULL);
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->finished, NULL);
@@ -192,13 +195,8 @@ void pool_free(struct pool *p)
     destroy(p);
 }
 
-void pool_run(struct pool *p, int n_tasks, pool_task_fn *fn, void *user)
+static void run_together(struct pool *p, int n_tasks, pool_task_fn *fn, void *user)
 {
-    if (p->n_threads == 1 || n_tasks <= 1) {
-        for (int task = 0; task < n_tasks; task++)
-            fn(user, task, 0);
-        return;
-    }
     p->fn = fn;
     p->user = user;
     p->n_tasks = n_tasks;
@@ -207,6 +205,17 @@ void pool_run(struct pool *p, int n_tasks, pool_task_fn *fn, void *user)
     if (atomic_load(&p->sleepers)) wake(p, &p->work);
     if (work(p, 0)) return;
     if (!spin_until(is_done, p)) sleep_until_done(p);
+}
+
+void pool_run(struct pool *p, int n_tasks, pool_task_fn *fn, void *user)
+{
+    pthread_mutex_lock(&p->turn);
+    if (p->n_threads > 1 && n_tasks > 1)
+        run_together(p, n_tasks, fn, user);
+    else
+        for (int task = 0; task < n_tasks; task++)
+            fn(user, task, 0);
+    pthread_mutex_unlock(&p->turn);
 }
 
 int pool_threads(const struct pool *p)

@@ -16,7 +16,8 @@ typedef void pool_task_fn(void *user, int task, int thread);
 enum status pool_create(struct pool **out, int n_threads);
 void pool_free(struct pool *p);
 
-/* Runs fn for every task and returns when all are done. One caller at a time; not reentrant. */
+/* Runs fn for every task and returns when all are done. Several callers take turns;
+ * a task must not call it. */
 void pool_run(struct pool *p, int n_tasks, pool_task_fn *fn, void *user);
 
 int pool_threads(const struct pool *p);
