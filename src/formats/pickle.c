@@ -71,7 +71,7 @@ static enum status take(struct machine *m, const uint8_t **out, uint64_t n)
 
 static enum status take_uint(struct machine *m, uint64_t *out, unsigned width)
 {
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     uint64_t u = 0;
     TRY(take(m, &p, width));
     for (unsigned i = 0; i < width; i++)
@@ -115,7 +115,7 @@ static enum status push(struct machine *m, uint32_t value)
 
 static enum status push_node(struct machine *m, const struct pickle_node *node)
 {
-    uint32_t at;
+    uint32_t at = 0;
     TRY(add_node(m, &at, node));
     return push(m, at);
 }
@@ -152,7 +152,7 @@ static const struct pickle_node *node_of(const struct machine *m, uint32_t value
 
 static enum status add_item(struct machine *m, uint32_t container, uint32_t key, uint32_t value)
 {
-    uint32_t at;
+    uint32_t at = 0;
     const struct pickle_node link = {.kind = PICKLE_LINK, .link = {.value = value, .key = key}};
     TRY(add_node(m, &at, &link));
     struct pickle_node *c = &m->out.nodes[container];
@@ -168,7 +168,7 @@ static enum status add_item(struct machine *m, uint32_t container, uint32_t key,
 static enum status op_proto(struct machine *m, uint8_t op)
 {
     (void)op;
-    uint64_t version;
+    uint64_t version = 0;
     TRY(take_uint(m, &version, 1));
     if (version > 5) return fail(E_UNSUPPORTED, "%s: pickle protocol %" PRIu64 " is not supported", m->name, version);
     return OK;
@@ -177,7 +177,7 @@ static enum status op_proto(struct machine *m, uint8_t op)
 static enum status op_frame(struct machine *m, uint8_t op)
 {
     (void)op;
-    uint64_t bytes; /* a hint for buffering only */
+    uint64_t bytes = 0; /* a hint for buffering only */
     return take_uint(m, &bytes, 8);
 }
 
@@ -191,7 +191,7 @@ static enum status op_stop(struct machine *m, uint8_t op)
 
 static enum status op_constant(struct machine *m, uint8_t op)
 {
-    const uint8_t *value;
+    const uint8_t *value = NULL;
     switch (op) {
     case '(': return push(m, NODE_MARK);
     case 'N': return push(m, NODE_NONE);
@@ -203,7 +203,7 @@ static enum status op_constant(struct machine *m, uint8_t op)
 
 static enum status op_pop(struct machine *m, uint8_t op)
 {
-    uint32_t at;
+    uint32_t at = 0;
     if (op == '0') return pop(m, &at);
     TRY(find_mark(m, &at));
     m->n_stack = at - 1;
@@ -212,7 +212,7 @@ static enum status op_pop(struct machine *m, uint8_t op)
 
 static enum status op_int(struct machine *m, uint8_t op)
 {
-    uint64_t u;
+    uint64_t u = 0;
     TRY(take_uint(m, &u, op == 'K' ? 1 : op == 'M' ? 2 : 4));
     const int64_t i = op == 'J' ? (int32_t)(uint32_t)u : (int64_t)u;
     return push_node(m, &(struct pickle_node){.kind = PICKLE_INT, .integer = i});
@@ -222,8 +222,8 @@ static enum status op_int(struct machine *m, uint8_t op)
 static enum status op_long(struct machine *m, uint8_t op)
 {
     (void)op;
-    uint64_t n, u = 0;
-    const uint8_t *p;
+    uint64_t n = 0, u = 0;
+    const uint8_t *p = NULL;
     TRY(take_uint(m, &n, 1));
     TRY(take(m, &p, n));
     if (n > 8) return push_node(m, &(struct pickle_node){.kind = PICKLE_BIG, .n = (uint32_t)n, .text = p});
@@ -236,8 +236,8 @@ static enum status op_long(struct machine *m, uint8_t op)
 
 static enum status op_text(struct machine *m, uint8_t op)
 {
-    uint64_t n;
-    const uint8_t *p;
+    uint64_t n = 0;
+    const uint8_t *p = NULL;
     TRY(take_uint(m, &n, op == 'X' ? 4 : op == 0x8c ? 1 : 8));
     TRY(take(m, &p, n));
     return push_node(m, &(struct pickle_node){.kind = PICKLE_TEXT, .n = (uint32_t)n, .text = p});
@@ -245,7 +245,7 @@ static enum status op_text(struct machine *m, uint8_t op)
 
 static enum status push_tuple(struct machine *m, uint32_t from)
 {
-    uint32_t at;
+    uint32_t at = 0;
     TRY(add_node(m, &at, &(struct pickle_node){.kind = PICKLE_TUPLE}));
     for (uint32_t i = from; i < m->n_stack; i++)
         TRY(add_item(m, at, 0, m->stack[i]));
@@ -255,7 +255,7 @@ static enum status push_tuple(struct machine *m, uint32_t from)
 
 static enum status op_tuple(struct machine *m, uint8_t op)
 {
-    uint32_t from;
+    uint32_t from = 0;
     TRY(find_mark(m, &from));
     TRY(push_tuple(m, from));
     m->stack[from - 1] = m->stack[from]; /* the tuple takes the place of the mark */
@@ -308,7 +308,7 @@ static enum status op_add_one(struct machine *m, uint8_t op)
 /* APPENDS, SETITEMS */
 static enum status op_add_many(struct machine *m, uint8_t op)
 {
-    uint32_t from;
+    uint32_t from = 0;
     TRY(find_mark(m, &from));
     if (from < 2) return bad(m, "stack underflow");
     return collect(m, from - 2, from, op == 'u' ? PICKLE_DICT : PICKLE_LIST);
@@ -317,7 +317,7 @@ static enum status op_add_many(struct machine *m, uint8_t op)
 /* BINPUT, LONG_BINPUT, MEMOIZE */
 static enum status op_put(struct machine *m, uint8_t op)
 {
-    uint32_t value;
+    uint32_t value = 0;
     uint64_t index = m->n_remembered;
     if (op != 0x94) TRY(take_uint(m, &index, op == 'q' ? 1 : 4));
     TRY(peek(m, &value));
@@ -336,7 +336,7 @@ static enum status op_put(struct machine *m, uint8_t op)
 
 static enum status op_get(struct machine *m, uint8_t op)
 {
-    uint64_t index;
+    uint64_t index = 0;
     TRY(take_uint(m, &index, op == 'h' ? 1 : 4));
     if (index >= m->n_memo || !m->memo[index])
         return fail(E_FORMAT, "%s: pickle byte %zu: memo %" PRIu64 " is not set", m->name, m->opcode_at, index);
@@ -362,7 +362,7 @@ static enum status import(struct machine *m, const struct pickle_node *module, c
 
 static enum status take_line(struct machine *m, struct pickle_node *out)
 {
-    const uint8_t *from = m->data + m->at, *text;
+    const uint8_t *from = m->data + m->at, *text = NULL;
     const uint8_t *end = m->at < m->bytes ? memchr(from, '\n', m->bytes - m->at) : NULL;
     TRY(take(m, &text, end ? (uint64_t)(end - from) + 1 : UINT64_MAX));
     *out = (struct pickle_node){.kind = PICKLE_TEXT, .n = (uint32_t)(end - from), .text = text};
@@ -372,7 +372,7 @@ static enum status take_line(struct machine *m, struct pickle_node *out)
 static enum status op_global(struct machine *m, uint8_t op)
 {
     (void)op;
-    struct pickle_node module, name;
+    struct pickle_node module = {0}, name = {0};
     TRY(take_line(m, &module));
     TRY(take_line(m, &name));
     return import(m, &module, &name);
@@ -381,7 +381,7 @@ static enum status op_global(struct machine *m, uint8_t op)
 static enum status op_stack_global(struct machine *m, uint8_t op)
 {
     (void)op;
-    uint32_t name, module;
+    uint32_t name = 0, module = 0;
     TRY(pop(m, &name));
     TRY(pop(m, &module));
     const struct pickle_node a = *node_of(m, module), b = *node_of(m, name); /* copies: importing moves the nodes */
@@ -419,7 +419,7 @@ static enum status call_rebuild_tensor(struct machine *m, uint32_t arguments)
 static enum status op_reduce(struct machine *m, uint8_t op)
 {
     (void)op;
-    uint32_t arguments, callee, first;
+    uint32_t arguments = 0, callee = 0, first = 0;
     TRY(pop(m, &arguments));
     TRY(pop(m, &callee));
     if (!is(m, callee, PICKLE_GLOBAL)) return bad(m, "a call of what is not a global");
@@ -446,7 +446,7 @@ static enum status op_reduce(struct machine *m, uint8_t op)
 static enum status op_persistent_id(struct machine *m, uint8_t op)
 {
     (void)op;
-    uint32_t id, a[6] = {0};
+    uint32_t id = 0, a[6] = {0};
     TRY(pop(m, &id));
     if (!unpack(m, id, a, 5) || !is(m, a[0], PICKLE_TEXT) || !pickle_text_is(node_of(m, a[0]), "storage") ||
         !is(m, a[1], PICKLE_GLOBAL) || node_of(m, a[1])->global != PICKLE_STORAGE_TYPE || !is(m, a[2], PICKLE_TEXT) ||
@@ -464,7 +464,7 @@ static enum status op_persistent_id(struct machine *m, uint8_t op)
 static enum status op_build(struct machine *m, uint8_t op)
 {
     (void)op;
-    uint32_t state, object;
+    uint32_t state = 0, object = 0;
     TRY(pop(m, &state));
     TRY(peek(m, &object));
     return is(m, object, PICKLE_DICT) ? OK : bad(m, "attributes set on what is not a dict");
@@ -487,11 +487,11 @@ static opcode_fn *const opcodes[256] = {
 
 static enum status run(struct machine *m)
 {
-    uint32_t at;
+    uint32_t at = 0;
     for (int i = 0; i < N_FIXED; i++)
         TRY(add_node(m, &at, &fixed_nodes[i]));
     while (!m->stopped) {
-        const uint8_t *op;
+        const uint8_t *op = NULL;
         m->opcode_at = m->at;
         TRY(take(m, &op, 1));
         if (!opcodes[*op])

@@ -162,8 +162,8 @@ static enum status read_entries(struct source_file *f, struct range *ranges, con
             TRY(check_metadata(h->file, entry));
             continue;
         }
-        struct tensor t;
-        int64_t range[2];
+        struct tensor t = {0};
+        int64_t range[2] = {0};
         TRY(read_entry(&t, range, h, name, entry));
         TRY(source_file_add(f, name, strlen(name), &t));
         ranges[n++] = (struct range){range[0], range[1], name};

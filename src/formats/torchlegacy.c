@@ -131,8 +131,8 @@ static enum status add_storage(struct torchstate_set *set, struct legacy *l, con
 static enum status read_storages(struct torchstate_set *set, struct legacy *l, const struct pickle *state)
 {
     struct pickle keys;
-    struct named *all;
-    size_t n;
+    struct named *all = NULL;
+    size_t n = 0;
     TRY(next_pickle(&keys, l));
     enum status s = list_named(&all, &n, state, l->file);
     if (s != OK) goto free_keys;

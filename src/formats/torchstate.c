@@ -137,7 +137,7 @@ static enum status read_tensor(struct tensor *out, const struct reader *r, const
         return fail(E_FORMAT, "%s: %d dimensions with %d strides", r->where, t.n_dims, n_strides);
     TRY(tensor_size(&t, r->where, &elements, &bytes));
     if (elements) TRY(check_contiguous(&t, strides, r->where));
-    const uint8_t *data;
+    const uint8_t *data = NULL;
     TRY(find_bytes(&data, r, &t, r->p->nodes[value->tensor.offset].integer, elements, storage));
     t.data = data;
     *out = t;
