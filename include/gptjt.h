@@ -8,9 +8,9 @@
  *     logits      one row of tokens -> the logits at every position
  *     tokenizer   text <-> token ids; also usable without a model
  *
- * Every function that can fail returns a status; gptjt_error() then has one line for people. Outputs are written only on
- * success. Memory handed out is said to be owned (release it with the function named) or borrowed (until when is said).
- * An engine may be used by many threads at once, a session by one at a time. */
+ * Every function that can fail returns a status; gptjt_error() then has one line for people. Outputs are written only
+ * on success. Memory handed out is said to be owned (release it with the function named) or borrowed (until when is
+ * said). An engine may be used by many threads at once, a session by one at a time. */
 #ifndef GPTJT_H
 #define GPTJT_H
 
@@ -80,11 +80,11 @@ enum gptjt_weights { GPTJT_WEIGHTS_AUTO, GPTJT_WEIGHTS_FP32, GPTJT_WEIGHTS_FP16,
 enum gptjt_compute { GPTJT_COMPUTE_FP32 };
 
 struct gptjt_engine_options {
-    enum gptjt_mask prompt_mask;   /* AUTO: as the checkpoint says                                   */
-    enum gptjt_weights weights;    /* how matrices are held; AUTO: as stored, mapped, not copied     */
-    enum gptjt_compute compute;    /* what products and sums are computed in                         */
-    int threads;                   /* 0: what affinity mask and cgroup quota allow                   */
-    const char *cpu;               /* instruction set: NULL or "auto", or "ref", "avx2"; E_ARG if unknown or missing here */
+    enum gptjt_mask prompt_mask; /* AUTO: as the checkpoint says                                   */
+    enum gptjt_weights weights;  /* how matrices are held; AUTO: as stored, mapped, not copied     */
+    enum gptjt_compute compute;  /* what products and sums are computed in                         */
+    int threads;                 /* 0: what affinity mask and cgroup quota allow                   */
+    const char *cpu; /* instruction set: NULL or "auto", or "ref", "avx2"; E_ARG if unknown or missing here */
 };
 
 GPTJT_API void gptjt_engine_options_init(struct gptjt_engine_options *o); /* the defaults: all AUTO */
@@ -110,14 +110,14 @@ struct gptjt_hf_defaults {
 };
 
 struct gptjt_info {
-    const char *name;              /* of the model directory; borrowed from the engine, like all strings here */
-    int vocab_size;                /* V: logits a position                            */
-    int n_positions;               /* the window: prompt and continuation together    */
+    const char *name; /* of the model directory; borrowed from the engine, like all strings here */
+    int vocab_size;   /* V: logits a position                            */
+    int n_positions;  /* the window: prompt and continuation together    */
     int n_layers, n_embd, n_heads;
-    int32_t eos_token_id;          /* -1: none                                        */
-    enum gptjt_mask prompt_mask;   /* PREFIX or CAUSAL                                */
+    int32_t eos_token_id;        /* -1: none                                        */
+    enum gptjt_mask prompt_mask; /* PREFIX or CAUSAL                                */
     const char *prompt_mask_reason;
-    const char *weights, *cpu;     /* "fp16", "avx2"                                  */
+    const char *weights, *cpu; /* "fp16", "avx2"                                  */
     int threads;
     int64_t parameters, weight_bytes;
     struct gptjt_hf_defaults hf_defaults;
@@ -145,14 +145,14 @@ GPTJT_API size_t gptjt_session_bytes(const struct gptjt_session *s); /* memory i
 enum gptjt_finish { GPTJT_FINISH_LENGTH, GPTJT_FINISH_EOS, GPTJT_FINISH_STOP };
 GPTJT_API const char *gptjt_finish_name(enum gptjt_finish f); /* "length", "eos_token", "stop_sequence" */
 
-/* Called for every new token, in order within a sequence; text is what became printable with it (whole UTF-8 characters,
- * possibly none, never part of a stop string; NULL without a tokenizer). Return false to stop: the call then returns
- * GPTJT_E_CANCELLED. */
+/* Called for every new token, in order within a sequence; text is what became printable with it (whole UTF-8
+ * characters, possibly none, never part of a stop string; NULL without a tokenizer). Return false to stop: the call
+ * then returns GPTJT_E_CANCELLED. */
 typedef bool gptjt_token_fn(void *user, int sequence, int32_t token, const char *text, size_t text_len);
 
 /* Names and order of application are those of transformers: repetition penalty, temperature, top-k, top-p. */
 struct gptjt_generate_request {
-    const int32_t *prompt;       /* [n_prompt], n_prompt >= 1                                                        */
+    const int32_t *prompt; /* [n_prompt], n_prompt >= 1                                                        */
     size_t n_prompt;
     enum gptjt_mask prompt_mask; /* AUTO: the engine's                                                               */
     int max_new_tokens;          /* >= 0; prompt and these must fit in the window                                    */
@@ -165,17 +165,18 @@ struct gptjt_generate_request {
     uint64_t seed;               /* same seed, same request: same tokens, whatever else runs                         */
     const char *const *stop;     /* [n_stop] strings, none empty; the text ends before the first one that appears    */
     int n_stop;
-    gptjt_token_fn *on_token;    /* may be NULL                                                                      */
+    gptjt_token_fn *on_token; /* may be NULL                                                                      */
     void *user;
 };
 
-GPTJT_API void gptjt_generate_init(struct gptjt_generate_request *r); /* greedy, 1 sequence, 20 new tokens, all else off */
+GPTJT_API void
+gptjt_generate_init(struct gptjt_generate_request *r); /* greedy, 1 sequence, 20 new tokens, all else off */
 
 struct gptjt_completion {
-    int32_t *tokens;   /* [n_tokens] new tokens, a final end-of-text included                           */
-    float *logprobs;   /* [n_tokens] natural log of the model's own probability, before any processing  */
+    int32_t *tokens; /* [n_tokens] new tokens, a final end-of-text included                           */
+    float *logprobs; /* [n_tokens] natural log of the model's own probability, before any processing  */
     size_t n_tokens;
-    char *text;        /* without the stop string and end-of-text, broken UTF-8 replaced; NULL without a tokenizer */
+    char *text; /* without the stop string and end-of-text, broken UTF-8 replaced; NULL without a tokenizer */
     size_t text_len;
     enum gptjt_finish finish;
 };
@@ -183,7 +184,7 @@ struct gptjt_completion {
 struct gptjt_generation {
     struct gptjt_completion *completions; /* [n] */
     int n;
-    size_t n_reused;                      /* prompt tokens found in the session's cache */
+    size_t n_reused; /* prompt tokens found in the session's cache */
     double prefill_s, decode_s;
 };
 
@@ -201,8 +202,8 @@ struct gptjt_span {
 struct gptjt_score {
     float *logprobs; /* [n] natural log p(token i | prompt, tokens before i), n as in the continuation */
     size_t n;
-    double total;    /* their sum */
-    bool greedy;     /* every token is the most likely one at its place */
+    double total; /* their sum */
+    bool greedy;  /* every token is the most likely one at its place */
 };
 
 /* Scores each continuation after prompt, which only sees itself: no continuation leaks into its K/V. The prompt is

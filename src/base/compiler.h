@@ -6,6 +6,15 @@
 #define FMT(string, first) __attribute__((format(printf, string, first)))
 #define ALIGNED(bytes)     __attribute__((aligned(bytes)))
 
+/* Tells the core that this is a spinning loop. */
+#if defined(__x86_64__) || defined(__i386__)
+#define CPU_RELAX() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define CPU_RELAX() __asm__ volatile("yield")
+#else
+#define CPU_RELAX() ((void)0)
+#endif
+
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 #endif

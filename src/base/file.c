@@ -140,7 +140,8 @@ static void sync_directory_of(char *path)
 enum status file_writer_commit(struct file_writer *w)
 {
     enum status s = OK;
-    if (fflush(w->stream) || fsync(fileno(w->stream))) s = fail(E_IO, "%s: %s", w->temporary, strerror(errno));
+    if (fflush(w->stream) || ferror(w->stream) || fsync(fileno(w->stream)))
+        s = fail(E_IO, "%s: %s", w->temporary, strerror(errno));
     if (fclose(w->stream) && s == OK) s = fail(E_IO, "%s: %s", w->temporary, strerror(errno));
     w->stream = NULL;
     if (s == OK && rename(w->temporary, w->path)) s = fail(E_IO, "%s: %s", w->path, strerror(errno));

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/file.h"
 
@@ -66,6 +67,8 @@ enum status json_get_string(const json_t *object, const char *where, const char 
     const json_t *v = member(object, key);
     if (!v) return OK;
     if (!json_is_string(v)) return fail(E_FORMAT, "%s: \"%s\" is not a string", where, key);
+    if (strlen(json_string_value(v)) != json_string_length(v))
+        return fail(E_FORMAT, "%s: \"%s\" has a NUL character in it", where, key);
     *out = json_string_value(v);
     return OK;
 }

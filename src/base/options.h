@@ -23,7 +23,7 @@ enum option_type {
     OPTION_NUMBER,  /* double field within [min, max]; NaN and infinity are refused  */
     OPTION_STRING,  /* const char * field, borrowed from argv or the JSON value      */
     OPTION_CHOICE,  /* int field: index of the word in choices ("auto|prefix|causal") */
-    OPTION_STRINGS, /* struct option_strings field; repeat the option, or a JSON array */
+    OPTION_STRINGS, /* struct option_strings field; repeat the option, or a JSON array (or one string) */
     OPTION_REFUSED, /* no field: a name users may try; help says why it is refused   */
 };
 
@@ -40,16 +40,19 @@ struct option {
     double min, max;     /* INT and NUMBER, inclusive                                         */
     const char *choices; /* CHOICE: words separated by '|', in enum order                     */
     const char *meta;    /* what help prints for the value: "FILE", "N", "TEXT"               */
-    const char *help;    /* one sentence, with the default where the field's value is not it  */
+    const char *help;    /* one sentence; where it says "default" itself, the field's value is not printed */
 };
 
-/* At most 64 entries a table; bit i of given tells whether entry i was set by the user. */
+/* At most 64 entries a table, names of at most 64 bytes; bit i of given tells whether entry i was set by the user. The
+ * parse functions add their bits to given, so that a file and then the command line can be read into one settings
+ * struct; a list given in the later one replaces the list of the earlier. After an error the settings hold what was
+ * read before it: options_free() them all the same. */
 typedef uint64_t option_given;
 bool options_given(const struct option *table, option_given given, const char *name);
 
 /* Parses argv[0..argc) (without program and command names). Options may stand anywhere; "--" ends them; "--name=value"
  * works; a lone "-" is a value. positional[0..*n_positional) receives the rest, borrowed; more than max_positional is
- * E_ARG. "--help" or "-h" sets *help (not NULL) and stops. where is the command's name for messages. */
+ * E_ARG. "--help" or "-h" sets help and stops. where is the command's name for messages. */
 struct option_args {
     const char **positional; /* room for max_positional */
     int max_positional, n_positional;
@@ -59,7 +62,8 @@ struct option_args {
 enum status options_parse_args(const struct option *table, void *settings, const char *where, int argc, char **argv,
                                struct option_args *args);
 
-/* Applies the members of a JSON object, which must outlive the settings. */
+/* Applies the members of a JSON object, which must outlive the settings. null leaves the default; a string with a NUL
+ * in it is refused. */
 enum status options_parse_json(const struct option *table, void *settings, const char *where, const json_t *object,
                                option_given *given);
 
@@ -69,7 +73,8 @@ void options_free(const struct option *table, void *settings); /* arrays of STRI
  * default. stdio_stream is a FILE *. */
 void options_print_help(const struct option *table, const void *defaults, void *stdio_stream);
 
-/* Of names[0..n), the one nearest to word in edit distance if it is near enough to suggest, else NULL. */
+/* Of names[0..n), the one nearest to word in edit distance if it is near enough to suggest (about a third of the
+ * letters may differ), else NULL. */
 const char *options_nearest(const char *word, const char *const *names, int n);
 
 #endif

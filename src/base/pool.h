@@ -16,12 +16,17 @@ typedef void pool_task_fn(void *user, int task, int thread);
 enum status pool_create(struct pool **out, int n_threads);
 void pool_free(struct pool *p);
 
-/* Runs fn for every task and returns when all are done. One caller at a time; not reentrant. */
+/* Runs fn for every task and returns when all are done. Several callers take turns;
+ * a task must not call it. */
 void pool_run(struct pool *p, int n_tasks, pool_task_fn *fn, void *user);
 
 int pool_threads(const struct pool *p);
 
 /* What this process may use: the smaller of the affinity mask and the cgroup (v1 or v2) CPU quota, at least 1. */
 int pool_default_threads(void);
+
+/* The quota alone, in whole CPUs (rounded down, at least 1), 0 if there is none: membership_path is /proc/self/cgroup,
+ * mount /sys/fs/cgroup. The smallest of the group's and of those above it counts. */
+int pool_cgroup_cpus(const char *membership_path, const char *mount);
 
 #endif

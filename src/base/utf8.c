@@ -53,7 +53,7 @@ static size_t bad_length(const char *text, size_t len)
     size_t n = 1;
     while (n < len && n < 4 && utf8_char(text, n + 1) == -1)
         n++;
-    return utf8_char(text, 1) == -1 ? n : 1;
+    return n;
 }
 
 void utf8_append_replaced(struct buf *out, const char *text, size_t len)

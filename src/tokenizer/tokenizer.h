@@ -14,9 +14,23 @@
 struct tokenizer;
 
 /* Reads tokenizer.json, or vocab.json + merges.txt (+ added_tokens.json), from dir; the three files win when both forms
- * are there. No other file is needed. *out is owned: tokenizer_close(). E_IO naming the files when neither form is. */
+ * are there. No other file is needed: an entry "<|endoftext|>" of vocab.json is an added token. *out is owned:
+ * tokenizer_close(). E_IO naming the files when neither form is. A file that asks for anything but GPT-2's way of
+ * tokenizing (another model, a normalizer, added tokens that strip spaces) is E_UNSUPPORTED. */
 enum status tokenizer_open(struct tokenizer **out, const char *dir);
 void tokenizer_close(struct tokenizer *t); /* accepts NULL */
+
+/* The same from the files' contents, for those who have no directory (tests, fuzzing). Either json or both vocab and
+ * merges; the three win here too. Nothing is kept of them after the call. */
+struct tokenizer_source {
+    const char *name; /* for messages: the path */
+    const char *data; /* borrowed; NULL: no such file */
+    size_t len;
+};
+struct tokenizer_sources {
+    struct tokenizer_source vocab, merges, added, json;
+};
+enum status tokenizer_open_memory(struct tokenizer **out, const struct tokenizer_sources *sources);
 
 /* True if dir has files tokenizer_open() would read. */
 bool tokenizer_exists(const char *dir);
@@ -41,7 +55,7 @@ enum status tokenizer_decode(const struct tokenizer *t, struct buf *out, const i
 /* The bytes of one token, borrowed from t, or NULL when there is no such id. */
 const char *tokenizer_token(const struct tokenizer *t, int32_t id, size_t *len);
 
-/* The id of an added token or whole vocabulary entry by its text ("<|endoftext|>"), or -1. */
+/* The id of an added token or whole vocabulary entry by its bytes ("<|endoftext|>", " the"), or -1. */
 int32_t tokenizer_find(const struct tokenizer *t, const char *text);
 
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id); /* an added token */

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Fills the table: ref first, then one overlay after the other up to the level asked for. */
+#include "kernels/kernels.h"
+
+#include <assert.h>
+
+#include "kernels/x86/cpu.h"
+
+const char *kernels_level_name(enum cpu_level level)
+{
+    static const char *const names[CPU_LEVELS] = {[CPU_REF] = "ref", [CPU_AVX2] = "avx2"};
+    return names[level];
+}
+
+enum cpu_level kernels_best_level(void)
+{
+    return cpu_has_avx2() ? CPU_AVX2 : CPU_REF;
+}
+
+void kernels_init(struct kernels *k, enum cpu_level level)
+{
+    assert(level <= kernels_best_level());
+    kernels_init_ref(k);
+    if (level >= CPU_AVX2) kernels_init_avx2(k);
+    k->name = kernels_level_name(level);
+}

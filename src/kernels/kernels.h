@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The inner loops: raw pointers in, raw pointers out. Nothing here allocates, locks, starts threads or reads files.
+ *
+ * One table of function pointers. kernels_init() fills it with the readable `ref` versions and overlays what the CPU
+ * has, so a program may hold several tables at once and tests compare them. Whatever the table, every output element
+ * is reduced in an order that depends on the length of its own sum only, never on T, O, threads or tile shapes: a row
+ * computed alone and a row computed among others have the same bits.
+ *
+ * Letters: B batch, T rows (tokens), D width, H heads, K head size, R rotary dims, O outputs, I inputs, n a count.
+ * Arrays are fp32 unless said otherwise, row-major; weights are `const void *` and need no alignment. */
+#ifndef GPTJT_KERNELS_KERNELS_H
+#define GPTJT_KERNELS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* y[t][o] = sum_i x[t][i] * w[o][i]; row t of y starts at y + t * y_stride, of x at x + t * x_stride, w is [O][I]
+ * without gaps. Products and sums in fp32 or better. y aliases nothing. T, O, I >= 0. */
+typedef void k_matmul_fn(float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T, int O,
+                         int I);
+
+/* y[n] = widened w[n], exact. */
+typedef void k_widen_fn(float *y, const void *w, size_t n);
+
+/* y[D] = (x - mean(x)) / sqrt(var(x) + eps) * w + b, biased variance, two passes. y may be x. D >= 1. */
+typedef void k_layer_norm_fn(float *y, const float *x, const float *w, const float *b, int D, float eps);
+
+/* y[i] = 0.5 y (1 + tanh(sqrt(2/pi) (y + 0.044715 y^3))), "gelu_new", in place. */
+typedef void k_gelu_fn(float *y, size_t n);
+
+/* Rotates the first R of K components of each of H heads, in place: pair (2j, 2j+1) by the angle whose sine and cosine
+ * are sin[j] and cos[j], j < R/2 (Su et al. 2021, interleaved as in GPT-J). x [H][K]. */
+typedef void k_rotary_fn(float *x, const float *sin, const float *cos, int H, int K, int R);
+
+/* score[s] = scale * sum_k q[k] * keys[s][k] for s in [0, n). */
+typedef void k_attention_scores_fn(float *score, const float *q, const float *keys, int n, int K, float scale);
+
+/* In place: p[s] = exp(p[s] - max) / sum. n >= 1. Sum in double, in order of s. */
+typedef void k_softmax_fn(float *p, int n);
+
+/* y[k] += sum_s p[s] * values[s][k], added in order of s. */
+typedef void k_attention_mix_fn(float *y, const float *p, const float *values, int n, int K);
+
+struct kernels {
+    const char *name;                                   /* of the most capable overlay in use: "ref", "avx2" */
+    k_matmul_fn *matmul_f32, *matmul_f16, *matmul_bf16; /* by the dtype of w */
+    k_widen_fn *widen_f16, *widen_bf16;
+    k_layer_norm_fn *layer_norm;
+    k_gelu_fn *gelu;
+    k_rotary_fn *rotary;
+    k_attention_scores_fn *attention_scores;
+    k_softmax_fn *softmax;
+    k_attention_mix_fn *attention_mix;
+};
+
+/* Levels are cumulative: each includes the ones before it. */
+enum cpu_level { CPU_REF, CPU_AVX2, CPU_LEVELS };
+
+const char *kernels_level_name(enum cpu_level level);
+
+/* The best level this CPU and operating system offer. */
+enum cpu_level kernels_best_level(void);
+
+/* Fills k up to level, which must not exceed kernels_best_level(). */
+void kernels_init(struct kernels *k, enum cpu_level level);
+
+/* Implementation: one function a file, each filling what it has. */
+void kernels_init_ref(struct kernels *k);
+void kernels_init_avx2(struct kernels *k);
+
+#endif

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+/* GPT-J's forward pass. With one norm in front of both branches, a block is
+ *
+ *     a = LN(x)        y = x + Wo Attention(Wq a, Wk a, Wv a) + (W2 gelu(W1 a + b1) + b2)
+ *
+ * and, after the last block, logits = Wh LN(x) + bh. Which rows attend to which is in the batch's lo and hi alone. */
+#include "model/forward.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* Each buffer of the workspace with its size; creation, release and accounting walk the same list. */
+struct buffer_spec {
+    float **at;
+    size_t rows, columns;
+};
+
+static size_t buffers_of(struct workspace *w, struct buffer_spec out[7])
+{
+    const size_t T = (size_t)w->max_rows, D = (size_t)w->D;
+    const struct buffer_spec all[7] = {
+        {&w->x, T, D},
+        {&w->q, T, D},
+        {&w->a, FORWARD_BLOCK, D},
+        {&w->k, FORWARD_BLOCK, D},
+        {&w->v, FORWARD_BLOCK, D},
+        {&w->h, FORWARD_BLOCK, (size_t)w->F},
+        {&w->z, LOGITS_BLOCK, (size_t)w->V},
+    };
+    size_t bytes = 0;
+    for (int i = 0; i < 7; i++) {
+        out[i] = all[i];
+        bytes += all[i].rows * all[i].columns * sizeof(float);
+    }
+    return bytes;
+}
+
+static struct workspace sizes(const struct gptj_config *c, int max_rows)
+{
+    return (struct workspace){.max_rows = max_rows, .D = c->D, .F = c->F, .V = c->V};
+}
+
+size_t workspace_bytes(const struct gptj_config *c, int max_rows)
+{
+    struct workspace w = sizes(c, max_rows);
+    struct buffer_spec b[7];
+    return buffers_of(&w, b);
+}
+
+enum status workspace_create(struct workspace **out, const struct gptj *m, int max_rows)
+{
+    struct workspace *w = calloc(1, sizeof *w);
+    if (!w) return fail(E_NOMEM, "workspace: out of memory");
+    *w = sizes(&m->cfg, max_rows);
+    w->ops = m->ops;
+    struct buffer_spec b[7];
+    buffers_of(w, b);
+    for (int i = 0; i < 7; i++) {
+        void *p = NULL;
+        const enum status s = m->ops->fn->alloc(m->ops, &p, b[i].rows * b[i].columns * sizeof(float));
+        if (s != OK) {
+            workspace_free(w);
+            return s;
+        }
+        *b[i].at = p;
+    }
+    *out = w;
+    return OK;
+}
+
+void workspace_free(struct workspace *w)
+{
+    if (!w) return;
+    struct buffer_spec b[7];
+    buffers_of(w, b);
+    for (int i = 0; i < 7; i++)
+        w->ops->fn->free(w->ops, *b[i].at, b[i].rows * b[i].columns * sizeof(float));
+    free(w);
+}
+
+void forward_begin(struct forward *f, const struct gptj *m, struct workspace *w, const struct kvcache *kv,
+                   const struct batch *batch)
+{
+    assert(batch->T <= w->max_rows && kv->n_layers == m->last - m->first);
+    *f = (struct forward){.m = m, .w = w, .kv = kv, .batch = batch};
+    if (m->first == 0) m->ops->fn->embed(m->ops, w->x, &m->wte, batch->token, batch->T);
+}
+
+/* Phase 1, rows [row, row + T): everything that needs no other row. The MLP's share is added to x at once; attention's
+ * share, the other half of the parallel residual, follows in phase 2. */
+static void row_local(struct forward *f, int T)
+{
+    const struct gptj_config *c = &f->m->cfg;
+    const struct gptj_layer *l = &f->m->layers[f->layer];
+    const struct ops_table *fn = f->m->ops->fn;
+    struct ops *o = f->m->ops;
+    struct workspace *w = f->w;
+    const int32_t *position = f->batch->position + f->row;
+    float *x = w->x + (size_t)f->row * (size_t)c->D, *q = w->q + (size_t)f->row * (size_t)c->D;
+
+    fn->layer_norm(o, w->a, x, &l->ln_w, &l->ln_b, T, (float)c->eps);
+    fn->linear(o, q, w->a, &l->q, NULL, T, EPILOGUE_STORE);
+    fn->linear(o, w->k, w->a, &l->k, NULL, T, EPILOGUE_STORE);
+    fn->linear(o, w->v, w->a, &l->v, NULL, T, EPILOGUE_STORE);
+    fn->rotary(o, q, f->m->sin, f->m->cos, position, T, c->H, c->K, c->R);
+    fn->rotary(o, w->k, f->m->sin, f->m->cos, position, T, c->H, c->K, c->R);
+    fn->kv_store(o, f->kv->k[f->layer], f->kv->v[f->layer], w->k, w->v, f->batch, f->row, T, c->H, c->K);
+    fn->linear(o, w->h, w->a, &l->fc_in, &l->fc_in_b, T, EPILOGUE_GELU);
+    fn->linear(o, x, w->h, &l->fc_out, &l->fc_out_b, T, EPILOGUE_ADD);
+}
+
+/* Phase 2, rows [row, row + T): all K/V of this layer are stored. */
+static void attend(struct forward *f, int T)
+{
+    const struct gptj_config *c = &f->m->cfg;
+    const struct gptj_layer *l = &f->m->layers[f->layer];
+    const struct ops_table *fn = f->m->ops->fn;
+    struct ops *o = f->m->ops;
+    struct workspace *w = f->w;
+    float *x = w->x + (size_t)f->row * (size_t)c->D;
+    const float *q = w->q + (size_t)f->row * (size_t)c->D;
+
+    fn->attention(o, w->a, q, f->kv->k[f->layer], f->kv->v[f->layer], f->batch, f->row, T, c->H, c->K);
+    fn->linear(o, x, w->a, &l->o, NULL, T, EPILOGUE_ADD);
+}
+
+bool forward_step(struct forward *f)
+{
+    if (f->layer == f->m->last - f->m->first) return false;
+    const int left = f->batch->T - f->row, T = left < FORWARD_BLOCK ? left : FORWARD_BLOCK;
+    if (f->phase == 0)
+        row_local(f, T);
+    else
+        attend(f, T);
+    f->row += T;
+    if (f->row < f->batch->T) return true;
+    f->row = 0;
+    f->layer += f->phase;
+    f->phase ^= 1;
+    return true;
+}
+
+void forward_logits(const struct gptj *m, struct workspace *w, const int32_t *rows, int n, float *logits)
+{
+    assert(m->last == m->cfg.L && n <= LOGITS_BLOCK);
+    const struct ops_table *fn = m->ops->fn;
+    fn->gather(m->ops, w->a, w->x, rows, n, m->cfg.D);
+    fn->layer_norm(m->ops, w->a, w->a, &m->ln_f_w, &m->ln_f_b, n, (float)m->cfg.eps);
+    fn->linear(m->ops, w->z, w->a, m->cfg.tied ? &m->wte : &m->head, &m->head_b, n, EPILOGUE_STORE);
+    fn->read(m->ops, logits, w->z, (size_t)n * (size_t)m->cfg.V * sizeof *logits);
+}

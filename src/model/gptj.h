@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/* GPT-J's weights: what they are, how they are found in a checkpoint, and which mask the checkpoint was made for.
+ * docs/MODEL.md has the forward pass as formulas; forward.c has it as code. */
+#ifndef GPTJT_MODEL_GPTJ_H
+#define GPTJT_MODEL_GPTJ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "formats/gptj_config.h"
+#include "formats/source.h"
+#include "ops/ops.h"
+
+struct gptj_layer {
+    struct weight ln_w, ln_b;       /* [D]; one norm feeds both attention and MLP */
+    struct weight q, k, v, o;       /* [D][D] out x in, no bias                   */
+    struct weight fc_in, fc_in_b;   /* [F][D], [F]                                */
+    struct weight fc_out, fc_out_b; /* [D][F], [D]                                */
+};
+
+/* Layers [first, last) of a model; the embedding comes with first == 0, norm and head with last == L. */
+struct gptj {
+    struct gptj_config cfg;
+    struct ops *ops; /* borrowed */
+    int first, last;
+    struct gptj_layer *layers; /* [last - first] */
+    struct weight wte;         /* [V][D] */
+    struct weight ln_f_w, ln_f_b;
+    struct weight head, head_b; /* [V][D], [V]; head is wte where tied */
+    float *sin, *cos;           /* [P][R/2] on the device */
+};
+
+/* How matrices are held: as the file has them, or converted. Vectors are always fp32 (they are 0.03 % of a 6 B model).
+ */
+enum weight_type { WEIGHTS_AS_STORED, WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_BF16 };
+
+/* Checks names, shapes and dtypes of every tensor of the whole checkpoint against cfg: missing, extra and misshapen
+ * ones are E_FORMAT, several named in one line. Known buffers (attn.bias, attn.masked_bias) are allowed. */
+enum status gptj_check(const struct gptj_config *cfg, const struct source *src);
+
+/* Binds layers [first, last). src must outlive the model unless everything was converted. *out is owned. */
+enum status gptj_load(struct gptj **out, const struct gptj_config *cfg, const struct source *src, struct ops *ops,
+                      int first, int last, enum weight_type type);
+void gptj_free(struct gptj *m); /* accepts NULL */
+
+/* Parameter bytes of matrices and vectors as held. */
+int64_t gptj_weight_bytes(const struct gptj_config *c, enum dtype matrices);
+
+/* One tensor of the checkpoint, as gptj_each_tensor() lists them. */
+struct gptj_tensor_spec {
+    const char *name; /* "transformer.h.3.attn.q_proj.weight"; valid during the call */
+    int n_dims;
+    int64_t shape[2];
+};
+typedef enum status gptj_tensor_fn(void *user, const struct gptj_tensor_spec *spec);
+
+/* Calls each for every parameter in checkpoint order; stops at the first failure and returns it. */
+enum status gptj_each_tensor(const struct gptj_config *cfg, gptj_tensor_fn *each, void *user);
+
+/* The mask the checkpoint's attn.bias buffers record. */
+enum stored_mask { STORED_MASK_ABSENT, STORED_MASK_PREFIX, STORED_MASK_CAUSAL, STORED_MASK_OTHER };
+enum stored_mask gptj_stored_mask(const struct gptj_config *cfg, const struct source *src);
+
+#endif

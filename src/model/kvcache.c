@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/kvcache.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+int kvcache_pages_for(int64_t tokens)
+{
+    return (int)((tokens + KV_PAGE - 1) / KV_PAGE);
+}
+
+static size_t page_floats(int H, int K)
+{
+    return (size_t)H * KV_PAGE * (size_t)K;
+}
+
+static size_t layer_bytes(int H, int K, int n_pages)
+{
+    return (size_t)n_pages * page_floats(H, K) * sizeof(float);
+}
+
+size_t kvcache_bytes(int n_layers, int H, int K, int n_pages)
+{
+    return 2 * (size_t)n_layers * layer_bytes(H, K, n_pages);
+}
+
+static enum status alloc_layers(struct kvcache *c, float **of)
+{
+    for (int l = 0; l < c->n_layers; l++) {
+        void *p = NULL;
+        TRY(c->ops->fn->alloc(c->ops, &p, layer_bytes(c->H, c->K, c->n_pages)));
+        of[l] = p;
+    }
+    return OK;
+}
+
+enum status kvcache_create(struct kvcache **out, struct ops *ops, int n_layers, int H, int K, int n_pages)
+{
+    struct kvcache *c = calloc(1, sizeof *c);
+    if (!c) return fail(E_NOMEM, "kv cache: out of memory");
+    *c = (struct kvcache){.ops = ops, .n_layers = n_layers, .H = H, .K = K, .n_pages = n_pages, .n_free = n_pages};
+    c->k = calloc((size_t)n_layers, sizeof *c->k);
+    c->v = calloc((size_t)n_layers, sizeof *c->v);
+    c->free_pages = calloc((size_t)n_pages, sizeof *c->free_pages);
+    c->references = calloc((size_t)n_pages, sizeof *c->references);
+    enum status s = OK;
+    if (!c->k || !c->v || !c->free_pages || !c->references) s = fail(E_NOMEM, "kv cache: out of memory");
+    if (s == OK) s = alloc_layers(c, c->k);
+    if (s == OK) s = alloc_layers(c, c->v);
+    if (s != OK) {
+        kvcache_free(c);
+        return s;
+    }
+    for (int i = 0; i < n_pages; i++)
+        c->free_pages[i] = n_pages - 1 - i; /* lowest page first */
+    *out = c;
+    return OK;
+}
+
+void kvcache_free(struct kvcache *c)
+{
+    if (!c) return;
+    for (int l = 0; l < c->n_layers; l++) {
+        if (c->k) c->ops->fn->free(c->ops, c->k[l], layer_bytes(c->H, c->K, c->n_pages));
+        if (c->v) c->ops->fn->free(c->ops, c->v[l], layer_bytes(c->H, c->K, c->n_pages));
+    }
+    free(c->k);
+    free(c->v);
+    free(c->free_pages);
+    free(c->references);
+    free(c);
+}
+
+static int32_t take_page(struct kvcache *c)
+{
+    assert(c->n_free > 0);
+    const int32_t page = c->free_pages[--c->n_free];
+    c->references[page] = 1;
+    return page;
+}
+
+static void drop_page(struct kvcache *c, int32_t page)
+{
+    assert(c->references[page] > 0);
+    if (--c->references[page] == 0) c->free_pages[c->n_free++] = page;
+}
+
+static enum status reserve(struct kv_sequence *s, int n_pages)
+{
+    if (n_pages <= s->cap) return OK;
+    int32_t *pages = realloc(s->pages, (size_t)n_pages * sizeof *pages);
+    if (!pages) return fail(E_NOMEM, "kv cache: out of memory");
+    s->pages = pages;
+    s->cap = n_pages;
+    return OK;
+}
+
+static void copy_page(struct kvcache *c, int32_t to, int32_t from)
+{
+    const size_t n = page_floats(c->H, c->K);
+    for (int l = 0; l < c->n_layers; l++) {
+        c->ops->fn->copy(c->ops, c->k[l] + (size_t)to * n, c->k[l] + (size_t)from * n, n * sizeof(float));
+        c->ops->fn->copy(c->ops, c->v[l] + (size_t)to * n, c->v[l] + (size_t)from * n, n * sizeof(float));
+    }
+}
+
+enum status kvcache_extend(struct kvcache *c, struct kv_sequence *s, int new_length)
+{
+    if (new_length <= s->length) return OK;
+    const int total = kvcache_pages_for(new_length);
+    /* The page that length cuts is about to be written; the ones before it never are. */
+    const bool cut = s->length % KV_PAGE != 0;
+    const int32_t last = cut ? s->pages[s->n_pages - 1] : -1;
+    const bool copy = cut && c->references[last] > 1;
+    const int needed = total - s->n_pages + copy;
+    if (needed > c->n_free)
+        return fail(E_LIMIT, "kv cache: %d pages of %d tokens needed, %d of %d free", needed, KV_PAGE, c->n_free,
+                    c->n_pages);
+    TRY(reserve(s, total));
+    if (copy) {
+        const int32_t own = take_page(c);
+        copy_page(c, own, last);
+        drop_page(c, last);
+        s->pages[s->n_pages - 1] = own;
+    }
+    while (s->n_pages < total)
+        s->pages[s->n_pages++] = take_page(c);
+    s->length = new_length;
+    return OK;
+}
+
+enum status kvcache_fork(struct kvcache *c, struct kv_sequence *to, const struct kv_sequence *from, int length)
+{
+    assert(to->n_pages == 0 && length <= from->length);
+    const int n = kvcache_pages_for(length);
+    TRY(reserve(to, n));
+    for (int i = 0; i < n; i++) {
+        to->pages[i] = from->pages[i];
+        c->references[to->pages[i]]++;
+    }
+    to->n_pages = n;
+    to->length = length;
+    return OK;
+}
+
+void kvcache_truncate(struct kvcache *c, struct kv_sequence *s, int length)
+{
+    if (length >= s->length) return;
+    const int n = kvcache_pages_for(length);
+    while (s->n_pages > n)
+        drop_page(c, s->pages[--s->n_pages]);
+    s->length = length;
+}
+
+void kvcache_release(struct kvcache *c, struct kv_sequence *s)
+{
+    kvcache_truncate(c, s, 0);
+    free(s->pages);
+    *s = (struct kv_sequence){0};
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From named tensors to a bound model. The list of tensors a gptj checkpoint has is written once, in layer_specs and
+ * gptj_each_tensor(); checking and loading walk it. */
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "model/gptj.h"
+
+/* A tensor of a layer: its name, the letters of its shape, and where it is kept. */
+static const struct layer_spec {
+    const char *name;
+    char rows, cols; /* 'D', 'F', or 0 for a vector's missing second dimension */
+    size_t offset;
+} layer_specs[] = {
+    {"ln_1.weight", 'D', 0, offsetof(struct gptj_layer, ln_w)},
+    {"ln_1.bias", 'D', 0, offsetof(struct gptj_layer, ln_b)},
+    {"attn.k_proj.weight", 'D', 'D', offsetof(struct gptj_layer, k)},
+    {"attn.v_proj.weight", 'D', 'D', offsetof(struct gptj_layer, v)},
+    {"attn.q_proj.weight", 'D', 'D', offsetof(struct gptj_layer, q)},
+    {"attn.out_proj.weight", 'D', 'D', offsetof(struct gptj_layer, o)},
+    {"mlp.fc_in.weight", 'F', 'D', offsetof(struct gptj_layer, fc_in)},
+    {"mlp.fc_in.bias", 'F', 0, offsetof(struct gptj_layer, fc_in_b)},
+    {"mlp.fc_out.weight", 'D', 'F', offsetof(struct gptj_layer, fc_out)},
+    {"mlp.fc_out.bias", 'D', 0, offsetof(struct gptj_layer, fc_out_b)},
+};
+
+static int64_t letter(const struct gptj_config *c, char which)
+{
+    return which == 'D' ? c->D : which == 'F' ? c->F : which == 'V' ? c->V : 0;
+}
+
+static enum status call(gptj_tensor_fn *each, void *user, const struct gptj_config *c, const char *name, char rows,
+                        char cols)
+{
+    const struct gptj_tensor_spec spec = {name, cols ? 2 : 1, {letter(c, rows), letter(c, cols)}};
+    return each(user, &spec);
+}
+
+static void layer_tensor_name(char *name, size_t bytes, int layer, const char *rest)
+{
+    snprintf(name, bytes, "transformer.h.%d.%s", layer, rest);
+}
+
+enum { NAME_BYTES = 96 };
+
+enum status gptj_each_tensor(const struct gptj_config *c, gptj_tensor_fn *each, void *user)
+{
+    TRY(call(each, user, c, "transformer.wte.weight", 'V', 'D'));
+    for (int l = 0; l < c->L; l++) {
+        for (size_t i = 0; i < COUNT_OF(layer_specs); i++) {
+            char name[NAME_BYTES];
+            layer_tensor_name(name, sizeof name, l, layer_specs[i].name);
+            TRY(call(each, user, c, name, layer_specs[i].rows, layer_specs[i].cols));
+        }
+    }
+    TRY(call(each, user, c, "transformer.ln_f.weight", 'D', 0));
+    TRY(call(each, user, c, "transformer.ln_f.bias", 'D', 0));
+    if (!c->tied) TRY(call(each, user, c, "lm_head.weight", 'V', 'D'));
+    return call(each, user, c, "lm_head.bias", 'V', 0);
+}
+
+/* ---- Checking ---- */
+
+struct check {
+    const struct source *src;
+    struct buf wrong;
+    int n_wrong;
+};
+
+enum { MAX_NAMED = 6 };
+
+static void complain(struct check *k, const char *text)
+{
+    if (k->n_wrong++ < MAX_NAMED) buf_printf(&k->wrong, "%s%s", k->wrong.len ? "; " : "", text);
+}
+
+static enum status check_tensor(void *user, const struct gptj_tensor_spec *spec)
+{
+    struct check *k = user;
+    const struct tensor *t = source_find(k->src, spec->name);
+    char text[400], have[128], want[128];
+    if (!t) {
+        snprintf(text, sizeof text, "%s is missing", spec->name);
+        complain(k, text);
+        return OK;
+    }
+    struct tensor like = {.n_dims = spec->n_dims, .shape = {spec->shape[0], spec->shape[1]}};
+    const bool same = t->n_dims == like.n_dims &&
+                      !memcmp(t->shape, like.shape, (size_t)like.n_dims * sizeof like.shape[0]);
+    if (!same) {
+        snprintf(text, sizeof text, "%s is %s, config.json says %s", spec->name,
+                 tensor_shape_text(t, have, sizeof have), tensor_shape_text(&like, want, sizeof want));
+        complain(k, text);
+    } else if (t->dtype != DTYPE_F32 && t->dtype != DTYPE_F16 && t->dtype != DTYPE_BF16) {
+        snprintf(text, sizeof text, "%s is %s, not F32, F16 or BF16", spec->name, dtype_name(t->dtype));
+        complain(k, text);
+    }
+    return OK;
+}
+
+/* True for names a gptj checkpoint may have: parameters, the buffers old versions stored, and a tied head's copy. */
+static bool known_name(const struct gptj_config *c, const char *name)
+{
+    static const char *const outside[] = {"transformer.wte.weight", "transformer.ln_f.weight", "transformer.ln_f.bias",
+                                          "lm_head.weight", "lm_head.bias"};
+    static const char *const buffers[] = {"attn.bias", "attn.masked_bias"};
+    for (size_t i = 0; i < COUNT_OF(outside); i++)
+        if (!strcmp(name, outside[i])) return true;
+
+    int layer = -1, used = 0;
+    if (sscanf(name, "transformer.h.%5d.%n", &layer, &used) != 1 || !used || layer < 0 || layer >= c->L) return false;
+    for (size_t i = 0; i < COUNT_OF(layer_specs); i++)
+        if (!strcmp(name + used, layer_specs[i].name)) return true;
+    for (size_t i = 0; i < COUNT_OF(buffers); i++)
+        if (!strcmp(name + used, buffers[i])) return true;
+    return false;
+}
+
+enum status gptj_check(const struct gptj_config *cfg, const struct source *src)
+{
+    struct check k = {.src = src};
+    enum status s = gptj_each_tensor(cfg, check_tensor, &k);
+    for (int i = 0; i < src->n_entries; i++) {
+        if (known_name(cfg, src->entries[i].name)) continue;
+        char text[400];
+        snprintf(text, sizeof text, "%.200s is not a tensor of this model", src->entries[i].name);
+        complain(&k, text);
+    }
+    if (s == OK && k.n_wrong > MAX_NAMED) buf_printf(&k.wrong, "; and %d more", k.n_wrong - MAX_NAMED);
+    if (s == OK) s = buf_status(&k.wrong);
+    if (s == OK && k.n_wrong) s = fail(E_FORMAT, "weights do not fit config.json: %s", k.wrong.data);
+    buf_free(&k.wrong);
+    return s;
+}
+
+/* ---- Loading ---- */
+
+static enum dtype held_as(const struct tensor *t, enum weight_type type)
+{
+    if (t->n_dims == 1) return DTYPE_F32;
+    switch (type) {
+    case WEIGHTS_F32: return DTYPE_F32;
+    case WEIGHTS_F16: return DTYPE_F16;
+    case WEIGHTS_BF16: return DTYPE_BF16;
+    case WEIGHTS_AS_STORED: break;
+    }
+    return t->dtype;
+}
+
+static enum status bind(struct gptj *m, struct weight *out, const struct source *src, const char *name,
+                        enum weight_type type)
+{
+    const struct tensor *t = source_find(src, name);
+    if (!t) return fail(E_FORMAT, "weights do not fit config.json: %s is missing", name);
+    return m->ops->fn->weight_bind(m->ops, out, t, held_as(t, type));
+}
+
+static enum status bind_layer(struct gptj *m, int l, const struct source *src, enum weight_type type)
+{
+    for (size_t i = 0; i < COUNT_OF(layer_specs); i++) {
+        char name[NAME_BYTES];
+        layer_tensor_name(name, sizeof name, l, layer_specs[i].name);
+        char *layer = (char *)&m->layers[l - m->first];
+        TRY(bind(m, (struct weight *)(void *)(layer + layer_specs[i].offset), src, name, type));
+    }
+    return OK;
+}
+
+static enum status bind_all(struct gptj *m, const struct source *src, enum weight_type type)
+{
+    const struct gptj_config *c = &m->cfg;
+    if (m->first == 0 || (c->tied && m->last == c->L)) TRY(bind(m, &m->wte, src, "transformer.wte.weight", type));
+    for (int l = m->first; l < m->last; l++)
+        TRY(bind_layer(m, l, src, type));
+    if (m->last < c->L) return OK;
+    TRY(bind(m, &m->ln_f_w, src, "transformer.ln_f.weight", type));
+    TRY(bind(m, &m->ln_f_b, src, "transformer.ln_f.bias", type));
+    if (!c->tied) TRY(bind(m, &m->head, src, "lm_head.weight", type));
+    return bind(m, &m->head_b, src, "lm_head.bias", type);
+}
+
+static size_t rotary_bytes(const struct gptj_config *c)
+{
+    return (size_t)c->P * (size_t)(c->R / 2) * sizeof(float);
+}
+
+/* sin and cos of p * 10000^(-2j/R), computed in double so that position 2047 is as exact as position 1. */
+static enum status make_rotary(struct gptj *m)
+{
+    const struct gptj_config *c = &m->cfg;
+    const size_t half = (size_t)c->R / 2, n = (size_t)c->P * half;
+    struct ops *o = m->ops;
+    void *p = NULL;
+    TRY(o->fn->alloc(o, &p, rotary_bytes(c)));
+    m->sin = p;
+    TRY(o->fn->alloc(o, &p, rotary_bytes(c)));
+    m->cos = p;
+    float *host = malloc(n ? n * sizeof *host : 1);
+    if (!host) return fail(E_NOMEM, "out of memory for the rotary table");
+    for (int of_cos = 0; of_cos < 2; of_cos++) {
+        for (size_t i = 0; i < n; i++) {
+            const double angle = (double)(i / half) * pow(10000, -2 * (double)(i % half) / c->R);
+            host[i] = (float)(of_cos ? cos(angle) : sin(angle));
+        }
+        o->fn->write(o, of_cos ? m->cos : m->sin, host, n * sizeof *host);
+    }
+    free(host);
+    return OK;
+}
+
+enum status gptj_load(struct gptj **out, const struct gptj_config *cfg, const struct source *src, struct ops *ops,
+                      int first, int last, enum weight_type type)
+{
+    assert(0 <= first && first < last && last <= cfg->L);
+    struct gptj *m = calloc(1, sizeof *m);
+    if (!m) return fail(E_NOMEM, "model: out of memory");
+    *m = (struct gptj){.cfg = *cfg, .ops = ops, .first = first, .last = last};
+    m->layers = calloc((size_t)(last - first), sizeof *m->layers);
+    enum status s = m->layers ? OK : fail(E_NOMEM, "model: out of memory");
+    if (s == OK) s = bind_all(m, src, type);
+    if (s == OK) s = make_rotary(m);
+    if (s != OK) {
+        gptj_free(m);
+        return s;
+    }
+    *out = m;
+    return OK;
+}
+
+void gptj_free(struct gptj *m)
+{
+    if (!m) return;
+    struct ops *o = m->ops;
+    for (int l = 0; m->layers && l < m->last - m->first; l++)
+        for (size_t i = 0; i < COUNT_OF(layer_specs); i++)
+            o->fn->weight_free(o, (struct weight *)(void *)((char *)&m->layers[l] + layer_specs[i].offset));
+    struct weight *const rest[] = {&m->wte, &m->ln_f_w, &m->ln_f_b, &m->head, &m->head_b};
+    for (size_t i = 0; i < COUNT_OF(rest); i++)
+        o->fn->weight_free(o, rest[i]);
+    o->fn->free(o, m->sin, rotary_bytes(&m->cfg));
+    o->fn->free(o, m->cos, rotary_bytes(&m->cfg));
+    free(m->layers);
+    free(m);
+}
+
+struct count {
+    int64_t bytes;
+    size_t matrix_bytes;
+};
+
+static enum status count_tensor(void *user, const struct gptj_tensor_spec *spec)
+{
+    struct count *c = user;
+    const int64_t n = spec->shape[0] * (spec->n_dims == 2 ? spec->shape[1] : 1);
+    c->bytes += n * (int64_t)(spec->n_dims == 2 ? c->matrix_bytes : sizeof(float));
+    return OK;
+}
+
+int64_t gptj_weight_bytes(const struct gptj_config *c, enum dtype matrices)
+{
+    struct count n = {.matrix_bytes = dtype_bytes(matrices)};
+    gptj_each_tensor(c, count_tensor, &n);
+    return n.bytes;
+}

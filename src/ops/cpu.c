@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The CPU backend's table, its scratch, and the operations that are one loop over rows. */
+#include "ops/cpu.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void cpu_write(struct ops *o, void *to, const void *host, size_t bytes)
+{
+    (void)o;
+    memcpy(to, host, bytes);
+}
+
+static void cpu_read(struct ops *o, void *host, const void *from, size_t bytes)
+{
+    (void)o;
+    memcpy(host, from, bytes);
+}
+
+static void cpu_embed(struct ops *o, float *y, const struct weight *wte, const int32_t *token, int T)
+{
+    const struct kernels *k = &ops_cpu(o)->kernels;
+    const size_t D = (size_t)wte->I;
+    for (int t = 0; t < T; t++) {
+        const void *row = (const char *)wte->data + (size_t)token[t] * D * dtype_bytes(wte->dtype);
+        float *out = y + (size_t)t * D;
+        if (wte->dtype == DTYPE_F16)
+            k->widen_f16(out, row, D);
+        else if (wte->dtype == DTYPE_BF16)
+            k->widen_bf16(out, row, D);
+        else
+            memcpy(out, row, D * sizeof *out);
+    }
+}
+
+/* Rows share nothing, so a few of them make a task. */
+enum { ROWS_A_TASK = 8 };
+
+struct norm_job {
+    struct ops_cpu *c;
+    float *y;
+    const float *x, *w, *b;
+    int T, D;
+    float eps;
+};
+
+static void norm_task(void *user, int task, int thread)
+{
+    (void)thread;
+    const struct norm_job *j = user;
+    const int end = task * ROWS_A_TASK + ROWS_A_TASK;
+    for (int t = task * ROWS_A_TASK; t < end && t < j->T; t++)
+        j->c->kernels.layer_norm(j->y + (size_t)t * (size_t)j->D, j->x + (size_t)t * (size_t)j->D, j->w, j->b, j->D,
+                                 j->eps);
+}
+
+static void cpu_layer_norm(struct ops *o, float *y, const float *x, const struct weight *w, const struct weight *b,
+                           int T, float eps)
+{
+    assert(w->dtype == DTYPE_F32 && b->dtype == DTYPE_F32);
+    struct norm_job j = {ops_cpu(o), y, x, w->data, b->data, T, w->O, eps};
+    pool_run(j.c->pool, (T + ROWS_A_TASK - 1) / ROWS_A_TASK, norm_task, &j);
+}
+
+static void cpu_rotary(struct ops *o, float *x, const float *sin, const float *cos, const int32_t *position, int T,
+                       int H, int K, int R)
+{
+    const size_t half = (size_t)R / 2;
+    for (int t = 0; t < T; t++) {
+        const size_t at = (size_t)position[t] * half;
+        ops_cpu(o)->kernels.rotary(x + (size_t)t * (size_t)H * (size_t)K, sin + at, cos + at, H, K, R);
+    }
+}
+
+static void cpu_gather(struct ops *o, float *y, const float *x, const int32_t *index, int n, int D)
+{
+    (void)o;
+    for (int i = 0; i < n; i++)
+        memcpy(y + (size_t)i * (size_t)D, x + (size_t)index[i] * (size_t)D, (size_t)D * sizeof *y);
+}
+
+static void cpu_close(struct ops *o)
+{
+    struct ops_cpu *c = ops_cpu(o);
+    pool_free(c->pool);
+    free(c->scratch);
+    free(c);
+}
+
+static const struct ops_table cpu_table = {
+    .name = "cpu",
+    .close = cpu_close,
+    .alloc = ops_cpu_alloc,
+    .free = ops_cpu_free,
+    .write = cpu_write,
+    .read = cpu_read,
+    .copy = cpu_write,
+    .weight_bind = ops_cpu_weight_bind,
+    .weight_free = ops_cpu_weight_free,
+    .embed = cpu_embed,
+    .layer_norm = cpu_layer_norm,
+    .linear = ops_cpu_linear,
+    .rotary = cpu_rotary,
+    .kv_store = ops_cpu_kv_store,
+    .attention = ops_cpu_attention,
+    .gather = cpu_gather,
+};
+
+enum status ops_cpu_create(struct ops **out, enum cpu_level level, int n_threads, int max_positions)
+{
+    struct ops_cpu *c = calloc(1, sizeof *c);
+    if (!c) return fail(E_NOMEM, "cpu backend: out of memory");
+    c->base.fn = &cpu_table;
+    kernels_init(&c->kernels, level);
+
+    enum status s = pool_create(&c->pool, n_threads);
+    if (s != OK) goto free_c;
+
+    /* A thread needs one output tile or one row's attention scores, whichever is larger; whole cache lines each. */
+    const size_t tile = (size_t)CPU_TILE_ROWS * CPU_TILE_OUTPUTS, scores = (size_t)max_positions;
+    c->scratch_floats = ((tile > scores ? tile : scores) + 15) / 16 * 16;
+    const size_t bytes = (size_t)n_threads * c->scratch_floats * sizeof *c->scratch;
+    c->scratch = aligned_alloc(64, bytes);
+    if (!c->scratch) {
+        s = fail(E_NOMEM, "cpu backend: out of memory for %zu bytes of scratch", bytes);
+        goto free_pool;
+    }
+    *out = &c->base;
+    return OK;
+
+free_pool:
+    pool_free(c->pool);
+free_c:
+    free(c);
+    return s;
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Tensor operations as one backend table: the CPU now, other devices by another table.
+ *
+ * Only ops touches tensor memory. A `float *` or `void *` that came from ops_alloc() is an address on the device: above
+ * this layer it is offset and passed on, never dereferenced; ops_write() and ops_read() move bytes. A step of the model
+ * is a list of calls to the functions below, all on row-major fp32 activations. None of them can fail: sizes are
+ * checked, and memory taken, before a step begins.
+ *
+ * Letters: T rows (tokens), D width, H heads, K head size, R rotary dims, O outputs, I inputs, V vocabulary. */
+#ifndef GPTJT_OPS_OPS_H
+#define GPTJT_OPS_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/pool.h"
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "tensor/tensor.h"
+
+struct ops;
+
+/* A matrix or vector of parameters bound to a device. */
+struct weight {
+    const void *data;   /* on the device; borrowed from the file mapping, or owned (see owned_bytes) */
+    enum dtype dtype;   /* F32, F16 or BF16                                                          */
+    int O, I;           /* [O][I]; a vector has I 1                                                  */
+    size_t owned_bytes; /* 0: borrowed                                                             */
+};
+
+/* What happens to a matrix product before it is stored. */
+enum epilogue {
+    EPILOGUE_STORE, /* y = z        */
+    EPILOGUE_GELU,  /* y = gelu(z)  */
+    EPILOGUE_ADD,   /* y = y + z    */
+};
+
+/* The rows of one step, which may belong to many sequences. All arrays are on the host. Positions, lo and hi are
+ * logical positions of the row's own sequence; the rows of one sequence stand together, positions ascending. */
+struct batch {
+    int T;
+    const int32_t *token;        /* [T]                                                             */
+    const int32_t *position;     /* [T] also the rotary position                                    */
+    const int32_t *lo, *hi;      /* [T] the row sees K/V rows lo <= s < hi, 0 <= lo < hi            */
+    const int32_t *sequence;     /* [T] index into pages                                            */
+    const int32_t *const *pages; /* [sequence][position / KV_PAGE] -> page number in the K/V store */
+};
+
+/* Tokens a K/V page holds. A page of one layer is [H][KV_PAGE][K], so that the keys of a head stand together. */
+enum { KV_PAGE = 32 };
+
+struct ops_table {
+    const char *name; /* "cpu" */
+    void (*close)(struct ops *o);
+
+    /* Memory. alloc: 64-byte aligned, contents undefined, large blocks not resident before they are written. */
+    enum status (*alloc)(struct ops *o, void **out, size_t bytes);
+    void (*free)(struct ops *o, void *p, size_t bytes);
+    void (*write)(struct ops *o, void *to, const void *host, size_t bytes);
+    void (*read)(struct ops *o, void *host, const void *from, size_t bytes);
+    void (*copy)(struct ops *o, void *to, const void *from, size_t bytes);
+
+    /* Binds host to the device as dtype `as` (F32, F16 or BF16): borrowed when nothing has to change. host is 1- or
+     * 2-dimensional, its dtype one of these three. weight_free accepts a zeroed weight. */
+    enum status (*weight_bind)(struct ops *o, struct weight *out, const struct tensor *host, enum dtype as);
+    void (*weight_free)(struct ops *o, struct weight *w);
+
+    /* y[T][D] = row token[t] of wte [V][D] */
+    void (*embed)(struct ops *o, float *y, const struct weight *wte, const int32_t *token, int T);
+
+    /* y[T][D] = layer norm of each row of x[T][D]; w, b [D] */
+    void (*layer_norm)(struct ops *o, float *y, const float *x, const struct weight *w, const struct weight *b, int T,
+                       float eps);
+
+    /* z[T][O] = x[T][I] w^T + b; b may be NULL; stored in y[T][O] as the epilogue says */
+    void (*linear)(struct ops *o, float *y, const float *x, const struct weight *w, const struct weight *b, int T,
+                   enum epilogue e);
+
+    /* x[T][H][K] in place: each row turned by its position; sin, cos [positions][R/2] on the device */
+    void (*rotary)(struct ops *o, float *x, const float *sin, const float *cos, const int32_t *position, int T, int H,
+                   int K, int R);
+
+    /* Stores rows first .. first + T of the batch, k and v [T][H][K], in one layer's pages. */
+    void (*kv_store)(struct ops *o, float *k_pages, float *v_pages, const float *k, const float *v,
+                     const struct batch *batch, int first, int T, int H, int K);
+
+    /* y[T][H][K]: attention of rows first .. first + T of the batch, q [T][H][K], each over its own interval of its own
+     * sequence; scores scaled by 1/sqrt(K), softmax in fp32. */
+    void (*attention)(struct ops *o, float *y, const float *q, const float *k_pages, const float *v_pages,
+                      const struct batch *batch, int first, int T, int H, int K);
+
+    /* y[n][D] = row index[i] of x[.][D] */
+    void (*gather)(struct ops *o, float *y, const float *x, const int32_t *index, int n, int D);
+};
+
+/* What every backend has in common; a backend embeds it first. */
+struct ops {
+    const struct ops_table *fn;
+};
+
+/* The CPU backend: kernels at the given level, a pool of its own. max_positions bounds hi of any row. *out is owned:
+ * out->fn->close(out). */
+enum status ops_cpu_create(struct ops **out, enum cpu_level level, int n_threads, int max_positions);
+
+#endif
