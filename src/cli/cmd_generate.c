@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* gptjt generate: continues a prompt. The options carry the names and meanings they have in transformers'
  * text-generation pipeline; those of its options that we do not have are refused by name, never ignored. */
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,8 +190,9 @@ static bool given(const struct job *j, const char *name)
 static enum status check_settings(const struct settings *s)
 {
     if (s->top_p <= 0) return fail(E_ARG, "--top-p is %g, not above 0 and at most 1", s->top_p);
-    if (s->repetition_penalty <= 0) return fail(E_ARG, "--repetition-penalty is %g, not above 0", s->repetition_penalty);
-    if (s->seed > INT64_MAX) return fail(E_ARG, "--seed is %" PRIu64 ", not below 2^63, where JSON's end", s->seed);
+    if (s->repetition_penalty <= 0)
+        return fail(E_ARG, "--repetition-penalty is %g, not above 0", s->repetition_penalty);
+    if (s->seed > INT64_MAX) return fail(E_ARG, "--seed is %" PRIu64 ", not below 2^63", s->seed);
     for (int i = 0; i < s->stop.n; i++)
         if (!*s->stop.items[i]) return fail(E_ARG, "--stop is empty, which would stop everything");
     return OK;
@@ -221,9 +223,10 @@ static enum status apply_hf_length(struct job *j)
         return OK;
     const int64_t left = hf->max_length - (int64_t)j->prompt.n_ids;
     if (left < 1)
-        return fail(E_LIMIT,
-                    "the prompt has %zu tokens, and the model's own max_length of %d includes it; give --max-new-tokens",
-                    j->prompt.n_ids, hf->max_length);
+        return fail(
+            E_LIMIT,
+            "the prompt has %zu tokens, and the model's own max_length of %d includes it; give --max-new-tokens",
+            j->prompt.n_ids, hf->max_length);
     j->set.max_new_tokens = left;
     return OK;
 }
@@ -233,13 +236,14 @@ static enum status decide_sampling(struct job *j)
     struct settings *s = &j->set;
     if (given(j, "temperature") && !given(j, "do-sample")) s->do_sample = s->temperature > 0;
     if (s->temperature <= 0) s->do_sample = false;
-    static const char *const only_sampling[] = {"top-k", "top-p"};
+    static const char *const only_sampling[] = {"top-k", "top-p"}; /* a --temperature of 0 says greedy itself */
     for (size_t i = 0; i < COUNT_OF(only_sampling) && !s->do_sample; i++)
-        if (given(j, only_sampling[i]))
-            log_line(LOG_WARN, "--%s has no effect without --do-sample", only_sampling[i]);
+        if (given(j, only_sampling[i])) log_line(LOG_WARN, "--%s has no effect without --do-sample", only_sampling[i]);
     if (s->num_return_sequences > 1 && !s->do_sample)
-        return fail(E_ARG, "--num-return-sequences is %" PRId64 ", but greedy continuations are all the same; give "
-                           "--do-sample", s->num_return_sequences);
+        return fail(E_ARG,
+                    "--num-return-sequences is %" PRId64 ", but greedy continuations are all the same; give "
+                    "--do-sample",
+                    s->num_return_sequences);
     return OK;
 }
 
@@ -256,7 +260,8 @@ static enum status fit_window(struct job *j)
                     "; shorten it, lower --max-new-tokens or give --truncate left",
                     p->n_ids, wanted, window);
     if (room < 1)
-        return fail(E_LIMIT, "--max-new-tokens is %" PRId64 ", which leaves no room for a prompt in the window of %" PRId64,
+        return fail(E_LIMIT,
+                    "--max-new-tokens is %" PRId64 ", which leaves no room for a prompt in the window of %" PRId64,
                     wanted, window);
     log_line(LOG_INFO, "prompt: the last %" PRId64 " of %zu tokens are kept", room, p->n_ids);
     memmove(p->ids, p->ids + p->n_ids - (size_t)room, (size_t)room * sizeof *p->ids);
@@ -270,8 +275,8 @@ static enum status find_shown_prompt(struct job *j)
     j->shown_prompt = j->prompt.text.data;
     j->shown_prompt_len = j->prompt.text.len;
     if (!j->prompt.is_ids || !j->tokenizer) return OK;
-    TRY(cli_status(gptjt_decode(j->tokenizer, j->prompt.ids, j->prompt.n_ids, &j->decoded_prompt,
-                                &j->shown_prompt_len)));
+    TRY(cli_status(
+        gptjt_decode(j->tokenizer, j->prompt.ids, j->prompt.n_ids, &j->decoded_prompt, &j->shown_prompt_len)));
     j->shown_prompt = j->decoded_prompt;
     return OK;
 }
@@ -338,8 +343,7 @@ static enum status generate_streaming(struct job *j)
 static void print_completion(const struct job *j, const struct gptjt_completion *c)
 {
     if (j->shown_prompt_len) fwrite(j->shown_prompt, 1, j->shown_prompt_len, stdout);
-    if (c->text)
-        fwrite(c->text, 1, c->text_len, stdout);
+    if (c->text) fwrite(c->text, 1, c->text_len, stdout);
     for (size_t i = 0; !c->text && i < c->n_tokens; i++)
         write_token_id(i == 0, c->tokens[i]);
     putchar('\n');
@@ -396,10 +400,9 @@ static enum status print_json(const struct job *j)
             results = NULL;
         }
     json_t *object = json_pack("{s:s, s:s, s:I, s:I, s:o, s:{s:f, s:f, s:f}}", "model", j->model.name, "prompt_mask",
-                               j->model.info.prompt_mask == GPTJT_MASK_PREFIX ? "prefix" : "causal", "seed",
-                               (json_int_t)j->set.seed, "prompt_tokens", (json_int_t)j->prompt.n_ids, "results", results,
-                               "timings", "prefill_s", g->prefill_s, "decode_s", g->decode_s, "tokens_per_s",
-                               tokens_per_s(g));
+                               cli_mask_name(&j->model), "seed", (json_int_t)j->set.seed, "prompt_tokens",
+                               (json_int_t)j->prompt.n_ids, "results", results, "timings", "prefill_s", g->prefill_s,
+                               "decode_s", g->decode_s, "tokens_per_s", tokens_per_s(g));
     if (object && g->n == 1) { /* a single one also at the top, where the pipeline's users look for it */
         json_t *one = completion_json(j, &g->completions[0]);
         if (!one || json_object_update(object, one)) {
@@ -459,9 +462,10 @@ static enum status execute(struct job *j)
 {
     const struct settings *s = &j->set;
     TRY(prepare(j));
+    cli_mask_note(&j->model, &s->common);
     fill_request(j);
-    const size_t n_rows =
-        gptjt_tokens_needed(j->prompt.n_ids, (size_t)s->num_return_sequences, (size_t)s->max_new_tokens);
+    const size_t n_rows = gptjt_tokens_needed(j->prompt.n_ids, (size_t)s->num_return_sequences,
+                                              (size_t)s->max_new_tokens);
     TRY(cli_status(gptjt_session_create(&j->session, j->model.engine, n_rows)));
     if (s->stream && !s->json && s->num_return_sequences == 1) {
         TRY(generate_streaming(j));
@@ -488,12 +492,14 @@ const struct command command_generate = {
     .name = "generate",
     .summary = "continue a prompt",
     .usage = "[-m MODEL] [-p TEXT | -f FILE | --ids N,N,... | < FILE] [options]",
-    .about = "Prints the text the model continues the prompt with, while it is made. The options mean what they mean in\n"
-             "transformers' text-generation pipeline; without --do-sample or --temperature the likeliest token is taken\n"
-             "every time.",
-    .examples = "  gptjt generate -p 'Input: India\\nOutput:' --stop $'\\n'\n"
-                "  gptjt generate -f prompt.txt --temperature 0.8 --top-p 0.95 --max-new-tokens 100\n"
-                "  gptjt generate -m togethercomputer/GPT-JT-6B-v1 --do-sample --num-return-sequences 4 --json < prompt.txt",
+    .about =
+        "Prints the text the model continues the prompt with, while it is made. The options mean what they mean in\n"
+        "transformers' text-generation pipeline; without --do-sample or --temperature the likeliest token is taken\n"
+        "every time.",
+    .examples =
+        "  gptjt generate -p $'Input: India\\nOutput:' --stop $'\\n'\n"
+        "  gptjt generate -f prompt.txt --temperature 0.8 --top-p 0.95 --max-new-tokens 100\n"
+        "  gptjt generate -m togethercomputer/GPT-JT-6B-v1 --do-sample --num-return-sequences 4 --json < prompt.txt",
     .options = options,
     .defaults = &defaults,
     .settings_bytes = sizeof(struct settings),

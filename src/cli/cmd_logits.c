@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* gptjt logits: the raw numbers behind everything else, for comparison with other implementations. Rows go to the file
  * as they are computed, so that a long row of a large vocabulary needs no memory of its own. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "cli/command.h"
@@ -117,8 +118,9 @@ const struct command command_logits = {
     .name = "logits",
     .summary = "write the logits at every position to a safetensors file",
     .usage = "[MODEL] [-p TEXT | -f FILE | --ids N,N,... | < FILE] -o FILE [options]",
-    .about = "Runs one row of tokens through the model and writes one fp32 tensor, \"logits\" [tokens][vocabulary], row\n"
-             "t being what the model expects after token t. Nothing appears under the file's name before it is complete.",
+    .about =
+        "Runs one row of tokens through the model and writes one fp32 tensor, \"logits\" [tokens][vocabulary], row\n"
+        "t being what the model expects after token t. Nothing appears under the file's name before it is complete.",
     .examples = "  gptjt logits MODEL --ids 1,2,3 -o logits.safetensors\n"
                 "  gptjt logits MODEL -p 'Hello world' --prefix 0 -o causal.safetensors",
     .options = options,

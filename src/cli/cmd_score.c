@@ -26,7 +26,12 @@ static const struct settings defaults = {.common = COMMON_DEFAULTS, .added_token
 
 static const struct option options[] = {
     COMMON_MODEL_OPTIONS,
-    {.name = "prompt", .letter = 'p', .type = OPTION_STRING, FIELD(prompt), .meta = "TEXT", .help = "what comes before"},
+    {.name = "prompt",
+     .letter = 'p',
+     .type = OPTION_STRING,
+     FIELD(prompt),
+     .meta = "TEXT",
+     .help = "what comes before"},
     {.name = "continuation",
      .letter = 'c',
      .type = OPTION_STRING,
@@ -50,10 +55,7 @@ static const struct option options[] = {
      .meta = "FILE",
      .help = "score every line, {\"prompt\": ..., \"continuation\": ...} or {\"prompt_ids\": [...], "
              "\"continuation_ids\": [...]}, and print one JSON object a line; - is standard input"},
-    {.name = "json",
-     .type = OPTION_FLAG,
-     FIELD(json),
-     .help = "print one object instead of a table"},
+    {.name = "json", .type = OPTION_FLAG, FIELD(json), .help = "print one object instead of a table"},
     {.name = "added-tokens",
      .type = OPTION_FLAG,
      FIELD(added_tokens),
@@ -119,8 +121,8 @@ static enum status pair_check(const struct pair *p, const struct job *j)
     TRY(side_check(&p->continuation, j));
     const size_t window = (size_t)j->model.info.n_positions;
     if (p->prompt.n + p->continuation.n <= window) return OK;
-    return fail(E_LIMIT, "a prompt of %zu tokens and a continuation of %zu do not fit in the window of %zu", p->prompt.n,
-                p->continuation.n, window);
+    return fail(E_LIMIT, "a prompt of %zu tokens and a continuation of %zu do not fit in the window of %zu",
+                p->prompt.n, p->continuation.n, window);
 }
 
 static enum status score(const struct job *j, const struct pair *p, struct gptjt_score *out)
@@ -141,8 +143,7 @@ static json_t *score_json(const struct job *j, const struct pair *p, const struc
 
 static enum status print_one_json(const struct job *j, const struct pair *p, const struct gptjt_score *r)
 {
-    json_t *object = json_pack("{s:s, s:s}", "model", j->model.name, "prompt_mask",
-                               j->model.info.prompt_mask == GPTJT_MASK_PREFIX ? "prefix" : "causal");
+    json_t *object = json_pack("{s:s, s:s}", "model", j->model.name, "prompt_mask", cli_mask_name(&j->model));
     json_t *scores = score_json(j, p, r);
     if (object && (!scores || json_object_update(object, scores))) {
         json_decref(object);
@@ -290,6 +291,7 @@ static enum status run(void *settings, const struct option_args *args)
     TRY(cli_model_open(&j.model, &j.set->common));
     enum status s = cli_status(gptjt_session_create(&j.session, j.model.engine, 0));
     if (s != OK) goto close_model;
+    cli_mask_note(&j.model, &j.set->common);
     s = j.set->input ? score_lines(&j) : score_options(&j);
     gptjt_session_close(j.session);
 close_model:
@@ -301,10 +303,11 @@ const struct command command_score = {
     .name = "score",
     .summary = "tell how likely a continuation is",
     .usage = "[-m MODEL] (-p TEXT -c TEXT | -i FILE.jsonl) [options]",
-    .about = "Prints the log-likelihood of a continuation after a prompt, of each of its tokens, and whether greedy\n"
-             "decoding would have said it. Prompt and continuation are tokenised separately and concatenated, so begin\n"
-             "the continuation with the space that stands between them.",
-    .examples = "  gptjt score -p 'Input: India\nOutput:' -c ' Indian Rupee'\n"
+    .about =
+        "Prints the log-likelihood of a continuation after a prompt, of each of its tokens, and whether greedy\n"
+        "decoding would have said it. Prompt and continuation are tokenised separately and concatenated, so begin\n"
+        "the continuation with the space that stands between them.",
+    .examples = "  gptjt score -p $'Input: India\\nOutput:' -c ' Indian Rupee'\n"
                 "  gptjt score --prompt-ids 1,2,3 --continuation-ids 4,5 --json\n"
                 "  gptjt score -i pairs.jsonl > scores.jsonl",
     .options = options,

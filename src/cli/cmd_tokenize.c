@@ -81,8 +81,7 @@ static enum status encode_object(const struct settings *set, const struct gptjt_
         return fail(E_FORMAT, "an object with the one member \"text\", a string, is expected");
     int32_t *ids;
     size_t n;
-    TRY(cli_status(
-        gptjt_encode(t, json_string_value(text), json_string_length(text), set->added_tokens, &ids, &n)));
+    TRY(cli_status(gptjt_encode(t, json_string_value(text), json_string_length(text), set->added_tokens, &ids, &n)));
     const enum status s = cli_json_print(json_pack("{s:o}", "ids", cli_json_ids(ids, n)));
     gptjt_free(ids);
     return s;

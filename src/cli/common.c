@@ -34,9 +34,6 @@ enum status cli_model_open(struct cli_model *out, const struct common *common)
     TRY(cli_status(gptjt_engine_open(&m.engine, path.dir, &options)));
     gptjt_engine_info(m.engine, &m.info);
     m.name = path.hub_name ? path.hub_name : m.info.name;
-    if (!common->quiet && common->log < LOG_INFO) /* from info on, the engine says it itself */
-        fprintf(stderr, "mask: %s (%s)\n", m.info.prompt_mask == GPTJT_MASK_PREFIX ? "prefix" : "causal",
-                m.info.prompt_mask_reason);
     *out = m;
     return OK;
 }
@@ -45,6 +42,17 @@ void cli_model_close(struct cli_model *m)
 {
     gptjt_engine_close(m->engine);
     *m = (struct cli_model){0};
+}
+
+const char *cli_mask_name(const struct cli_model *m)
+{
+    return m->info.prompt_mask == GPTJT_MASK_PREFIX ? "prefix" : "causal";
+}
+
+void cli_mask_note(const struct cli_model *m, const struct common *common)
+{
+    if (common->quiet || common->log >= LOG_INFO) return; /* from info on, the engine says it itself */
+    fprintf(stderr, "mask: %s (%s)\n", cli_mask_name(m), m->info.prompt_mask_reason);
 }
 
 enum status cli_tokenizer(const struct gptjt_tokenizer **out, const struct cli_model *m, const char *instead)

@@ -32,13 +32,13 @@ struct common {
     }
 
 #define COMMON_MODEL_OPTIONS                                                                                           \
-    {.name = "model",                                                                                                  \
-     .letter = 'm',                                                                                                    \
-     .type = OPTION_STRING,                                                                                            \
-     .offset = offsetof(struct common, model),                                                                         \
-     .meta = "MODEL",                                                                                                  \
-     .help = "Hugging Face directory of a gptj model, or OWNER/NAME in the Hugging Face cache (default $GPTJT_MODEL, " \
-             "else the gpt-jt-tiny that ships with gptjt)"}
+    {                                                                                                                  \
+        .name = "model", .letter = 'm', .type = OPTION_STRING, .offset = offsetof(struct common, model),               \
+        .meta = "MODEL",                                                                                               \
+        .help =                                                                                                        \
+            "Hugging Face directory of a gptj model, or OWNER/NAME in the Hugging Face cache (default $GPTJT_MODEL, "  \
+            "else the gpt-jt-tiny that ships with gptjt)"                                                              \
+    }
 
 #define COMMON_ENGINE_OPTIONS                                                                                          \
     {.name = "prompt-mask",                                                                                            \
@@ -63,11 +63,10 @@ struct common {
          .max = 1024,                                                                                                  \
          .meta = "N",                                                                                                  \
          .help = "threads to compute with (default 0: as many as this process may use)"},                              \
-        {.name = "cpu",                                                                                                \
-         .type = OPTION_STRING,                                                                                        \
-         .offset = offsetof(struct common, cpu),                                                                       \
-         .meta = "ISA",                                                                                                \
-         .help = "instruction set of the kernels: auto, ref, avx2, ..."}
+    {                                                                                                                  \
+        .name = "cpu", .type = OPTION_STRING, .offset = offsetof(struct common, cpu), .meta = "ISA",                   \
+        .help = "instruction set of the kernels: auto, ref, avx2, ..."                                                 \
+    }
 
 #define COMMON_LOG_OPTIONS                                                                                             \
     {.name = "log",                                                                                                    \
@@ -89,9 +88,14 @@ struct cli_model {
     const char *name; /* for output: OWNER/NAME when that is how it was found, else the directory's name */
 };
 
-/* Finds the model, opens it and, unless quiet, says on stderr which mask is on. Owned: cli_model_close(). */
+/* Finds the model and opens it. Owned: cli_model_close(). */
 enum status cli_model_open(struct cli_model *out, const struct common *common);
 void cli_model_close(struct cli_model *m);
+
+const char *cli_mask_name(const struct cli_model *m); /* "prefix" or "causal" */
+
+/* Says on stderr, unless quiet, which mask is on and why: the one thing that silently differs elsewhere. */
+void cli_mask_note(const struct cli_model *m, const struct common *common);
 
 /* The tokenizer, or an error that says which option (e.g. "--ids") does without. Borrowed from m. */
 enum status cli_tokenizer(const struct gptjt_tokenizer **out, const struct cli_model *m, const char *instead);

@@ -14,7 +14,7 @@ enum { JSONL_MAX_LINE = 10 << 20 };
 
 struct jsonl {
     FILE *file;
-    const char *name; /* borrowed */
+    const char *name;              /* borrowed */
     uint64_t line_number, n_lines; /* read so far; in all, 0 if unknown, as for a pipe */
     char where[256];               /* "FILE: line 7", for messages about the object just read */
     struct buf line;

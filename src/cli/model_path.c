@@ -65,7 +65,8 @@ static enum status resolve_hub_name(char dir[MODEL_PATH_MAX], const char *model)
     char cache[MODEL_PATH_MAX], repository[MODEL_PATH_MAX], ref[MODEL_PATH_MAX], revision[128];
     TRY(cache_dir(cache));
     const int owner = (int)strcspn(model, "/");
-    const int n = snprintf(repository, sizeof repository, "%s/models--%.*s--%s", cache, owner, model, model + owner + 1);
+    const int n = snprintf(repository, sizeof repository, "%s/models--%.*s--%s", cache, owner, model,
+                           model + owner + 1);
     if (n < 0 || (size_t)n >= sizeof repository) return fail(E_LIMIT, "%.100s...: path is too long", cache);
     TRY(file_join(ref, sizeof ref, repository, "refs/main"));
     if (!file_exists(ref))

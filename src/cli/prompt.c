@@ -53,8 +53,7 @@ static enum status read_text(struct buf *out, const char *path)
 
 enum status prompt_read(struct prompt *out, const struct prompt_options *o)
 {
-    if (!!o->text + !!o->file + !!o->ids > 1)
-        return fail(E_ARG, "give one of -p, -f and --ids, not several");
+    if (!!o->text + !!o->file + !!o->ids > 1) return fail(E_ARG, "give one of -p, -f and --ids, not several");
     struct prompt p = {.is_ids = o->ids};
     if (o->ids) {
         TRY(prompt_parse_ids(o->ids, "--ids", &p.ids, &p.n_ids));

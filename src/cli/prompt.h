@@ -18,22 +18,22 @@ struct prompt_options {
     const char *text, *file, *ids;
 };
 
-/* field is the struct prompt_options inside the settings struct type. */
-#define PROMPT_OPTIONS(type, field)                                                                                    \
+/* field is the struct prompt_options inside settings_type. */
+#define PROMPT_OPTIONS(settings_type, field)                                                                           \
     {.name = "prompt",                                                                                                 \
      .letter = 'p',                                                                                                    \
      .type = OPTION_STRING,                                                                                            \
-     .offset = offsetof(type, field.text),                                                                             \
+     .offset = offsetof(settings_type, field.text),                                                                    \
      .meta = "TEXT",                                                                                                   \
      .help = "the text, as it is"},                                                                                    \
         {.name = "file",                                                                                               \
          .letter = 'f',                                                                                                \
          .type = OPTION_STRING,                                                                                        \
-         .offset = offsetof(type, field.file),                                                                         \
+         .offset = offsetof(settings_type, field.file),                                                                \
          .meta = "FILE",                                                                                               \
          .help = "read it from a file, without its last newline; - or nothing: from standard input"},                  \
     {                                                                                                                  \
-        .name = "ids", .type = OPTION_STRING, .offset = offsetof(type, field.ids), .meta = "N,N,...",                  \
+        .name = "ids", .type = OPTION_STRING, .offset = offsetof(settings_type, field.ids), .meta = "N,N,...",         \
         .help = "token ids instead of text"                                                                            \
     }
 
