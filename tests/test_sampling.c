@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Sampling against transformers' logits processors (tests/data/goldens/sampling.jsonl), and stop strings. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "test.h"
+
+#include "base/json.h"
+#include "base/rng.h"
+#include "engine/sampling.h"
+#include "engine/stop.h"
+
+enum { MAX_V = 512 };
+
+static int read_numbers(const json_t *array, double *out)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach (array, i, v)
+        out[i] = json_number_value(v);
+    return (int)json_array_size(array);
+}
+
+static double number(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
+
+/* Probabilities of all V tokens by our functions. */
+static void distribution(double *p, const json_t *c)
+{
+    double logits[MAX_V], seen[64];
+    float score[MAX_V];
+    int32_t ids[64];
+    uint8_t marks[MAX_V];
+    struct candidate candidates[MAX_V];
+    double probability[MAX_V];
+    int n, V = read_numbers(json_object_get(c, "logits"), logits),
+           n_seen = read_numbers(json_object_get(c, "seen"), seen);
+    for (int v = 0; v < V; v++)
+        score[v] = (float)logits[v];
+    for (int i = 0; i < n_seen; i++)
+        ids[i] = (int32_t)seen[i];
+    const struct sampling how = {number(c, "temperature"), (int)number(c, "top_k"), number(c, "top_p"),
+                                 number(c, "repetition_penalty")};
+    sampling_penalise(score, V, ids, (size_t)n_seen, how.repetition_penalty, marks);
+    sampling_distribution(candidates, probability, &n, score, V, &how);
+    for (int v = 0; v < V; v++)
+        p[v] = 0;
+    for (int i = 0; i < n; i++)
+        p[candidates[i].id] = probability[i];
+}
+
+/* The golden probabilities are fp32 softmaxes: 1e-6 is a few of their last bits. Kept sets must be the same. */
+static void distributions_are_those_of_transformers(void **state)
+{
+    (void)state;
+    FILE *f = fopen("tests/data/goldens/sampling.jsonl", "r");
+    assert_non_null(f);
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t len;
+    int cases = 0;
+    while ((len = getline(&line, &cap, f)) > 0) {
+        json_t *c;
+        assert_int_equal(json_read_text(&c, line, (size_t)len, "sampling.jsonl"), OK);
+        double want[MAX_V], got[MAX_V];
+        const int V = read_numbers(json_object_get(c, "prob"), want);
+        distribution(got, c);
+        for (int v = 0; v < V; v++) {
+            if ((got[v] > 0) != (want[v] > 0) || fabs(got[v] - want[v]) > 1e-6)
+                fail_msg("case %d token %d: %.9g, transformers has %.9g", cases, v, got[v], want[v]);
+        }
+        json_decref(c);
+        cases++;
+    }
+    free(line);
+    fclose(f);
+    assert_int_equal(cases, 60);
+}
+
+/* The k-th largest is found by another way than sorting everything: compare with sorting everything. */
+static void top_k_keeps_the_k_largest(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        float score[MAX_V];
+        struct candidate c[MAX_V];
+        double p[MAX_V];
+        for (int v = 0; v < MAX_V; v++)
+            score[v] = (float)rng_uniform(11, (uint64_t)round, (uint64_t)v);
+        const int k = 1 + round * 10;
+        int n;
+        sampling_distribution(c, p, &n, score, MAX_V, &(struct sampling){1, k, 1, 1});
+        assert_int_equal(n, k);
+        double sum = 0;
+        for (int i = 0; i < n; i++) {
+            int larger = 0;
+            for (int v = 0; v < MAX_V; v++)
+                larger += score[v] > score[c[i].id];
+            assert_int_equal(larger, i);
+            sum += p[i];
+        }
+        assert_true(fabs(sum - 1) < 1e-12);
+    }
+}
+
+static void draws_follow_the_distribution(void **state)
+{
+    (void)state;
+    const float logits[4] = {0, 1, 2, -1};
+    struct candidate c[4];
+    double p[4];
+    int n, count[4] = {0};
+    enum { DRAWS = 100000 };
+    sampling_distribution(c, p, &n, logits, 4, &(struct sampling){1, 0, 1, 1});
+    for (int i = 0; i < DRAWS; i++)
+        count[sampling_pick(c, p, n, rng_uniform(5, 0, (uint64_t)i))]++;
+    for (int i = 0; i < n; i++) { /* four standard deviations */
+        const double mean = DRAWS * p[i], deviation = sqrt(DRAWS * p[i] * (1 - p[i]));
+        assert_true(fabs(count[c[i].id] - mean) < 4 * deviation);
+    }
+}
+
+static void penalty_applies_once_however_often_seen(void **state)
+{
+    (void)state;
+    float score[3] = {2, -2, 1};
+    uint8_t marks[3];
+    const int32_t seen[] = {0, 0, 1, 1, 0};
+    sampling_penalise(score, 3, seen, 5, 2, marks);
+    assert_true(score[0] == 1 && score[1] == -4 && score[2] == 1);
+}
+
+static void stop_strings_are_found_and_held_back(void **state)
+{
+    (void)state;
+    static const char *const strings[] = {"\n\n", "END", "ENDING", "aab"};
+    const struct stop_list l = {strings, 4};
+    static const struct {
+        const char *text;
+        size_t found, safe;
+    } cases[] = {
+        {"", 0, 0},     {"hello", 5, 5}, {"hello\n", 6, 5},    {"hello\n\nworld", 5, 12},
+        {"xEN", 3, 1},  {"xEND", 1, 1},  {"the ENDING", 4, 4}, {"aaa", 3, 1},
+        {"aaab", 1, 4}, {"E\nE", 3, 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const size_t len = strlen(cases[i].text);
+        assert_int_equal(stop_find(&l, cases[i].text, len, 0), cases[i].found);
+        assert_int_equal(stop_safe(&l, cases[i].text, len), cases[i].safe);
+    }
+    assert_int_equal(stop_longest(&l), 6);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(distributions_are_those_of_transformers),
+        cmocka_unit_test(top_k_keeps_the_k_largest),
+        cmocka_unit_test(draws_follow_the_distribution),
+        cmocka_unit_test(penalty_applies_once_however_often_seen),
+        cmocka_unit_test(stop_strings_are_found_and_held_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
