@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <float.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -181,14 +183,18 @@ static void a_failed_write_leaves_nothing_behind(void **state)
     file_writer_abort(&w);
     assert_int_equal(rmdir(path), 0);
 
+    static const char block[8192];
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit then fails, as on a full disk */
     path_to(path, "full");
     assert_int_equal(file_writer_open(&w, path), OK);
-    FILE *full = freopen("/dev/full", "w", w.stream); /* every write to it fails, as on a full disk */
-    assert_non_null(full);
-    w.stream = full;
-    setvbuf(full, NULL, _IONBF, 0);
-    assert_true(fputs("lost", w.stream) == EOF);
-    assert_int_equal(file_writer_commit(&w), E_IO);
+    setvbuf(w.stream, NULL, _IONBF, 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){1000, before.rlim_max}), 0);
+    const enum status written = file_writer_write(&w, block, sizeof block);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(written, E_IO);
+    assert_int_equal(file_writer_commit(&w), E_IO); /* although nothing fails any more */
     assert_false(file_exists(path));
 }
 

@@ -77,6 +77,22 @@ static void results_are_visible_after_many_short_runs(void **state)
     pool_free(p);
 }
 
+/* Threads that come late for the last task must find nothing: the more runs, the more of them meet there. */
+static void no_thread_takes_a_task_that_is_not_there(void **state)
+{
+    (void)state;
+    static struct tally t;
+    struct pool *p = NULL;
+    assert_int_equal(pool_create(&p, 3), OK);
+    t = (struct tally){.n_threads = 3, .n_tasks = 2};
+    for (int run = 0; run < 30000; run++)
+        pool_run(p, t.n_tasks, count_task, &t);
+    assert_int_equal(t.bad_threads, 0);
+    assert_int_equal(t.runs[0], 30000);
+    assert_int_equal(t.runs[1], 30000);
+    pool_free(p);
+}
+
 static void wait_for_all(void *user, int task, int thread)
 {
     (void)task;
@@ -205,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_task_runs_exactly_once),
         cmocka_unit_test(results_are_visible_after_many_short_runs),
+        cmocka_unit_test(no_thread_takes_a_task_that_is_not_there),
         cmocka_unit_test(as_many_tasks_as_threads_run_at_once),
         cmocka_unit_test(pools_run_beside_each_other),
         cmocka_unit_test(quota_is_the_smallest_on_the_way_up),

@@ -239,7 +239,7 @@ static enum status store_text(const struct place *p, const char *text)
     case OPTION_FLAG:
     case OPTION_REFUSED: break;
     }
-    assert(!"option without a value");
+    assert(0 && "option without a value");
     return OK;
 }
 

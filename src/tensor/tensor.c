@@ -104,6 +104,6 @@ double tensor_value(const struct tensor *t, int64_t i)
     case DTYPE_I64: return (double)v.i64;
     case DTYPE_COUNT: break;
     }
-    assert(!"dtype");
+    assert(0 && "dtype");
     return 0;
 }

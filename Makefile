@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front of meson. BUILDTYPE=debug, PREFIX=/usr, CC=clang and MESON_FLAGS=-Dname=value are passed on.
+OPTIONS = $(if $(BUILDTYPE),-Dbuildtype=$(BUILDTYPE)) $(if $(PREFIX),-Dprefix=$(PREFIX)) $(MESON_FLAGS)
+SANITIZE = -Dbuildtype=debugoptimized -Db_lundef=false -Db_sanitize
+
+build: ; tools/setup.sh --check && tools/build.sh build $(OPTIONS)
+setup: ; tools/setup.sh
+demo: setup build ; tools/demo.sh build/gptjt
+test: setup build ; tools/test.sh build
+install: build ; meson install -C build --no-rebuild
+
+asan: setup
+	tools/build.sh build-asan $(SANITIZE)=address,undefined $(MESON_FLAGS)
+	tools/test.sh build-asan
+tsan: setup
+	tools/build.sh build-tsan $(SANITIZE)=thread $(MESON_FLAGS)
+	tools/test.sh build-tsan --suite threads
+check-long: # each fuzz target for FUZZ_SECONDS, ten minutes unless told otherwise
+	tools/setup.sh build fuzz
+	CC=clang tools/build.sh build-fuzz -Dfuzz=libfuzzer -Dc_args=-fsanitize=fuzzer-no-link $(SANITIZE)=address,undefined
+	tools/fuzz.sh build-fuzz
+lint:
+	tools/setup.sh build lint
+	tools/lint.sh
+format: ; tools/setup.sh lint && git ls-files '*.c' '*.h' | xargs clang-format -i
+clean: ; rm -rf build build-asan build-tsan build-fuzz build-lint-gcc build-lint-clang
+
+.PHONY: build setup demo test install asan tsan check-long lint format clean
+.NOTPARALLEL:

@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Includes follow the layers, libraries stay where they are confined, and lower layers do not do what is not theirs.
+# Prints one line for every breach and fails if there was one. tests/, fuzz/ and bench/ may include everything.
+set -eu
+cd "$(dirname "$0")/.."
+
+# What a directory of src/ may include besides itself; what those may include, it may too.
+declare -A uses=(
+    [base]="" [tensor]="base" [kernels]="base" [ops]="kernels tensor" [formats]="tensor" [tokenizer]="base"
+    [model]="ops formats" [net]="base" [stage]="model net" [engine]="stage tokenizer" [eval]="engine"
+    [data]="tokenizer" [train]="data stage" [dist]="train net" [server]="engine"
+    [cli]="eval dist server"
+)
+# Exceptions to that closure: the server hands requests to the engine and knows no model.
+declare -A never=([server]="tensor kernels ops formats model stage net")
+
+closure() { # $1: directory
+    echo "$1"
+    for lower in ${uses[$1]}; do closure "$lower"; done
+}
+
+breaches=0
+breach() {
+    echo "$1"
+    breaches=$((breaches + 1))
+}
+
+# Directives and code without comments; line structure does not matter here.
+stripped() {
+    gcc -fpreprocessed -dD -E -P -x c "$1" 2> /dev/null
+}
+
+only_in() { # file, its code, what is confined (regular expression), where it may be (regular expression), why
+    if [[ ! $1 =~ $4 ]] && grep -qE "$3" <<< "$2"; then
+        breach "$1: $(grep -oE -m 1 "$3" <<< "$2" | head -n 1): $5"
+    fi
+}
+
+check_file() {
+    local file=$1 dir code header
+    dir=${file#src/}
+    dir=${dir%%/*}
+    if [ -z "${uses[$dir]+known}" ]; then
+        breach "$file: src/$dir is not a layer that tools/check_layers.sh knows"
+        return
+    fi
+    code=$(stripped "$file")
+    local allowed=" ${closures[$dir]} "
+    while read -r header; do
+        local to=${header%%/*}
+        if [ "$header" = gptjt.h ]; then
+            [[ $dir =~ ^(engine|cli)$ ]] || breach "$file: includes $header, which is for the users of the library"
+        elif [ "$to" = "$header" ]; then
+            breach "$file: includes \"$header\"; write it from src/ on: \"$dir/$header\""
+        elif [[ $allowed != *" $to "* ]]; then
+            breach "$file: includes \"$header\"; $dir may include only:$allowed"
+        fi
+    done < <(grep -oE '^ *# *include *"[^"]*"' <<< "$code" | cut -d '"' -f 2)
+
+    local include='# *include *<'
+    only_in "$file" "$code" "${include}jansson\.h" '^src/base/json\.h$' 'only base/json.h includes it'
+    only_in "$file" "$code" "${include}pcre2" '^src/tokenizer/pretok\.c$' 'only tokenizer/pretok.c includes it'
+    only_in "$file" "$code" "${include}minizip|${include}(un)?zip\.h" '^src/formats/torchbin\.c$' \
+        'only formats/torchbin.c includes it'
+    only_in "$file" "$code" "${include}csv\.h" '^src/eval/' 'only eval/ includes it'
+    only_in "$file" "$code" "${include}(pthread|threads)\.h" '^src/base/' 'only base/ makes threads'
+    only_in "$file" "$code" "${include}[a-z0-9]*intrin\.h" '^src/kernels/x86/' 'only kernels/x86/ includes it'
+    only_in "$file" "$code" "${include}(mpi\.h|cuda|cublas)" '^src/(net|ops/cuda)/' 'only net/ and ops/cuda/ include it'
+    only_in "$file" "$code" '\<(secure_)?getenv *\(' '^src/cli/' 'only cli/ reads the environment'
+    only_in "$file" "$code" '\<(_?exit|abort|printf|puts|putchar) *\(' '^src/cli/' 'only cli/ prints and exits'
+    only_in "$file" "$code" '\<(malloc|calloc|realloc(array)?|aligned_alloc|free|mmap|fopen|open|pthread_[a-z_]+) *\(' \
+        '^src/(base|tensor|ops|formats|tokenizer|model|net|stage|engine|eval|data|train|dist|server|cli)/' \
+        'kernels never allocate, thread or read files'
+}
+
+declare -A closures
+for dir in "${!uses[@]}"; do
+    closures[$dir]=
+    for lower in $(closure "$dir" | sort -u); do
+        [[ " ${never[$dir]-} " == *" $lower "* ]] || closures[$dir]+=" $lower"
+    done
+done
+for file in $(git ls-files 'src/*.c' 'src/*.h'); do
+    check_file "$file"
+done
+[ $breaches = 0 ]

@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# tools/setup.sh [--check] [build] [lint] [fuzz]
+# Installs the Debian packages of the named groups (build, if none is named) that are missing, as root or through sudo.
+# When nothing is missing it does nothing. --check installs nothing: it names what is missing and fails.
+set -eu
+
+build=(build-essential meson ninja-build pkg-config libjansson-dev libpcre2-dev libminizip-dev zlib1g-dev libcsv-dev
+       libcmocka-dev)
+lint=(clang clang-format clang-tidy shellcheck)
+fuzz=(clang libclang-rt-14-dev)
+
+check=false
+wanted=()
+for word in "$@"; do
+    case $word in
+    --check) check=true ;;
+    build) wanted+=("${build[@]}") ;;
+    lint) wanted+=("${lint[@]}") ;;
+    fuzz) wanted+=("${fuzz[@]}") ;;
+    *) echo "setup.sh: unknown group '$word'; there are build, lint and fuzz" >&2; exit 2 ;;
+    esac
+done
+[ ${#wanted[@]} -gt 0 ] || wanted=("${build[@]}")
+
+if ! command -v dpkg-query > /dev/null; then
+    $check || echo "not a Debian system: install by other means what these packages hold: ${wanted[*]}" >&2
+    exit 0
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+    status=$(dpkg-query -W -f '${db:Status-Status}\n' "$package" 2> /dev/null | head -n 1 || true)
+    [ "$status" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if $check; then
+    echo "missing packages: ${missing[*]}; 'make setup' installs them" >&2
+    exit 1
+fi
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo > /dev/null || { echo "as root, run: apt-get install ${missing[*]}" >&2; exit 1; }
+    as_root=(sudo)
+fi
+echo "installing ${missing[*]}"
+install() {
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+}
+# Package lists may be absent (a fresh image) or so old that they name files which are gone.
+install || { "${as_root[@]}" apt-get update -q && install; }
