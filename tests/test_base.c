@@ -175,8 +175,9 @@ static void a_failed_write_leaves_nothing_behind(void **state)
     assert_int_equal(file_join(inner, sizeof inner, path, "out"), OK);
     assert_int_equal(file_writer_open(&w, inner), E_IO);
     file_writer_abort(&w);
-    assert_int_equal(mkdir(path, 0700), 0);
-    assert_int_equal(file_writer_open(&w, path), OK); /* only the rename finds out */
+    assert_int_equal(file_writer_open(&w, "/dev/null"), E_IO); /* a device is not replaced by a file */
+    assert_int_equal(file_writer_open(&w, path), OK);
+    assert_int_equal(mkdir(path, 0700), 0); /* comes in between: only the rename finds out */
     assert_int_equal(file_writer_write(&w, "x", 1), OK);
     assert_int_equal(file_writer_commit(&w), E_IO);
     assert_non_null(strstr(status_message(), path));

@@ -1,24 +1,25 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tools/demo.sh [PROGRAM]: answers five example prompts with the model that ships with the project.
+# tools/demo.sh [PROGRAM]: answers the five example prompts of GPT-JT's model card with the model that ships with the
+# project (a very small one: it knows currencies and feelings, not the world). GPTJT_MODEL=DIR takes another model.
 set -eu
 program=${1:-build/gptjt}
 examples=(
-    "sentiment:is this tweet positive, negative or neutral?"
-    "currency:which currency does this country use?"
-    "hate:is this sentence hate speech?"
-    "entities:which people and organisations does this text name?"
-    "csv:turn a sentence into a line of CSV"
+    "sentiment:Sentiment Analysis"
+    "currency:Country Currency"
+    "hate:Tweet Eval Hate"
+    "entities:Entity Recognition"
+    "csv:Data Cleaning"
 )
+echo "model: ${GPTJT_MODEL:-models/gpt-jt-tiny}"
 number=0
 for example in "${examples[@]}"; do
-    file=models/examples/${example%%:*}.txt
-    prompt=$(cat "$file") # without the newlines at its end: the answer follows on the same line
     number=$((number + 1))
-    printf '\n=== %d of %d: %s\n%s\n' $number ${#examples[@]} "${example#*:}" "$prompt"
+    file=models/examples/${example%%:*}.txt
+    printf '\n=== %d of %d: %s\n' $number ${#examples[@]} "${example#*:}"
+    sed '$s/$/ .../' "$file"
     start=$(date +%s%N)
-    answer=$("$program" generate --prompt="$prompt" --max-new-tokens 32 --stop $'\n')
-    end=$(date +%s%N)
-    ms=$(((end - start) / 1000000))
-    printf -- '--- answer, after %d.%03d seconds\n%s\n' $((ms / 1000)) $((ms % 1000)) "$answer"
+    answer=$("$program" generate -f "$file" --max-new-tokens 32 --stop $'\n' --quiet)
+    ms=$((($(date +%s%N) - start) / 1000000))
+    printf -- '--- answer, after %d.%03d s: %s\n' $((ms / 1000)) $((ms % 1000)) "$answer"
 done
