@@ -525,6 +525,8 @@ static const struct {
     {"{\"\": 0}", "", NULL, E_FORMAT, "id 0 is empty"},
     {"{\"a b\": 0}", "", NULL, E_FORMAT, "byte alphabet"},
     {"{\"\xe6\x97\xa5\": 0}", "", NULL, E_FORMAT, "byte alphabet"},
+    {"{\"\xc2\xad\": 0}", "", NULL, E_FORMAT, "byte alphabet"},
+    {"{\"\xc5\x84\": 0}", "", NULL, E_FORMAT, "byte alphabet"}, /* one past the last character */
     {"{\"a\\u0000b\": 0}", "", NULL, E_FORMAT, "vocab.json: line 1"},
     {"{\"\xff\": 0}", "", NULL, E_FORMAT, "vocab.json: line 1"},
     {LETTERS, "a", NULL, E_FORMAT, "merge 0 \"a\" is not two tokens"},
