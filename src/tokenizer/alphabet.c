@@ -19,6 +19,8 @@ static int byte_of(unsigned c)
 bool alphabet_decode(struct buf *out, const char *text, size_t len)
 {
     const size_t before = out->len;
+    char chunk[64]; /* most tokens are shorter */
+    size_t n_chunk = 0;
     for (size_t at = 0; at < len;) {
         const int n = utf8_char(text + at, len - at);
         const unsigned char *p = (const unsigned char *)text + at;
@@ -28,8 +30,11 @@ bool alphabet_decode(struct buf *out, const char *text, size_t len)
             if (out->data) out->data[out->len = before] = 0;
             return false;
         }
-        buf_append(out, &(char){(char)byte}, 1);
+        chunk[n_chunk++] = (char)byte;
         at += (size_t)n;
+        if (n_chunk < sizeof chunk && at < len) continue;
+        buf_append(out, chunk, n_chunk);
+        n_chunk = 0;
     }
     return true;
 }

@@ -94,14 +94,16 @@ static enum status check_new(const char *name, int64_t id, const char *text, siz
     return OK;
 }
 
-static enum status set_token(struct vocab *v, int64_t id, const char *bytes, size_t len, enum vocab_kind kind)
+/* Makes a token of the bytes that have been appended to v->bytes since at. */
+static enum status set_token(struct vocab *v, int64_t id, size_t at, enum vocab_kind kind)
 {
-    if (len > UINT32_MAX - 1 - v->bytes.len) return fail(E_LIMIT, "tokens of more than 4 GB");
-    TRY(grow_ids(v, (int32_t)id + 1));
-    v->tokens[id] = (struct vocab_token){.at = (uint32_t)v->bytes.len, .len = (uint32_t)len, .kind = kind};
-    buf_append(&v->bytes, bytes, len);
+    const size_t len = v->bytes.len - at;
     buf_append(&v->bytes, "", 1);
-    return buf_status(&v->bytes);
+    TRY(buf_status(&v->bytes));
+    if (v->bytes.len > UINT32_MAX) return fail(E_LIMIT, "tokens of more than 4 GB");
+    TRY(grow_ids(v, (int32_t)id + 1));
+    v->tokens[id] = (struct vocab_token){.at = (uint32_t)at, .len = (uint32_t)len, .kind = kind};
+    return OK;
 }
 
 static enum status id_taken(const struct vocab *v, const char *name, int64_t id, const char *text)
@@ -110,12 +112,12 @@ static enum status id_taken(const struct vocab *v, const char *name, int64_t id,
                 vocab_bytes(v, &v->tokens[id]), text);
 }
 
-static enum status add_entry(struct vocab *v, int64_t id, const struct buf *bytes)
+/* The alphabet is one to one and JSON keys are unique, so the slot is free. */
+static enum status index_entry(struct vocab *v, int64_t id)
 {
     TRY(grow_slots(v));
-    TRY(set_token(v, id, bytes->data, bytes->len, VOCAB_ENTRY));
-    /* The alphabet is one to one and JSON keys are unique, so the slot is free. */
-    v->slots[slot_of(v, bytes->data, bytes->len)] = (uint32_t)id + 1;
+    const struct vocab_token *token = &v->tokens[id];
+    v->slots[slot_of(v, vocab_bytes(v, token), token->len)] = (uint32_t)id + 1;
     v->n_used++;
     return OK;
 }
@@ -124,13 +126,14 @@ enum status vocab_add(struct vocab *v, const char *name, int64_t id, const char 
 {
     TRY(check_new(name, id, text, len));
     if (vocab_token(v, id)) return id_taken(v, name, id, text);
-    struct buf bytes = {0};
-    const bool entry = alphabet_decode(&bytes, text, len);
-    enum status s = buf_status(&bytes);
-    if (s == OK) s = entry ? add_entry(v, id, &bytes) : set_token(v, id, text, len, VOCAB_LITERAL);
-    if (s == OK && !entry) v->n_literal++;
-    buf_free(&bytes);
-    return s;
+    const size_t at = v->bytes.len;
+    if (alphabet_decode(&v->bytes, text, len)) {
+        TRY(set_token(v, id, at, VOCAB_ENTRY));
+        return index_entry(v, id);
+    }
+    buf_append(&v->bytes, text, len);
+    v->n_literal++;
+    return set_token(v, id, at, VOCAB_LITERAL);
 }
 
 /* Hugging Face looks an added token's text up among the entries as they are written, and takes that id if there is
@@ -153,7 +156,11 @@ enum status vocab_add_added(struct vocab *v, const char *name, int64_t id, const
     TRY(check_new(name, id, text, len));
     TRY(check_entry_of(v, name, id, text, len));
     const struct vocab_token *token = vocab_token(v, id);
-    if (!token) return set_token(v, id, text, len, VOCAB_ADDED);
+    if (!token) {
+        const size_t at = v->bytes.len;
+        buf_append(&v->bytes, text, len);
+        return set_token(v, id, at, VOCAB_ADDED);
+    }
     if (token->kind == VOCAB_ADDED || token->len != len || memcmp(vocab_bytes(v, token), text, len))
         return id_taken(v, name, id, text);
     v->n_literal -= token->kind == VOCAB_LITERAL;
