@@ -136,6 +136,11 @@ struct gptjt_session;
 GPTJT_API enum gptjt_status gptjt_session_create(struct gptjt_session **out, struct gptjt_engine *e, size_t max_tokens);
 GPTJT_API void gptjt_session_close(struct gptjt_session *s);
 
+/* Called every few milliseconds to seconds while a prompt (or the tokens to be scored) goes through the layers: done of
+ * total tokens' worth of work. Return false to stop: the call then returns GPTJT_E_CANCELLED. */
+typedef bool gptjt_progress_fn(void *user, size_t done, size_t total);
+GPTJT_API void gptjt_session_set_progress(struct gptjt_session *s, gptjt_progress_fn *fn, void *user); /* NULL: none */
+
 /* max_tokens for a prompt that n_sequences continuations of up to n_new tokens share. */
 GPTJT_API size_t gptjt_tokens_needed(size_t n_prompt, size_t n_sequences, size_t n_new);
 GPTJT_API size_t gptjt_session_bytes(const struct gptjt_session *s); /* memory it allocated */

@@ -516,7 +516,7 @@ static void json_survives_a_file(void **state)
     assert_int_equal(json_read_file(&o, path, 1000), E_IO);
 }
 
-static void keep_line(void *user, enum log_level level, const char *line)
+static void keep_line(void *user, int level, const char *line)
 {
     snprintf(user, 100, "%d %s", (int)level, line);
 }

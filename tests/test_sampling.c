@@ -143,7 +143,7 @@ static void stop_strings_are_found_and_held_back(void **state)
         const char *text;
         size_t found, safe;
     } cases[] = {
-        {"", 0, 0},     {"hello", 5, 5}, {"hello\n", 6, 5},    {"hello\n\nworld", 5, 12},
+        {"", 0, 0},     {"hello", 5, 5}, {"hello\n", 6, 5},     {"hello\n\nworld", 5, 12},
         {"xEN", 3, 1},  {"xEND", 1, 1},  {"the ENDING", 4, 10}, {"aaa", 3, 1},
         {"aaab", 1, 4}, {"E\nE", 3, 2},
     };

@@ -1,19 +1,25 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tools/check_symbols.sh LIBRARY: every global symbol begins with the name of its directory, of its file or of a header
-# beside it, or with k_ (kernels) or gptjt_ (the public API); and no object holds variables that outlive a call.
+# tools/check_symbols.sh LIBRARY: every global symbol begins with the name of its directory, of its file, of a header
+# beside it or of a struct that such a header declares, or with k_ (kernels) or gptjt_ (the public API); and no object
+# holds variables that outlive a call.
 set -eu
 cd "$(dirname "$0")/.."
 
 other_names="fail dtype_"                # base/status.h, tensor/tensor.h
 variables="src_base_log.c.o:state"       # the log's sink, set once by the program
 
-prefixes() { # src_DIR_STEM.c.o
+prefixes() { # src_DIR_STEM.c.o, or x86_STEM.c.o of a library of its own
     local path=${1#src_} dir stem header
+    path=${path/#x86_/kernels_x86_}
     dir=${path%%_*}
     stem=${path#*_}
     echo "k_ gptjt_ ${dir}_ ${stem%.c.o}_ $other_names"
-    for header in "src/$dir"/*.h; do echo "$(basename "$header" .h)_"; done
+    for header in "src/$dir"/*.h "src/$dir"/x86/*.h; do
+        [ -f "$header" ] || continue
+        echo "$(basename "$header" .h)_"
+        sed -nE 's/^struct ([a-z0-9_]+) \{.*/\1_/p' "$header"
+    done
 }
 
 bad=0

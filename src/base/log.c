@@ -25,5 +25,5 @@ void log_line(enum log_level level, const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    state.sink(state.user, level, line);
+    state.sink(state.user, (int)level, line);
 }

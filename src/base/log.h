@@ -8,7 +8,8 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-typedef void log_sink_fn(void *user, enum log_level level, const char *line);
+/* level is an enum log_level; an int so that gptjt.h's sink is of the same type. */
+typedef void log_sink_fn(void *user, int level, const char *line);
 
 /* Process-wide, set once by the program before threads start; NULL silences. Lines above max are dropped. */
 void log_set_sink(log_sink_fn *sink, void *user, enum log_level max);

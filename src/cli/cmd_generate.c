@@ -167,6 +167,7 @@ struct job {
     struct cli_model model;
     const struct gptjt_tokenizer *tokenizer; /* NULL: none */
     struct gptjt_session *session;
+    struct cli_watch watch; /* of the prompt's pass */
     struct gptjt_generate_request request;
     struct gptjt_generation result;
     size_t streamed; /* bytes of text */
@@ -315,7 +316,10 @@ static bool on_token(void *user, int sequence, int32_t token, const char *text, 
 {
     (void)sequence;
     struct streaming *s = user;
-    if (s->n_tokens == 0) catch_interrupt();
+    if (s->n_tokens == 0) {
+        catch_interrupt();
+        cli_unwatch(s->job->session, &s->job->watch); /* a bar would be in the text's way */
+    }
     if (text) {
         fwrite(text, 1, text_len, stdout);
         s->job->streamed += text_len;
@@ -340,6 +344,33 @@ static enum status generate_streaming(struct job *j)
         if (c->text && c->text_len > j->streamed) fwrite(c->text + j->streamed, 1, c->text_len - j->streamed, stdout);
     }
     if (st == OK || st == E_CANCELLED) putchar('\n');
+    return st;
+}
+
+struct counting {
+    struct job *job;
+    struct progress bar;
+    uint64_t n_tokens;
+};
+
+static bool count_token(void *user, int sequence, int32_t token, const char *text, size_t text_len)
+{
+    (void)sequence, (void)token, (void)text, (void)text_len;
+    struct counting *c = user;
+    if (c->n_tokens == 0) cli_unwatch(c->job->session, &c->job->watch);
+    progress_update(&c->bar, ++c->n_tokens);
+    return true;
+}
+
+static enum status generate_whole(struct job *j)
+{
+    struct counting c = {.job = j};
+    const uint64_t most = (uint64_t)(j->set.max_new_tokens * j->set.num_return_sequences);
+    progress_begin(&c.bar, "text", "tokens", most, j->set.common.quiet);
+    j->request.on_token = count_token;
+    j->request.user = &c;
+    const enum status st = cli_status(gptjt_generate(j->session, &j->request, &j->result));
+    progress_end(&c.bar);
     return st;
 }
 
@@ -470,10 +501,12 @@ static enum status execute(struct job *j)
     const size_t n_rows = gptjt_tokens_needed(j->prompt.n_ids, (size_t)s->num_return_sequences,
                                               (size_t)s->max_new_tokens);
     TRY(cli_status(gptjt_session_create(&j->session, j->model.engine, n_rows)));
+    j->watch = (struct cli_watch){.label = "prompt", .quiet = s->common.quiet};
+    cli_watch(j->session, &j->watch);
     if (s->stream && !s->json && s->num_return_sequences == 1) {
         TRY(generate_streaming(j));
     } else {
-        TRY(cli_status(gptjt_generate(j->session, &j->request, &j->result)));
+        TRY(generate_whole(j));
         if (s->json)
             TRY(print_json(j));
         else

@@ -95,6 +95,8 @@ static enum status execute(struct job *j)
     if (j->prefix_given && (size_t)set->prefix > n)
         return fail(E_ARG, "--prefix is %" PRId64 ", more than the row's %zu tokens", set->prefix, n);
     TRY(cli_status(gptjt_session_create(&j->session, j->model.engine, n)));
+    struct cli_watch watch = {.label = "row", .quiet = set->common.quiet};
+    cli_watch(j->session, &watch);
     return write_logits(j->session, &j->model, (struct gptjt_span){j->row.ids, n},
                         j->prefix_given ? (size_t)set->prefix : SIZE_MAX, set->out);
 }

@@ -294,6 +294,8 @@ static enum status run(void *settings, const struct option_args *args)
     TRY(cli_model_open(&j.model, &j.set->common));
     enum status s = cli_status(gptjt_session_create(&j.session, j.model.engine, 0));
     if (s != OK) goto close_model;
+    struct cli_watch watch = {.label = "score", .quiet = j.set->common.quiet};
+    if (!j.set->input) cli_watch(j.session, &watch);
     s = j.set->input ? score_lines(&j) : score_options(&j);
     gptjt_session_close(j.session);
 close_model:

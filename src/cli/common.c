@@ -73,6 +73,28 @@ enum status cli_check_ids(const struct cli_model *m, const char *what, const int
     return OK;
 }
 
+static bool watch_pass(void *user, size_t done, size_t total)
+{
+    struct cli_watch *w = user;
+    if (!w->begun) progress_begin(&w->bar, w->label, "tokens", total, w->quiet);
+    progress_update(&w->bar, done);
+    w->begun = done < total;
+    if (!w->begun) progress_end(&w->bar);
+    return true;
+}
+
+void cli_watch(struct gptjt_session *s, struct cli_watch *w)
+{
+    gptjt_session_set_progress(s, watch_pass, w);
+}
+
+void cli_unwatch(struct gptjt_session *s, struct cli_watch *w)
+{
+    gptjt_session_set_progress(s, NULL, NULL);
+    if (w->begun) progress_end(&w->bar);
+    w->begun = false;
+}
+
 void cli_token_text(struct buf *out, const struct gptjt_tokenizer *t, int32_t id)
 {
     char *text;

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "base/progress.h"
 #include "base/status.h"
 #include "gptjt.h"
 
@@ -102,6 +103,16 @@ enum status cli_tokenizer(const struct gptjt_tokenizer **out, const struct cli_m
 
 /* E_ARG naming what unless every id is in the model's vocabulary. */
 enum status cli_check_ids(const struct cli_model *m, const char *what, const int32_t *ids, size_t n);
+
+/* A progress bar for prompts that take long. Zero-initialise all but the first two; must outlive the session's use. */
+struct cli_watch {
+    const char *label;
+    bool quiet;
+    struct progress bar;
+    bool begun;
+};
+void cli_watch(struct gptjt_session *s, struct cli_watch *w);
+void cli_unwatch(struct gptjt_session *s, struct cli_watch *w); /* wipes the bar */
 
 /* The text of one token as valid UTF-8, appended to out; nothing for an id the tokenizer does not know, which a model
  * with a larger vocabulary may well produce. */

@@ -19,7 +19,7 @@ static const struct command *const commands[] = {
     &command_logits,
 };
 
-static void log_to_stderr(void *user, enum log_level level, const char *line)
+static void log_to_stderr(void *user, int level, const char *line)
 {
     (void)user;
     static const char *const prefixes[] = {"error: ", "warning: ", "", "debug: "};

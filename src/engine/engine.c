@@ -27,22 +27,9 @@ const char *gptjt_error(void)
     return status_message();
 }
 
-static struct {
-    gptjt_log_fn *sink;
-    void *user;
-} public_log;
-
-static void pass_on(void *user, enum log_level level, const char *line)
-{
-    (void)user;
-    public_log.sink(public_log.user, (int)level, line);
-}
-
 void gptjt_set_log(gptjt_log_fn *sink, void *user, int max_level)
 {
-    public_log.sink = sink;
-    public_log.user = user;
-    log_set_sink(sink ? pass_on : NULL, NULL, (enum log_level)max_level);
+    log_set_sink(sink, user, (enum log_level)max_level);
 }
 
 void gptjt_free(void *p)
@@ -163,7 +150,8 @@ static enum status open_parts(struct gptjt_engine *e, const char *dir, const str
         snprintf(why, sizeof why, "%s", status_message());
         return fail(fits, "%s: %s", dir, why);
     }
-    TRY(mask_choose(&e->mask, e->mask_reason, sizeof e->mask_reason, o->prompt_mask, &e->config, e->source, e->name));
+    TRY(engine_choose_mask(&e->mask, e->mask_reason, sizeof e->mask_reason, o->prompt_mask, &e->config, e->source,
+                           e->name));
     if (tokenizer_exists(dir)) TRY(tokenizer_open(&e->tokenizer.bpe, dir));
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);

@@ -32,8 +32,8 @@ struct gptjt_engine {
 };
 
 /* Which mask to run and why (docs/MODEL.md has the order). name: the directory's or the hub's; asked: the caller's. */
-enum status mask_choose(enum gptjt_mask *out, char *reason, size_t reason_bytes, enum gptjt_mask asked,
-                        const struct checkpoint_config *config, const struct source *src, const char *name);
+enum status engine_choose_mask(enum gptjt_mask *out, char *reason, size_t reason_bytes, enum gptjt_mask asked,
+                               const struct checkpoint_config *config, const struct source *src, const char *name);
 
 /* The rows of the step under construction; arrays of max_rows. */
 struct step {
@@ -49,7 +49,9 @@ struct gptjt_session {
     struct workspace *workspace;
     struct step step;
     int max_rows;
-    float *logits; /* [LOGITS_BLOCK][V] on the host */
+    float *logits;               /* [LOGITS_BLOCK][V] on the host */
+    gptjt_progress_fn *progress; /* may be NULL */
+    void *progress_user;
 
     struct kv_sequence prompt; /* K/V of the first n_cached of cached[] ... */
     int32_t *cached;           /* [P] */
@@ -68,7 +70,7 @@ enum status session_prefill(struct gptjt_session *s, const int32_t *ids, size_t 
 void step_begin(struct gptjt_session *s);
 int step_add_sequence(struct gptjt_session *s, const struct kv_sequence *kv);
 void step_add_row(struct gptjt_session *s, int sequence, int32_t token, size_t position, size_t lo, size_t hi);
-void step_run(struct gptjt_session *s);
+enum status step_run(struct gptjt_session *s); /* E_CANCELLED when the progress callback says so */
 
 /* Logits of n <= LOGITS_BLOCK rows of the last step into s->logits; E_NUMERIC where one is not finite. */
 enum status step_logits(struct gptjt_session *s, const int32_t *rows, int n);
@@ -78,9 +80,5 @@ enum status session_admit(const struct gptjt_session *s, size_t n_prompt, size_t
 
 /* PREFIX or CAUSAL for a request. */
 enum gptjt_mask session_mask(const struct gptjt_session *s, enum gptjt_mask asked);
-
-/* log sum exp of logits[V], in double: log p(i) = logits[i] - this. */
-double log_partition(const float *logits, int V);
-int32_t argmax(const float *logits, int V); /* the first of equals */
 
 #endif

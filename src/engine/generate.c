@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "base/utf8.h"
 #include "engine/engine.h"
+#include "engine/logits.h"
 #include "engine/sampling.h"
 #include "engine/stop.h"
 
@@ -135,7 +136,7 @@ static int32_t choose(struct generator *g, int i, const float *logits)
     memcpy(g->seen, r->prompt, r->n_prompt * sizeof *g->seen);
     memcpy(g->seen + r->n_prompt, t->c.tokens, t->c.n_tokens * sizeof *g->seen);
     sampling_penalise(g->scores, V, g->seen, r->n_prompt + t->c.n_tokens, r->repetition_penalty, g->marks);
-    if (g->greedy) return argmax(g->scores, V);
+    if (g->greedy) return logits_argmax(g->scores, V);
     int n;
     sampling_distribution(g->candidates, g->probability, &n, g->scores, V, &g->sampling);
     return sampling_pick(g->candidates, g->probability, n, rng_uniform(r->seed, (uint64_t)i, t->c.n_tokens));
@@ -183,7 +184,7 @@ static enum status take_token(struct generator *g, int i, const float *logits)
     struct stream *t = &g->streams[i];
     const int V = g->s->engine->config.model.V;
     const int32_t id = choose(g, i, logits);
-    t->c.logprobs[t->c.n_tokens] = (float)((double)logits[id] - log_partition(logits, V));
+    t->c.logprobs[t->c.n_tokens] = (float)((double)logits[id] - logits_log_partition(logits, V));
     t->c.tokens[t->c.n_tokens++] = id;
     if (id == g->s->engine->config.model.eos) {
         t->c.finish = GPTJT_FINISH_EOS;
@@ -212,7 +213,7 @@ static enum status decode_step(struct generator *g, bool *active)
     }
     *active = s->step.T > 0;
     if (!*active) return OK;
-    step_run(s);
+    TRY(step_run(s));
     int row = 0, n = 0;
     for (int i = 0; i < g->n; i++) {
         if (!g->streams[i].done) {

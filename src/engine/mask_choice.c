@@ -17,8 +17,8 @@ static bool is_gptjt_release(const char *name)
     return !strncasecmp(last, "gpt-jt", 6);
 }
 
-enum status mask_choose(enum gptjt_mask *out, char *reason, size_t reason_bytes, enum gptjt_mask asked,
-                        const struct checkpoint_config *config, const struct source *src, const char *name)
+enum status engine_choose_mask(enum gptjt_mask *out, char *reason, size_t reason_bytes, enum gptjt_mask asked,
+                               const struct checkpoint_config *config, const struct source *src, const char *name)
 {
     if (asked != GPTJT_MASK_AUTO) {
         *out = asked;

@@ -8,13 +8,14 @@
 #include <string.h>
 
 #include "engine/engine.h"
+#include "engine/logits.h"
 
 static void read_token(struct gptjt_score *score, size_t i, int32_t id, const float *logits, int V)
 {
-    const double logprob = (double)logits[id] - log_partition(logits, V);
+    const double logprob = (double)logits[id] - logits_log_partition(logits, V);
     score->logprobs[i] = (float)logprob;
     score->total += logprob;
-    score->greedy &= argmax(logits, V) == id;
+    score->greedy &= logits_argmax(logits, V) == id;
 }
 
 /* Which token a row of the step predicts. */
@@ -65,7 +66,7 @@ static enum status score_some(struct gptjt_session *s, const struct gptjt_span *
     }
     *end = i;
     if (s->step.T == 0) return OK;
-    step_run(s);
+    TRY(step_run(s));
     return read_step(s, c, scores, targets);
 }
 

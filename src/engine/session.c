@@ -2,11 +2,11 @@
 /* A session: the K/V of the last prompt, and steps over rows of one or many sequences. Everything generation and
  * scoring do to the model goes through the step functions here. */
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/engine.h"
+#include "engine/logits.h"
 
 static size_t pages_needed(size_t n_prompt, size_t n_sequences, size_t n_new)
 {
@@ -75,6 +75,12 @@ void gptjt_session_close(struct gptjt_session *s)
     free(s);
 }
 
+void gptjt_session_set_progress(struct gptjt_session *s, gptjt_progress_fn *fn, void *user)
+{
+    s->progress = fn;
+    s->progress_user = user;
+}
+
 size_t gptjt_session_bytes(const struct gptjt_session *s)
 {
     const struct gptj_config *c = &s->engine->config.model;
@@ -137,26 +143,30 @@ void step_add_row(struct gptjt_session *s, int sequence, int32_t token, size_t p
     t->T++;
 }
 
-void step_run(struct gptjt_session *s)
+enum status step_run(struct gptjt_session *s)
 {
     const struct step *t = &s->step;
     const struct batch batch = {t->T, t->token, t->position, t->lo, t->hi, t->sequence, t->pages};
+    const size_t T = (size_t)t->T, blocks = forward_steps(s->engine->model, t->T);
     struct forward f;
     forward_begin(&f, s->engine->model, s->workspace, s->kv, &batch);
-    while (forward_step(&f))
-        continue;
+    for (size_t done = 1; forward_step(&f); done++)
+        if (s->progress && !s->progress(s->progress_user, T * done / blocks, T))
+            return fail(E_CANCELLED, "stopped after %zu of %zu tokens", T * done / blocks, T);
+    return OK;
 }
 
 enum status step_logits(struct gptjt_session *s, const int32_t *rows, int n)
 {
     const int V = s->engine->config.model.V;
     forward_logits(s->engine->model, s->workspace, rows, n, s->logits);
-    for (int i = 0; i < n; i++)
-        for (int v = 0; v < V; v++)
-            if (!isfinite(s->logits[(size_t)i * (size_t)V + (size_t)v]))
-                return fail(E_NUMERIC,
-                            "logit of token %d at position %d is not finite; gptjt inspect --verify names bad weights",
-                            v, s->step.position[rows[i]]);
+    for (int i = 0; i < n; i++) {
+        const int32_t bad = logits_not_finite(s->logits + (size_t)i * (size_t)V, V);
+        if (bad < 0) continue;
+        return fail(E_NUMERIC,
+                    "logit of token %d at position %d is not finite; gptjt inspect --verify names bad weights", bad,
+                    s->step.position[rows[i]]);
+    }
     return OK;
 }
 
@@ -184,32 +194,11 @@ enum status session_prefill(struct gptjt_session *s, const int32_t *ids, size_t 
     const int sequence = step_add_sequence(s, &s->prompt);
     for (size_t p = keep; p < n; p++)
         step_add_row(s, sequence, ids[p], p, 0, p + 1 > n_prefix ? p + 1 : n_prefix);
-    step_run(s);
+    TRY(step_run(s));
 
     memcpy(s->cached, ids, n * sizeof *ids);
     s->n_cached = n;
     s->cached_prefix = n_prefix;
     *first = keep;
     return OK;
-}
-
-/* ---- Reading logits ---- */
-
-double log_partition(const float *logits, int V)
-{
-    float max = logits[0];
-    for (int v = 1; v < V; v++)
-        max = logits[v] > max ? logits[v] : max;
-    double sum = 0;
-    for (int v = 0; v < V; v++)
-        sum += (double)expf(logits[v] - max);
-    return (double)max + log(sum);
-}
-
-int32_t argmax(const float *logits, int V)
-{
-    int best = 0;
-    for (int v = 1; v < V; v++)
-        if (logits[v] > logits[best]) best = v;
-    return best;
 }

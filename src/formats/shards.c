@@ -58,7 +58,7 @@ static enum status open_files(struct shards *set, json_t *opened, json_t *map, c
         const char *name = json_string_value(file);
         if (json_object_get(opened, name)) continue;
         if (set->n_files == MAX_SHARDS) return fail(E_LIMIT, "%s: more than %d files", index, MAX_SHARDS);
-        struct source **files = realloc(set->files, (set->n_files + 1) * sizeof files[0]);
+        struct source **files = realloc(set->files, (set->n_files + 1) * sizeof *files);
         if (!files) return fail(E_NOMEM, "%s: out of memory", index);
         set->files = files;
         TRY(open_shard(&files[set->n_files], index, name));

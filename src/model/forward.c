@@ -140,6 +140,11 @@ bool forward_step(struct forward *f)
     return true;
 }
 
+size_t forward_steps(const struct gptj *m, int T)
+{
+    return 2 * (size_t)(m->last - m->first) * (size_t)((T + FORWARD_BLOCK - 1) / FORWARD_BLOCK);
+}
+
 void forward_logits(const struct gptj *m, struct workspace *w, const int32_t *rows, int n, float *logits)
 {
     assert(m->last == m->cfg.L && n <= LOGITS_BLOCK);

@@ -9,6 +9,7 @@
 #define GPTJT_MODEL_FORWARD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "model/gptj.h"
 #include "model/kvcache.h"
@@ -47,6 +48,9 @@ void forward_begin(struct forward *f, const struct gptj *m, struct workspace *w,
 
 /* Computes one block; false when the pass was done already. */
 bool forward_step(struct forward *f);
+
+/* How many times forward_step() returns true for T rows. */
+size_t forward_steps(const struct gptj *m, int T);
 
 /* Final norm and head for n <= LOGITS_BLOCK rows of w->x: logits[n][V] on the host. */
 void forward_logits(const struct gptj *m, struct workspace *w, const int32_t *rows, int n, float *logits);

@@ -205,7 +205,8 @@ static enum status make_rotary(struct gptj *m)
     if (!host) return fail(E_NOMEM, "out of memory for the rotary table");
     for (int of_cos = 0; of_cos < 2; of_cos++) {
         for (size_t i = 0; i < n; i++) {
-            const double angle = (double)(i / half) * pow(10000, -2 * (double)(i % half) / c->R);
+            const size_t position = i / half, j = i % half;
+            const double angle = (double)position * pow(10000, -2 * (double)j / c->R);
             host[i] = (float)(of_cos ? cos(angle) : sin(angle));
         }
         o->fn->write(o, of_cos ? m->cos : m->sin, host, n * sizeof *host);
