@@ -17,6 +17,7 @@ static const struct source_ops zip_ops = {"pytorch zip", source_file_close};
 struct memory {
     const uint8_t *data;
     size_t bytes, at;
+    bool ran_out; /* minizip takes the end of a file for success unless the error function says otherwise */
 };
 
 static voidpf memory_open(voidpf opaque, const void *name, int mode)
@@ -30,7 +31,10 @@ static uLong memory_read(voidpf opaque, voidpf stream, void *to, uLong n)
 {
     (void)opaque;
     struct memory *m = stream;
-    if (n > m->bytes - m->at) n = m->bytes - m->at;
+    if (n > m->bytes - m->at) {
+        n = m->bytes - m->at;
+        m->ran_out = true;
+    }
     if (n) memcpy(to, m->data + m->at, n);
     m->at += n;
     return n;
@@ -50,6 +54,12 @@ static long memory_seek(voidpf opaque, voidpf stream, ZPOS64_T offset, int origi
     if (offset > m->bytes - from) return -1;
     m->at = from + offset;
     return 0;
+}
+
+static int memory_error(voidpf opaque, voidpf stream)
+{
+    (void)opaque;
+    return ((struct memory *)stream)->ran_out;
 }
 
 static int memory_close(voidpf opaque, voidpf stream)
@@ -129,14 +139,14 @@ static enum status add_entry(struct archive *a, unzFile zip)
 
 static enum status read_directory(struct archive *a)
 {
-    struct memory memory = {a->data, a->bytes, 0};
+    struct memory memory = {.data = a->data, .bytes = a->bytes};
     zlib_filefunc64_def functions = {
         .zopen64_file = memory_open,
         .zread_file = memory_read,
         .ztell64_file = memory_tell,
         .zseek64_file = memory_seek,
         .zclose_file = memory_close,
-        .zerror_file = memory_close, /* the same signature, and the same answer: no error */
+        .zerror_file = memory_error,
         .opaque = &memory,
     };
     unzFile zip = unzOpen2_64(a->file, &functions);
