@@ -164,6 +164,51 @@ static void legacy_state(struct buf *out, const struct made *tensors, int n, con
     buf_append(out, counting, data_bytes);
 }
 
+/* The same zip as a writer beyond 4 GB makes it: wide end record, numbers in extra fields (sizes and offset, or the
+ * offset alone). */
+static void widen_zip(struct buf *out, const struct buf *in, bool sizes)
+{
+    static const uint8_t ones[8] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    const uint8_t *end = (const uint8_t *)in->data + in->len - 22;
+    uint32_t begin, wide;
+    memcpy(&begin, end + 16, 4);
+    buf_append(out, in->data, begin);
+    uint64_t n = 0;
+    for (const uint8_t *p = (const uint8_t *)in->data + begin; p < end; n++) {
+        const uint16_t name = (uint16_t)(p[28] | p[29] << 8), extra = (uint16_t)(sizes ? 28 : 12);
+        const uint16_t field[2] = {1, (uint16_t)(extra - 4)};
+        uint64_t number = 0;
+        buf_append(out, p, 20);
+        buf_append(out, sizes ? ones : p + 20, 8);
+        buf_append(out, p + 28, 2);
+        buf_append(out, &extra, 2);
+        buf_append(out, p + 32, 10);
+        buf_append(out, ones, 4);
+        buf_append(out, p + 46, name);
+        buf_append(out, field, 4);
+        for (int k = sizes ? 0 : 2; k < 3; k++) {
+            memcpy(&number, p + (const int[]){24, 20, 42}[k], 4);
+            buf_append(out, &number, 8);
+        }
+        p += 46 + name;
+    }
+    wide = (uint32_t)out->len;
+    const uint64_t sized = wide - begin, from = begin, at = wide, record = 44;
+    buf_append(out, "PK\6\6", 4);
+    buf_append(out, &record, 8);
+    buf_append(out, "-\0-\0\0\0\0\0\0\0\0\0", 12);
+    buf_append(out, &n, 8);
+    buf_append(out, &n, 8);
+    buf_append(out, &sized, 8);
+    buf_append(out, &from, 8);
+    buf_append(out, "PK\6\7\0\0\0\0", 8);
+    buf_append(out, &at, 8);
+    buf_append(out, "\1\0\0\0PK\5\6\0\0\0\0", 12);
+    buf_append(out, ones, 8);
+    buf_append(out, ones, 4);
+    buf_append(out, "\0\0", 2);
+}
+
 static const struct made good = {"w", "Byte", "0", 64, 4, 2, 2, {2, 3}, {3, 1}};
 
 static void both_formats_give_views_of_their_storages(void **state)
@@ -350,7 +395,9 @@ static void foreign_zips_are_refused(void **state)
          "storage \"0\" occurs twice"},
         {{{"m/data.pkl", b.data, b.len}}, E_FORMAT, "its storage \"0\" is missing"},
         {{{"m/data.pkl", b.data, b.len}, {"n/data/0", counting, 64}}, E_FORMAT, "its storage \"0\" is missing"},
-        {{{"m/data.pkl", b.data, b.len}, {"m/constants.pkl", "", 0}}, E_UNSUPPORTED, "a TorchScript archive"},
+        {{{"m/data.pkl", b.data, b.len}, {"m/constants.pkl", b.data, b.len, .deflated = true}},
+         E_UNSUPPORTED,
+         "a TorchScript archive"},
         {{{"m/data/0", counting, 64}}, E_FORMAT, "a zip file without data.pkl"},
         {{{"data.pkl", b.data, b.len}}, E_FORMAT, "zip entry data.pkl is not in a folder"},
     };
@@ -361,6 +408,64 @@ static void foreign_zips_are_refused(void **state)
         buf_free(&file);
     }
     buf_free(&b);
+}
+
+static void wide_zips_are_read_and_their_cuts_refused(void **state)
+{
+    (void)state;
+    for (int sizes = 0; sizes < 2; sizes++) {
+        struct buf narrow = {0}, file = {0};
+        struct source *s = NULL;
+        void *kept = NULL;
+        zip_state(&narrow, &good, 1);
+        widen_zip(&file, &narrow, sizes);
+        if (open_bytes(&s, &kept, file.data, file.len) != OK) fail_msg("%s", status_message());
+        assert_memory_equal(source_find(s, "w")->data, counting + 4, 6);
+        source_close(s);
+        free(kept);
+        for (size_t n = 4; n < file.len; n++)
+            expect_refused(&(struct buf){.data = file.data, .len = n}, E_FORMAT, "truncated?");
+        buf_free(&narrow);
+        buf_free(&file);
+    }
+}
+
+static void damaged_directories_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        int at; /* from the end of the file when negative, else in the last directory record */
+        uint8_t value;
+        const char *message;
+    } cases[] = {
+        {-2, 1, "the zip directory at the end of the file is missing"}, /* a comment that is not there */
+        {-12, 0xff, "missing or damaged"},                              /* more entries than fit */
+        {-12, 3, "missing or damaged"},                                 /* fewer than are there */
+        {-10, 0xff, "missing or damaged"},                              /* a longer directory */
+        {-3, 0x80, "missing or damaged"},                               /* a directory beyond the file */
+        {0, 'X', "missing or damaged"},                                 /* a record without its signature */
+        {29, 0xff, "missing or damaged"},                               /* a name beyond the directory */
+        {45, 0xff, "entry m/data/0 is not where the zip directory says"},
+        {42, 0, "entry m/data/0 has another name at its place"},
+        {27, 0x80, "reaches beyond the entries: truncated?"},
+        {46, 'n', "storage \"0\" is missing"}, /* another folder */
+        {47, 0, "a zip entry has an impossible name"},
+    };
+    struct buf pickle = {0};
+    put_state(&pickle, &good, 1, false);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct buf file = {0};
+        zip_members(&file, (const struct member[]){
+                               {"m/data.pkl", pickle.data, pickle.len}, {"m/data/0", counting, 64}, {NULL}});
+        const size_t last = file.len - 22 - 46 - strlen("m/data/0");
+        file.data[cases[i].at < 0 ? file.len - (size_t)-cases[i].at : last + (size_t)cases[i].at] =
+            (char)cases[i].value;
+        if (cases[i].at == 27) memset(file.data + last + 20, 0x7f, 8); /* both sizes, or they differ */
+        if (cases[i].at == 42) memset(file.data + last + 42, 0, 4);
+        expect_refused(&file, E_FORMAT, cases[i].message);
+        buf_free(&file);
+    }
+    buf_free(&pickle);
 }
 
 static void every_cut_of_a_good_zip_is_refused(void **state)
@@ -449,6 +554,8 @@ int main(void)
         cmocka_unit_test(a_tensor_listed_twice_is_refused),
         cmocka_unit_test(roots_that_are_no_state_dict_are_refused),
         cmocka_unit_test(foreign_zips_are_refused),
+        cmocka_unit_test(wide_zips_are_read_and_their_cuts_refused),
+        cmocka_unit_test(damaged_directories_are_refused),
         cmocka_unit_test(every_cut_of_a_good_zip_is_refused),
         cmocka_unit_test(every_cut_of_a_good_legacy_file_is_refused),
         cmocka_unit_test(bad_legacy_files_are_refused),
