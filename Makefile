@@ -17,7 +17,7 @@ tsan: setup
 	tools/test.sh build-tsan --suite threads
 check-long: # each fuzz target for FUZZ_SECONDS, ten minutes unless told otherwise
 	tools/setup.sh build fuzz
-	CC=clang tools/build.sh build-fuzz -Dfuzz=libfuzzer -Dc_args=-fsanitize=fuzzer-no-link $(SANITIZE)=address,undefined
+	CC=clang tools/build.sh build-fuzz -Dfuzz=libfuzzer $(SANITIZE)=address,undefined
 	tools/fuzz.sh build-fuzz
 lint:
 	tools/setup.sh build lint

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* pytorch_model.bin: a zip of stored entries (data.pkl, data/0, data/1, ...), or the format before torch 1.6 (a run of
- * pickles, then raw storages). The pickle is interpreted by a whitelist machine that builds tensors views and nothing
+ * pickles, then raw storages). The pickle is interpreted by a whitelist machine that builds tensor views and nothing
  * else; it never imports, calls or allocates what a file asks for. */
 #ifndef GPTJT_FORMATS_TORCHBIN_H
 #define GPTJT_FORMATS_TORCHBIN_H
