@@ -62,7 +62,7 @@ check_file() {
     only_in "$file" "$code" "${include}jansson\.h" '^src/base/json\.h$' 'only base/json.h includes it'
     only_in "$file" "$code" "${include}pcre2" '^src/tokenizer/pretok\.c$' 'only tokenizer/pretok.c includes it'
     only_in "$file" "$code" "${include}minizip|${include}(un)?zip\.h" '^tests/test_torchbin\.c$' \
-        'only formats/torchbin.c includes it'
+        'only its test, to write zips'
     only_in "$file" "$code" "${include}csv\.h" '^src/eval/' 'only eval/ includes it'
     only_in "$file" "$code" "${include}(pthread|threads)\.h" '^src/base/' 'only base/ makes threads'
     only_in "$file" "$code" "${include}[a-z0-9]*intrin\.h" '^src/kernels/x86/' 'only kernels/x86/ includes it'

@@ -89,6 +89,7 @@ says 'gptjt generate: the prompt is empty'
 
 # Ctrl-C ends the text cleanly: once the first byte is there, the program is waiting for nothing but its own tokens.
 mkfifo pipe
+# shellcheck disable=SC2034 # run.sh reads it
 command='generate, interrupted'
 env --default-signal=INT "$GPTJT" generate -p "$prompt" --max-new-tokens 480 --threads 1 --cpu ref >pipe 2>err &
 exec 3<pipe
