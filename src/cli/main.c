@@ -1,5 +1,137 @@
 // SPDX-License-Identifier: Apache-2.0
-int main(void)
+/* gptjt <command> [options]. Finds the command, reads its options, runs it, and turns the status into an exit code:
+ * 0 done, 1 failed, 2 not understood, 130 interrupted. stdout carries the product, stderr everything else. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "gptjt.h"
+
+static const struct command *const commands[] = {
+    &command_generate,
+    &command_score,
+    &command_tokenize,
+    &command_logits,
+};
+
+static void log_to_stderr(void *user, enum log_level level, const char *line)
 {
+    (void)user;
+    static const char *const prefixes[] = {"error: ", "warning: ", "", "debug: "};
+    fprintf(stderr, "%s%s\n", prefixes[level], line);
+}
+
+static void print_help(FILE *f)
+{
+    fprintf(f,
+            "gptjt %s: GPT-JT and other GPT-J models, with the prompt mask they were trained for\n\n"
+            "usage: gptjt COMMAND [options]\n\n",
+            gptjt_version());
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        fprintf(f, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fputs("\n'gptjt help COMMAND' shows what a command takes; 'gptjt --version' the version.\n", f);
+}
+
+static void print_command_help(const struct command *c)
+{
+    printf("usage: gptjt %s %s\n\n%s\n\noptions:\n", c->name, c->usage, c->about);
+    options_print_help(c->options, c->defaults, stdout);
+    printf("\nexamples:\n%s\n", c->examples);
+}
+
+static const struct command *find_command(const char *name)
+{
+    const char *names[COUNT_OF(commands)];
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        if (!strcmp(commands[i]->name, name)) return commands[i];
+        names[i] = commands[i]->name;
+    }
+    const char *near = options_nearest(name, names, (int)COUNT_OF(commands));
+    if (near)
+        fprintf(stderr, "gptjt: unknown command '%s'; did you mean %s?\n", name, near);
+    else
+        fprintf(stderr, "gptjt: unknown command '%s'; 'gptjt --help' lists them\n", name);
+    return NULL;
+}
+
+static int exit_code(enum status s)
+{
+    switch (s) {
+    case OK: return 0;
+    case E_ARG: return 2;
+    case E_CANCELLED: return 130;
+    default: return 1;
+    }
+}
+
+/* where is in front of the message unless the option parser has put it there. */
+static int run_with(const struct command *c, void *settings, const char *where, int argc, char **argv)
+{
+    const char *positional[COMMAND_MAX_POSITIONAL];
+    struct option_args args = {.positional = positional, .max_positional = c->max_positional};
+    if (options_parse_args(c->options, settings, where, argc, argv, &args) != OK) {
+        fprintf(stderr, "%s\n", status_message());
+        return exit_code(E_ARG);
+    }
+    enum status s = OK;
+    if (args.help) {
+        print_command_help(c);
+    } else {
+        const struct common *common = settings;
+        log_set_sink(log_to_stderr, NULL, common->quiet ? LOG_ERROR : (enum log_level)common->log);
+        s = c->run(settings, &args);
+    }
+    if (fflush(stdout) || ferror(stdout)) s = fail(E_IO, "cannot write to standard output: %s", strerror(errno));
+    if (s != OK && s != E_CANCELLED) fprintf(stderr, "%s: %s\n", where, status_message());
+    return exit_code(s);
+}
+
+static int run_command(const struct command *c, int argc, char **argv)
+{
+    char where[64];
+    snprintf(where, sizeof where, "gptjt %s", c->name);
+    void *settings = malloc(c->settings_bytes);
+    if (!settings) {
+        fprintf(stderr, "%s: out of memory\n", where);
+        return exit_code(E_NOMEM);
+    }
+    memcpy(settings, c->defaults, c->settings_bytes);
+    const int code = run_with(c, settings, where, argc, argv);
+    options_free(c->options, settings);
+    free(settings);
+    return code;
+}
+
+static int help_for(const char *name)
+{
+    const struct command *c = find_command(name);
+    if (!c) return exit_code(E_ARG);
+    print_command_help(c);
     return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return exit_code(E_ARG);
+    }
+    const char *word = argv[1];
+    if (!strcmp(word, "--version")) {
+        printf("gptjt %s\n", gptjt_version());
+        return 0;
+    }
+    const bool help = !strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help");
+    if (help && argc > 2) return help_for(argv[2]);
+    if (help) {
+        print_help(stdout);
+        return 0;
+    }
+    const struct command *c = find_command(word);
+    return c ? run_command(c, argc - 2, argv + 2) : exit_code(E_ARG);
 }

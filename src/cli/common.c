@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/common.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/utf8.h"
+#include "cli/model_path.h"
+
+/* The public statuses are the internal ones under public names. */
+_Static_assert((int)GPTJT_OK == (int)OK, "status codes differ");
+_Static_assert((int)GPTJT_E_ARG == (int)E_ARG, "status codes differ");
+_Static_assert((int)GPTJT_E_CANCELLED == (int)E_CANCELLED, "status codes differ");
+
+enum status cli_status(enum gptjt_status s)
+{
+    return s == GPTJT_OK ? OK : fail((enum status)s, "%s", gptjt_error());
+}
+
+enum status cli_model_open(struct cli_model *out, const struct common *common)
+{
+    struct model_path path;
+    TRY(model_path_resolve(&path, common->model));
+
+    struct gptjt_engine_options options;
+    gptjt_engine_options_init(&options);
+    options.prompt_mask = (enum gptjt_mask)common->prompt_mask;
+    options.weights = (enum gptjt_weights)common->weights;
+    options.compute = (enum gptjt_compute)common->compute;
+    options.threads = (int)common->threads;
+    options.cpu = common->cpu;
+
+    struct cli_model m = {0};
+    TRY(cli_status(gptjt_engine_open(&m.engine, path.dir, &options)));
+    gptjt_engine_info(m.engine, &m.info);
+    m.name = path.hub_name ? path.hub_name : m.info.name;
+    *out = m;
+    return OK;
+}
+
+void cli_model_close(struct cli_model *m)
+{
+    gptjt_engine_close(m->engine);
+    *m = (struct cli_model){0};
+}
+
+const char *cli_mask_name(const struct cli_model *m)
+{
+    return m->info.prompt_mask == GPTJT_MASK_PREFIX ? "prefix" : "causal";
+}
+
+void cli_mask_note(const struct cli_model *m, const struct common *common)
+{
+    if (common->quiet || common->log >= LOG_INFO) return; /* from info on, the engine says it itself */
+    fprintf(stderr, "mask: %s (%s)\n", cli_mask_name(m), m->info.prompt_mask_reason);
+}
+
+enum status cli_tokenizer(const struct gptjt_tokenizer **out, const struct cli_model *m, const char *instead)
+{
+    const struct gptjt_tokenizer *t = gptjt_engine_tokenizer(m->engine);
+    if (!t)
+        return fail(E_ARG, "%s has no tokenizer files (vocab.json + merges.txt or tokenizer.json); give %s", m->name,
+                    instead);
+    *out = t;
+    return OK;
+}
+
+enum status cli_check_ids(const struct cli_model *m, const char *what, const int32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= m->info.vocab_size)
+            return fail(E_ARG, "%s: token %d is not in the vocabulary of %s (0..%d)", what, ids[i], m->name,
+                        m->info.vocab_size - 1);
+    return OK;
+}
+
+void cli_token_text(struct buf *out, const struct gptjt_tokenizer *t, int32_t id)
+{
+    char *text;
+    size_t len;
+    if (gptjt_decode(t, &id, 1, &text, &len) != GPTJT_OK) return;
+    utf8_append_replaced(out, text, len);
+    gptjt_free(text);
+}
+
+json_t *cli_json_text(const char *text, size_t len)
+{
+    struct buf clean = {0};
+    utf8_append_replaced(&clean, text, len);
+    json_t *value = buf_status(&clean) == OK ? json_stringn(clean.len ? clean.data : "", clean.len) : NULL;
+    buf_free(&clean);
+    return value;
+}
+
+json_t *cli_json_number(double number)
+{
+    return isfinite(number) ? json_real(number) : json_null();
+}
+
+/* Appends value, taking the reference; an array that cannot grow is given up. */
+static json_t *append(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) == 0) return array;
+    json_decref(array);
+    return NULL;
+}
+
+json_t *cli_json_numbers(const float *numbers, size_t n)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < n; i++)
+        array = append(array, cli_json_number((double)numbers[i]));
+    return array;
+}
+
+json_t *cli_json_ids(const int32_t *ids, size_t n)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < n; i++)
+        array = append(array, json_integer(ids[i]));
+    return array;
+}
+
+json_t *cli_json_tokens(const struct gptjt_tokenizer *t, const int32_t *ids, size_t n)
+{
+    if (!t) return json_null();
+    json_t *array = json_array();
+    struct buf text = {0};
+    for (size_t i = 0; array && i < n; i++) {
+        buf_clear(&text);
+        cli_token_text(&text, t, ids[i]);
+        array = append(array, cli_json_text(text.len ? text.data : "", text.len));
+    }
+    buf_free(&text);
+    return array;
+}
+
+enum status cli_json_print(json_t *value)
+{
+    if (!value) return fail(E_NOMEM, "no memory for the JSON output");
+    const enum status s = json_write_stream(value, stdout, false);
+    json_decref(value);
+    return s;
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the commands share: the options that say which model to open and how, opening it, and small helpers for JSON
+ * output. Every command's settings begin with a struct common, so that these pieces of option table fit all of them. */
+#ifndef GPTJT_CLI_COMMON_H
+#define GPTJT_CLI_COMMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "base/status.h"
+#include "gptjt.h"
+
+struct common {
+    const char *model;
+    int prompt_mask; /* enum gptjt_mask    */
+    int weights;     /* enum gptjt_weights */
+    int compute;     /* enum gptjt_compute */
+    int64_t threads; /* 0: automatic       */
+    const char *cpu;
+    int log; /* enum log_level */
+    bool quiet;
+};
+
+#define COMMON_DEFAULTS                                                                                                \
+    {                                                                                                                  \
+        .cpu = "auto", .log = LOG_WARN                                                                                 \
+    }
+
+#define COMMON_MODEL_OPTIONS                                                                                           \
+    {                                                                                                                  \
+        .name = "model", .letter = 'm', .type = OPTION_STRING, .offset = offsetof(struct common, model),               \
+        .meta = "MODEL",                                                                                               \
+        .help =                                                                                                        \
+            "Hugging Face directory of a gptj model, or OWNER/NAME in the Hugging Face cache (default $GPTJT_MODEL, "  \
+            "else the gpt-jt-tiny that ships with gptjt)"                                                              \
+    }
+
+#define COMMON_ENGINE_OPTIONS                                                                                          \
+    {.name = "prompt-mask",                                                                                            \
+     .type = OPTION_CHOICE,                                                                                            \
+     .offset = offsetof(struct common, prompt_mask),                                                                   \
+     .choices = "auto|prefix|causal",                                                                                  \
+     .help = "prefix: all prompt tokens see each other; causal: each sees those before it; auto: what the checkpoint " \
+             "was trained for"},                                                                                       \
+        {.name = "weights",                                                                                            \
+         .type = OPTION_CHOICE,                                                                                        \
+         .offset = offsetof(struct common, weights),                                                                   \
+         .choices = "auto|fp32|fp16|bf16",                                                                             \
+         .help = "how matrices are held in memory; auto: as stored, without a copy"},                                  \
+        {.name = "compute",                                                                                            \
+         .type = OPTION_CHOICE,                                                                                        \
+         .offset = offsetof(struct common, compute),                                                                   \
+         .choices = "fp32",                                                                                            \
+         .help = "what products and sums are computed in"},                                                            \
+        {.name = "threads",                                                                                            \
+         .type = OPTION_INT,                                                                                           \
+         .offset = offsetof(struct common, threads),                                                                   \
+         .max = 1024,                                                                                                  \
+         .meta = "N",                                                                                                  \
+         .help = "threads to compute with (default 0: as many as this process may use)"},                              \
+    {                                                                                                                  \
+        .name = "cpu", .type = OPTION_STRING, .offset = offsetof(struct common, cpu), .meta = "ISA",                   \
+        .help = "instruction set of the kernels: auto, ref, avx2, ..."                                                 \
+    }
+
+#define COMMON_LOG_OPTIONS                                                                                             \
+    {.name = "log",                                                                                                    \
+     .type = OPTION_CHOICE,                                                                                            \
+     .offset = offsetof(struct common, log),                                                                           \
+     .choices = "error|warn|info|debug",                                                                               \
+     .help = "how much to say on stderr"},                                                                             \
+    {                                                                                                                  \
+        .name = "quiet", .type = OPTION_FLAG, .offset = offsetof(struct common, quiet),                                \
+        .help = "nothing on stderr but errors"                                                                         \
+    }
+
+/* The status of an API call as ours; a failure keeps its message. */
+enum status cli_status(enum gptjt_status s);
+
+struct cli_model {
+    struct gptjt_engine *engine; /* owned */
+    struct gptjt_info info;
+    const char *name; /* for output: OWNER/NAME when that is how it was found, else the directory's name */
+};
+
+/* Finds the model and opens it. Owned: cli_model_close(). */
+enum status cli_model_open(struct cli_model *out, const struct common *common);
+void cli_model_close(struct cli_model *m);
+
+const char *cli_mask_name(const struct cli_model *m); /* "prefix" or "causal" */
+
+/* Says on stderr, unless quiet, which mask is on and why: the one thing that silently differs elsewhere. */
+void cli_mask_note(const struct cli_model *m, const struct common *common);
+
+/* The tokenizer, or an error that says which option (e.g. "--ids") does without. Borrowed from m. */
+enum status cli_tokenizer(const struct gptjt_tokenizer **out, const struct cli_model *m, const char *instead);
+
+/* E_ARG naming what unless every id is in the model's vocabulary. */
+enum status cli_check_ids(const struct cli_model *m, const char *what, const int32_t *ids, size_t n);
+
+/* The text of one token as valid UTF-8, appended to out; nothing for an id the tokenizer does not know, which a model
+ * with a larger vocabulary may well produce. */
+void cli_token_text(struct buf *out, const struct gptjt_tokenizer *t, int32_t id);
+
+/* New references for json_pack(), which passes a NULL on; cli_json_print() makes E_NOMEM of it. Text gets its broken
+ * UTF-8 replaced; a number that JSON cannot express is null. */
+json_t *cli_json_text(const char *text, size_t len);
+json_t *cli_json_number(double number);
+json_t *cli_json_numbers(const float *numbers, size_t n);
+json_t *cli_json_ids(const int32_t *ids, size_t n);
+json_t *cli_json_tokens(const struct gptjt_tokenizer *t, const int32_t *ids, size_t n); /* texts; null without t */
+
+/* One line on stdout. Takes the reference. */
+enum status cli_json_print(json_t *value);
+
+#endif

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Opening and describing an engine; the parts of the public API that are thin. */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+
+/* Public and internal statuses are the same numbers. */
+_Static_assert((int)GPTJT_E_ARG == (int)E_ARG && (int)GPTJT_E_IO == (int)E_IO && (int)GPTJT_E_FORMAT == (int)E_FORMAT &&
+                   (int)GPTJT_E_NOMEM == (int)E_NOMEM && (int)GPTJT_E_LIMIT == (int)E_LIMIT &&
+                   (int)GPTJT_E_UNSUPPORTED == (int)E_UNSUPPORTED && (int)GPTJT_E_NUMERIC == (int)E_NUMERIC &&
+                   (int)GPTJT_E_CANCELLED == (int)E_CANCELLED,
+               "gptjt.h and base/status.h disagree");
+
+const char *gptjt_version(void)
+{
+    return GPTJT_VERSION;
+}
+
+const char *gptjt_error(void)
+{
+    return status_message();
+}
+
+static struct {
+    gptjt_log_fn *sink;
+    void *user;
+} public_log;
+
+static void pass_on(void *user, enum log_level level, const char *line)
+{
+    (void)user;
+    public_log.sink(public_log.user, (int)level, line);
+}
+
+void gptjt_set_log(gptjt_log_fn *sink, void *user, int max_level)
+{
+    public_log.sink = sink;
+    public_log.user = user;
+    log_set_sink(sink ? pass_on : NULL, NULL, (enum log_level)max_level);
+}
+
+void gptjt_free(void *p)
+{
+    free(p);
+}
+
+/* ---- Tokenizer ---- */
+
+enum gptjt_status gptjt_tokenizer_open(struct gptjt_tokenizer **out, const char *dir)
+{
+    struct gptjt_tokenizer *t = calloc(1, sizeof *t);
+    if (!t) return (enum gptjt_status)fail(E_NOMEM, "tokenizer: out of memory");
+    const enum status s = tokenizer_open(&t->bpe, dir);
+    if (s == OK)
+        *out = t;
+    else
+        free(t);
+    return (enum gptjt_status)s;
+}
+
+void gptjt_tokenizer_close(struct gptjt_tokenizer *t)
+{
+    if (!t) return;
+    tokenizer_close(t->bpe);
+    free(t);
+}
+
+enum gptjt_status gptjt_encode(const struct gptjt_tokenizer *t, const char *text, size_t text_len, bool added_tokens,
+                               int32_t **ids, size_t *n_ids)
+{
+    struct token_list list = {0};
+    const enum status s = tokenizer_encode(t->bpe, &list, text, text_len, added_tokens);
+    if (s != OK) {
+        token_list_free(&list);
+        return (enum gptjt_status)s;
+    }
+    *ids = list.ids;
+    *n_ids = list.n;
+    return GPTJT_OK;
+}
+
+enum gptjt_status gptjt_decode(const struct gptjt_tokenizer *t, const int32_t *ids, size_t n_ids, char **text,
+                               size_t *text_len)
+{
+    struct buf b = {0};
+    enum status s = tokenizer_decode(t->bpe, &b, ids, n_ids);
+    buf_append(&b, "", 0); /* so that no tokens are an empty string, not NULL */
+    if (s == OK) s = buf_status(&b);
+    if (s != OK) {
+        buf_free(&b);
+        return (enum gptjt_status)s;
+    }
+    *text = b.data;
+    *text_len = b.len;
+    return GPTJT_OK;
+}
+
+/* ---- Engine ---- */
+
+void gptjt_engine_options_init(struct gptjt_engine_options *o)
+{
+    *o = (struct gptjt_engine_options){.prompt_mask = GPTJT_MASK_AUTO};
+}
+
+/* The name people know the checkpoint by: "owner/name" in a hub cache (models--owner--name/snapshots/REV), else the
+ * directory's own. */
+static void name_of(char *out, size_t out_bytes, const char *dir)
+{
+    char real[PATH_MAX];
+    const char *path = realpath(dir, real) ? real : dir;
+    const char *hub = strstr(path, "/models--");
+    if (hub && strstr(hub, "/snapshots/")) {
+        hub += strlen("/models--");
+        const char *dashes = strstr(hub, "--"), *end = strchr(hub, '/');
+        if (dashes && end && dashes < end) {
+            snprintf(out, out_bytes, "%.*s/%.*s", (int)(dashes - hub), hub, (int)(end - dashes - 2), dashes + 2);
+            return;
+        }
+    }
+    const char *slash = strrchr(path, '/');
+    snprintf(out, out_bytes, "%.200s", slash && slash[1] ? slash + 1 : path);
+}
+
+static enum status choose_cpu(enum cpu_level *out, const char *asked)
+{
+    const enum cpu_level best = kernels_best_level();
+    *out = best;
+    if (!asked || !strcmp(asked, "auto")) return OK;
+    for (int l = 0; l < CPU_LEVELS; l++) {
+        if (strcmp(asked, kernels_level_name((enum cpu_level)l))) continue;
+        if (l > (int)best)
+            return fail(E_ARG, "cpu level %s is not available on this machine, %s is", asked, kernels_level_name(best));
+        *out = (enum cpu_level)l;
+        return OK;
+    }
+    return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2 or auto", asked);
+}
+
+static const char *weights_name(enum dtype d)
+{
+    return d == DTYPE_F16 ? "fp16" : d == DTYPE_BF16 ? "bf16" : "fp32";
+}
+
+static enum status open_parts(struct gptjt_engine *e, const char *dir, const struct gptjt_engine_options *o)
+{
+    static const enum weight_type types[] = {WEIGHTS_AS_STORED, WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_BF16};
+    enum cpu_level level;
+    if (o->threads < 0 || o->threads > 1024) return fail(E_ARG, "threads is %d, not within 0..1024", o->threads);
+    TRY(choose_cpu(&level, o->cpu));
+    if (!file_is_dir(dir)) return fail(E_IO, "%s: is not a directory", dir);
+    name_of(e->name, sizeof e->name, dir);
+    TRY(checkpoint_config_read(&e->config, dir));
+    TRY(source_open_dir(&e->source, dir));
+    const enum status fits = gptj_check(&e->config.model, e->source);
+    if (fits != OK) {
+        char why[900];
+        snprintf(why, sizeof why, "%s", status_message());
+        return fail(fits, "%s: %s", dir, why);
+    }
+    TRY(mask_choose(&e->mask, e->mask_reason, sizeof e->mask_reason, o->prompt_mask, &e->config, e->source, e->name));
+    if (tokenizer_exists(dir)) TRY(tokenizer_open(&e->tokenizer.bpe, dir));
+    e->threads = o->threads ? o->threads : pool_default_threads();
+    e->cpu = kernels_level_name(level);
+    TRY(ops_cpu_create(&e->ops, level, e->threads, e->config.model.P));
+    TRY(gptj_load(&e->model, &e->config.model, e->source, e->ops, 0, e->config.model.L, types[o->weights]));
+    e->weights = weights_name(e->model->layers[0].q.dtype);
+    log_line(LOG_INFO, "%s: %d layers, %.2f billion parameters as %s, %s kernels, %d threads", e->name,
+             e->config.model.L, (double)gptj_config_parameters(&e->config.model) * 1e-9, e->weights, e->cpu,
+             e->threads);
+    return OK;
+}
+
+enum gptjt_status gptjt_engine_open(struct gptjt_engine **out, const char *dir,
+                                    const struct gptjt_engine_options *options)
+{
+    struct gptjt_engine_options defaults;
+    gptjt_engine_options_init(&defaults);
+    struct gptjt_engine *e = calloc(1, sizeof *e);
+    if (!e) return (enum gptjt_status)fail(E_NOMEM, "engine: out of memory");
+    const enum status s = open_parts(e, dir, options ? options : &defaults);
+    if (s == OK)
+        *out = e;
+    else
+        gptjt_engine_close(e);
+    return (enum gptjt_status)s;
+}
+
+void gptjt_engine_close(struct gptjt_engine *e)
+{
+    if (!e) return;
+    gptj_free(e->model);
+    if (e->ops) e->ops->fn->close(e->ops);
+    source_close(e->source);
+    tokenizer_close(e->tokenizer.bpe);
+    free(e);
+}
+
+const struct gptjt_tokenizer *gptjt_engine_tokenizer(const struct gptjt_engine *e)
+{
+    return e->tokenizer.bpe ? &e->tokenizer : NULL;
+}
+
+void gptjt_engine_info(const struct gptjt_engine *e, struct gptjt_info *out)
+{
+    const struct gptj_config *c = &e->config.model;
+    const struct generation_config *g = &e->config.generation;
+    *out = (struct gptjt_info){
+        .name = e->name,
+        .vocab_size = c->V,
+        .n_positions = c->P,
+        .n_layers = c->L,
+        .n_embd = c->D,
+        .n_heads = c->H,
+        .eos_token_id = c->eos,
+        .prompt_mask = e->mask,
+        .prompt_mask_reason = e->mask_reason,
+        .weights = e->weights,
+        .cpu = e->cpu,
+        .threads = e->threads,
+        .parameters = gptj_config_parameters(c),
+        .weight_bytes = gptj_weight_bytes(c, e->model->layers[0].q.dtype),
+        .hf_defaults = {.present = g->origin != NULL,
+                        .do_sample = g->do_sample,
+                        .temperature = g->temperature,
+                        .top_p = g->top_p,
+                        .repetition_penalty = g->repetition_penalty,
+                        .top_k = g->top_k,
+                        .max_length = g->max_length,
+                        .max_new_tokens = g->max_new_tokens},
+    };
+}

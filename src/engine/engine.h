@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the files behind include/gptjt.h share: the engine (weights and tokenizer, read-only) and the session (one
+ * caller's K/V cache, activations and step under construction). */
+#ifndef GPTJT_ENGINE_ENGINE_H
+#define GPTJT_ENGINE_ENGINE_H
+
+#include <limits.h>
+
+#include "formats/gptj_config.h"
+#include "formats/source.h"
+#include "gptjt.h"
+#include "model/forward.h"
+#include "model/gptj.h"
+#include "model/kvcache.h"
+#include "tokenizer/tokenizer.h"
+
+struct gptjt_tokenizer {
+    struct tokenizer *bpe;
+};
+
+struct gptjt_engine {
+    char name[256];
+    struct checkpoint_config config;
+    struct source *source;
+    struct ops *ops;
+    struct gptj *model;
+    struct gptjt_tokenizer tokenizer; /* bpe NULL: no tokenizer files */
+    enum gptjt_mask mask;             /* PREFIX or CAUSAL */
+    char mask_reason[160];
+    const char *weights, *cpu; /* static */
+    int threads;
+};
+
+/* Which mask to run and why (docs/MODEL.md has the order). name: the directory's or the hub's; asked: the caller's. */
+enum status mask_choose(enum gptjt_mask *out, char *reason, size_t reason_bytes, enum gptjt_mask asked,
+                        const struct checkpoint_config *config, const struct source *src, const char *name);
+
+/* The rows of the step under construction; arrays of max_rows. */
+struct step {
+    int T;
+    int32_t *token, *position, *lo, *hi, *sequence;
+    const int32_t **pages; /* [max_rows]: no more sequences than rows */
+    int n_sequences;
+};
+
+struct gptjt_session {
+    struct gptjt_engine *engine;
+    struct kvcache *kv;
+    struct workspace *workspace;
+    struct step step;
+    int max_rows;
+    float *logits; /* [LOGITS_BLOCK][V] on the host */
+
+    struct kv_sequence prompt; /* K/V of the first n_cached of cached[] ... */
+    int32_t *cached;           /* [P] */
+    size_t n_cached;
+    size_t cached_prefix; /* ... computed with this many of them seeing each other (0 or >= 2) */
+};
+
+/* Checks ids against the vocabulary; what names them in errors ("prompt"). */
+enum status session_check_ids(const struct gptjt_session *s, const int32_t *ids, size_t n, const char *what);
+
+/* Makes s->prompt hold the K/V of ids[0..n), whose first n_prefix tokens see each other, reusing what is cached. The
+ * rows computed are the last ones of the step: position p is row p - *first. At least row n-1 is computed. */
+enum status session_prefill(struct gptjt_session *s, const int32_t *ids, size_t n, size_t n_prefix, size_t *first);
+
+/* Building and running a step: rows of one sequence together, positions ascending, its K/V extended beforehand. */
+void step_begin(struct gptjt_session *s);
+int step_add_sequence(struct gptjt_session *s, const struct kv_sequence *kv);
+void step_add_row(struct gptjt_session *s, int sequence, int32_t token, size_t position, size_t lo, size_t hi);
+void step_run(struct gptjt_session *s);
+
+/* Logits of n <= LOGITS_BLOCK rows of the last step into s->logits; E_NUMERIC where one is not finite. */
+enum status step_logits(struct gptjt_session *s, const int32_t *rows, int n);
+
+/* E_LIMIT unless n_prompt tokens and n_sequences continuations of n_new fit the window and the session. */
+enum status session_admit(const struct gptjt_session *s, size_t n_prompt, size_t n_sequences, size_t n_new);
+
+/* PREFIX or CAUSAL for a request. */
+enum gptjt_mask session_mask(const struct gptjt_session *s, enum gptjt_mask asked);
+
+/* log sum exp of logits[V], in double: log p(i) = logits[i] - this. */
+double log_partition(const float *logits, int V);
+int32_t argmax(const float *logits, int V); /* the first of equals */
+
+#endif

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From logits to the next token, as transformers' logits processors do it and in their order: repetition penalty,
+ * temperature, top-k, top-p. Pure functions of their arguments. */
+#ifndef GPTJT_ENGINE_SAMPLING_H
+#define GPTJT_ENGINE_SAMPLING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct sampling {
+    double temperature;        /* > 0 */
+    int top_k;                 /* 0: off; ties with the k-th stay, as in transformers */
+    double top_p;              /* 1: off */
+    double repetition_penalty; /* 1: off; a seen token's logit l becomes l / penalty if l > 0, else l * penalty */
+};
+
+struct candidate {
+    float score;
+    int32_t id;
+};
+
+/* In place on logits[V]: every id in seen[0..n) is penalised once. */
+void sampling_penalise(float *logits, int V, const int32_t *seen, size_t n, double penalty, uint8_t *marks);
+
+/* Temperature, top-k and top-p over logits[V] (already penalised). Writes the *n candidates left, most likely first,
+ * and their probabilities, which sum to 1. candidates and probability have room for V. */
+void sampling_distribution(struct candidate *candidates, double *probability, int *n, const float *logits, int V,
+                           const struct sampling *how);
+
+/* The candidate at u in [0, 1) of the cumulative distribution. */
+int32_t sampling_pick(const struct candidate *candidates, const double *probability, int n, double u);
+
+#endif

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A session: the K/V of the last prompt, and steps over rows of one or many sequences. Everything generation and
+ * scoring do to the model goes through the step functions here. */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine.h"
+
+static size_t pages_needed(size_t n_prompt, size_t n_sequences, size_t n_new)
+{
+    /* Each continuation may have to copy the page that the prompt's end cuts. */
+    return (n_prompt + KV_PAGE - 1) / KV_PAGE + n_sequences * ((n_new + KV_PAGE - 1) / KV_PAGE + 1);
+}
+
+size_t gptjt_tokens_needed(size_t n_prompt, size_t n_sequences, size_t n_new)
+{
+    return KV_PAGE * pages_needed(n_prompt, n_sequences, n_new);
+}
+
+static enum status alloc_host(struct gptjt_session *s)
+{
+    const struct gptj_config *c = &s->engine->config.model;
+    const size_t n = (size_t)s->max_rows;
+    struct step *t = &s->step;
+    t->token = calloc(n, sizeof *t->token);
+    t->position = calloc(n, sizeof *t->position);
+    t->lo = calloc(n, sizeof *t->lo);
+    t->hi = calloc(n, sizeof *t->hi);
+    t->sequence = calloc(n, sizeof *t->sequence);
+    t->pages = calloc(n, sizeof *t->pages);
+    s->logits = calloc((size_t)LOGITS_BLOCK * (size_t)c->V, sizeof *s->logits);
+    s->cached = calloc((size_t)c->P, sizeof *s->cached);
+    const bool ok = t->token && t->position && t->lo && t->hi && t->sequence && t->pages && s->logits && s->cached;
+    return ok ? OK : fail(E_NOMEM, "session: out of memory");
+}
+
+enum gptjt_status gptjt_session_create(struct gptjt_session **out, struct gptjt_engine *e, size_t max_tokens)
+{
+    const struct gptj_config *c = &e->config.model;
+    const size_t window = gptjt_tokens_needed((size_t)c->P, 1, KV_PAGE), most = (size_t)1 << 30;
+    if (!max_tokens) max_tokens = window;
+    if (max_tokens > most)
+        return (enum gptjt_status)fail(E_LIMIT, "session of %zu tokens is more than %zu", max_tokens, most);
+    struct gptjt_session *s = calloc(1, sizeof *s);
+    if (!s) return (enum gptjt_status)fail(E_NOMEM, "session: out of memory");
+    s->engine = e;
+    const int n_pages = kvcache_pages_for((int64_t)max_tokens);
+    s->max_rows = n_pages < c->P / KV_PAGE ? n_pages * KV_PAGE : c->P;
+    enum status st = alloc_host(s);
+    if (st == OK) st = kvcache_create(&s->kv, e->ops, c->L, c->H, c->K, n_pages);
+    if (st == OK) st = workspace_create(&s->workspace, e->model, s->max_rows);
+    if (st == OK)
+        *out = s;
+    else
+        gptjt_session_close(s);
+    return (enum gptjt_status)st;
+}
+
+void gptjt_session_close(struct gptjt_session *s)
+{
+    if (!s) return;
+    if (s->kv) kvcache_release(s->kv, &s->prompt);
+    kvcache_free(s->kv);
+    workspace_free(s->workspace);
+    free(s->step.token);
+    free(s->step.position);
+    free(s->step.lo);
+    free(s->step.hi);
+    free(s->step.sequence);
+    free(s->step.pages);
+    free(s->logits);
+    free(s->cached);
+    free(s);
+}
+
+size_t gptjt_session_bytes(const struct gptjt_session *s)
+{
+    const struct gptj_config *c = &s->engine->config.model;
+    return kvcache_bytes(c->L, c->H, c->K, s->kv->n_pages) + workspace_bytes(c, s->max_rows) +
+           (size_t)s->max_rows * (5 * sizeof(int32_t) + sizeof(void *)) + (size_t)c->P * sizeof(int32_t) +
+           (size_t)LOGITS_BLOCK * (size_t)c->V * sizeof(float);
+}
+
+enum gptjt_mask session_mask(const struct gptjt_session *s, enum gptjt_mask asked)
+{
+    return asked == GPTJT_MASK_AUTO ? s->engine->mask : asked;
+}
+
+enum status session_check_ids(const struct gptjt_session *s, const int32_t *ids, size_t n, const char *what)
+{
+    const int V = s->engine->config.model.V;
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= V)
+            return fail(E_ARG, "%s: token %zu is %d, not within the vocabulary of %d", what, i, ids[i], V);
+    return OK;
+}
+
+enum status session_admit(const struct gptjt_session *s, size_t n_prompt, size_t n_sequences, size_t n_new)
+{
+    const size_t P = (size_t)s->engine->config.model.P;
+    if (n_prompt > P || n_new > P - n_prompt)
+        return fail(E_LIMIT, "prompt of %zu tokens and %zu new ones do not fit the model's window of %zu", n_prompt,
+                    n_new, P);
+    if (n_sequences > (size_t)s->max_rows || pages_needed(n_prompt, n_sequences, n_new) > (size_t)s->kv->n_pages)
+        return fail(E_LIMIT, "session has room for %zu tokens; %zu + %zu x %zu need %zu",
+                    (size_t)s->kv->n_pages * KV_PAGE, n_prompt, n_sequences, n_new,
+                    gptjt_tokens_needed(n_prompt, n_sequences, n_new));
+    return OK;
+}
+
+/* ---- Steps ---- */
+
+void step_begin(struct gptjt_session *s)
+{
+    s->step.T = 0;
+    s->step.n_sequences = 0;
+}
+
+int step_add_sequence(struct gptjt_session *s, const struct kv_sequence *kv)
+{
+    assert(s->step.n_sequences < s->max_rows);
+    s->step.pages[s->step.n_sequences] = kv->pages;
+    return s->step.n_sequences++;
+}
+
+void step_add_row(struct gptjt_session *s, int sequence, int32_t token, size_t position, size_t lo, size_t hi)
+{
+    struct step *t = &s->step;
+    assert(t->T < s->max_rows && lo < hi);
+    t->token[t->T] = token;
+    t->position[t->T] = (int32_t)position;
+    t->lo[t->T] = (int32_t)lo;
+    t->hi[t->T] = (int32_t)hi;
+    t->sequence[t->T] = sequence;
+    t->T++;
+}
+
+void step_run(struct gptjt_session *s)
+{
+    const struct step *t = &s->step;
+    const struct batch batch = {t->T, t->token, t->position, t->lo, t->hi, t->sequence, t->pages};
+    struct forward f;
+    forward_begin(&f, s->engine->model, s->workspace, s->kv, &batch);
+    while (forward_step(&f))
+        continue;
+}
+
+enum status step_logits(struct gptjt_session *s, const int32_t *rows, int n)
+{
+    const int V = s->engine->config.model.V;
+    forward_logits(s->engine->model, s->workspace, rows, n, s->logits);
+    for (int i = 0; i < n; i++)
+        for (int v = 0; v < V; v++)
+            if (!isfinite(s->logits[(size_t)i * (size_t)V + (size_t)v]))
+                return fail(E_NUMERIC,
+                            "logit of token %d at position %d is not finite; gptjt inspect --verify names bad weights",
+                            v, s->step.position[rows[i]]);
+    return OK;
+}
+
+/* ---- The prompt ---- */
+
+/* How many leading rows of the cache are what the new prompt would compute: the same tokens under the same mask. */
+static size_t reusable(const struct gptjt_session *s, const int32_t *ids, size_t n, size_t n_prefix)
+{
+    size_t same = 0;
+    while (same < n && same < s->n_cached && ids[same] == s->cached[same])
+        same++;
+    return n_prefix == s->cached_prefix && n_prefix <= same ? same : 0;
+}
+
+enum status session_prefill(struct gptjt_session *s, const int32_t *ids, size_t n, size_t n_prefix, size_t *first)
+{
+    if (n_prefix < 2) n_prefix = 0; /* a single token sees itself either way */
+    size_t keep = reusable(s, ids, n, n_prefix);
+    if (keep >= n) keep = n - 1; /* the last row's activations are wanted */
+    s->n_cached = 0;             /* until this is done there is nothing to reuse */
+    kvcache_truncate(s->kv, &s->prompt, (int)keep);
+    TRY(kvcache_extend(s->kv, &s->prompt, (int)n));
+
+    step_begin(s);
+    const int sequence = step_add_sequence(s, &s->prompt);
+    for (size_t p = keep; p < n; p++)
+        step_add_row(s, sequence, ids[p], p, 0, p + 1 > n_prefix ? p + 1 : n_prefix);
+    step_run(s);
+
+    memcpy(s->cached, ids, n * sizeof *ids);
+    s->n_cached = n;
+    s->cached_prefix = n_prefix;
+    *first = keep;
+    return OK;
+}
+
+/* ---- Reading logits ---- */
+
+double log_partition(const float *logits, int V)
+{
+    float max = logits[0];
+    for (int v = 1; v < V; v++)
+        max = logits[v] > max ? logits[v] : max;
+    double sum = 0;
+    for (int v = 0; v < V; v++)
+        sum += (double)expf(logits[v] - max);
+    return (double)max + log(sum);
+}
+
+int32_t argmax(const float *logits, int V)
+{
+    int best = 0;
+    for (int v = 1; v < V; v++)
+        if (logits[v] > logits[best]) best = v;
+    return best;
+}
