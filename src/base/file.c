@@ -106,6 +106,8 @@ enum status file_join(char *out, size_t out_bytes, const char *dir, const char *
 
 enum status file_writer_open(struct file_writer *w, const char *path)
 {
+    struct stat st; /* rename() would put a file in the place of a device or a pipe */
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) return fail(E_IO, "%s: exists and is not a regular file", path);
     *w = (struct file_writer){.path = strdup(path)};
     if (!w->path || asprintf(&w->temporary, "%s.tmp.%ld", path, (long)getpid()) < 0) {
         free(w->path);
@@ -114,7 +116,7 @@ enum status file_writer_open(struct file_writer *w, const char *path)
     }
     w->stream = fopen(w->temporary, "wbe");
     if (!w->stream) {
-        const enum status s = fail(E_IO, "%s: %s", w->temporary, strerror(errno));
+        const enum status s = fail(E_IO, "%s: cannot write beside it: %s", path, strerror(errno));
         free(w->temporary);
         free(w->path);
         *w = (struct file_writer){0};

@@ -295,9 +295,12 @@ static void on_interrupt(int number)
     interrupted = 1;
 }
 
-/* From the first token on, Ctrl-C ends the text cleanly; before it, or the second time, it ends the program. */
+/* From the first token on, Ctrl-C ends the text cleanly; before it, or the second time, it ends the program. Where
+ * whoever started us had it ignored, it stays ignored. */
 static void catch_interrupt(void)
 {
+    struct sigaction before;
+    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);

@@ -189,7 +189,9 @@ static enum status score_options(const struct job *j)
     enum status s = side_from_option(&p.prompt, j, set->prompt, set->prompt_ids);
     if (s == OK) s = side_from_option(&p.continuation, j, set->continuation, set->continuation_ids);
     if (s == OK) s = pair_check(&p, j);
-    if (s == OK) s = score(j, &p, &r);
+    if (s != OK) goto free_pair;
+    cli_mask_note(&j->model, &set->common);
+    s = score(j, &p, &r);
     if (s != OK) goto free_pair;
     if (set->json)
         s = print_one_json(j, &p, &r);
@@ -250,6 +252,7 @@ static enum status score_lines(const struct job *j)
 {
     struct jsonl lines;
     TRY(jsonl_open(&lines, j->set->input));
+    cli_mask_note(&j->model, &j->set->common);
     struct progress bar;
     /* On a terminal the results themselves show how far it is, and a bar would be in their way. */
     progress_begin(&bar, "score", "lines", lines.n_lines, j->set->common.quiet || isatty(STDOUT_FILENO));
@@ -291,7 +294,6 @@ static enum status run(void *settings, const struct option_args *args)
     TRY(cli_model_open(&j.model, &j.set->common));
     enum status s = cli_status(gptjt_session_create(&j.session, j.model.engine, 0));
     if (s != OK) goto close_model;
-    cli_mask_note(&j.model, &j.set->common);
     s = j.set->input ? score_lines(&j) : score_options(&j);
     gptjt_session_close(j.session);
 close_model:

@@ -51,8 +51,7 @@ const char *cli_mask_name(const struct cli_model *m)
 
 void cli_mask_note(const struct cli_model *m, const struct common *common)
 {
-    if (common->quiet || common->log >= LOG_INFO) return; /* from info on, the engine says it itself */
-    fprintf(stderr, "mask: %s (%s)\n", cli_mask_name(m), m->info.prompt_mask_reason);
+    if (!common->quiet) fprintf(stderr, "mask: %s (%s)\n", cli_mask_name(m), m->info.prompt_mask_reason);
 }
 
 enum status cli_tokenizer(const struct gptjt_tokenizer **out, const struct cli_model *m, const char *instead)

@@ -22,6 +22,7 @@ enum status prompt_parse_ids(const char *text, const char *what, int32_t **ids, 
         const size_t len = strcspn(text, ", \t\r\n");
         if (id < 0 || id > INT32_MAX || end != text + len) {
             free(list);
+            if (!len) return fail(E_ARG, "%s: a token id is missing beside a comma", what);
             return fail(E_ARG, "%s: '%.*s' is not a token id", what, len < 40 ? (int)len : 40, text);
         }
         list[n++] = (int32_t)id;

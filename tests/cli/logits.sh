@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# One safetensors file with one tensor, whole or not at all.
+# shellcheck shell=sh
+run 0 logits "$MODEL" --ids 1,2,3 -o a.safetensors
+prints ''
+grep -aq '"logits":{"dtype":"F32","shape":\[3,2048\]' a.safetensors || die "the header is not as expected"
+run 0 logits -m "$MODEL" --ids 1,2,3 --prefix 3 --compute fp32 -o b.safetensors
+cmp -s a.safetensors b.safetensors || die "prefix mode is not a prefix of the whole row"
+run 0 logits --ids 1,2,3 --prefix 0 -o b.safetensors
+! cmp -s a.safetensors b.safetensors || die "the prefix makes no difference"
+run 0 logits --ids 1,2,3 --prompt-mask causal -o a.safetensors
+cmp -s a.safetensors b.safetensors || die "causal mode is not a prefix of nothing"
+run 2 logits --ids 1,2,3 --prefix 4 -o c.safetensors
+says "gptjt logits: --prefix is 4, more than the row's 3 tokens"
+run 1 logits --ids 1,2,3 -o missing/c.safetensors
+complains '^gptjt logits: missing/c.safetensors: .*No such file or directory'
+mkdir directory
+run 1 logits --ids 1,2,3 -o directory
+complains 'directory: exists and is not a regular file'
+mkfifo pipe
+run 1 logits --ids 1,2,3 -o pipe
+complains 'pipe: exists and is not a regular file'
+run 0 tokenize -p "$(printf 'a %.0s' $(seq 1 600))"
+run 1 logits --ids "$(tr ' ' ',' <out)" -o c.safetensors
+complains 'do.* not fit in the window of 512'
+[ "$(echo ./*)" = './a.safetensors ./b.safetensors ./directory ./err ./out ./pipe' ] || die "something is left behind"

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+# Log-likelihoods as a table, as one object and line by line.
+# shellcheck shell=sh
+prompt='Return the currency of the given country.
+
+Input: Switzerland
+Output: Swiss Franc
+
+Input: India
+Output:'
+
+run 0 score -p "$prompt" -c ' Indian Rupee'
+has '^greedy          yes$'
+has '^log-likelihood  -[0-9]'
+has '^ *995  *-[0-9.]*  " Ind"$'
+grep -q '^mask: prefix' err || die "the mask is not told"
+run 0 score -p "$prompt" -c ' Swiss
+'
+has '^greedy          no$'
+has '"\\n"$'
+
+run 0 score -p "$prompt" -c ' Indian Rupee' --json
+has '^{"model": "gpt-jt-tiny", "prompt_mask": "prefix", "log_likelihood": -[0-9.e-]*, "greedy": true, "prompt_tokens": 26'
+has '"tokens": \[995, 374, 962\], "texts": \[" Ind", "ian", " Rupee"\], "logprobs": \[-'
+sed 's/.*"log_likelihood"/{"log_likelihood"/' out >one
+
+run 0 tokenize -p "$prompt"
+ids=$(tr ' ' ',' <out)
+run 0 score --prompt-ids "$ids" --continuation-ids 995,374,962 --json
+sed 's/.*"log_likelihood"/{"log_likelihood"/' out | cmp -s - one || die "ids are not scored as text is"
+
+{
+    printf '{"prompt_ids": [%s], "continuation_ids": [995, 374, 962]}\n\n' "$ids"
+    printf '{"prompt": "a", "continuation": " b"}\n'
+} >pairs.jsonl
+run 0 score -i pairs.jsonl
+[ "$(wc -l <out)" = 2 ] || die "not one line a pair"
+head -n 1 out | cmp -s - one || die "a line is not scored as the command line is"
+cp out lines
+run 0 score -i - <pairs.jsonl
+cmp -s out lines || die "standard input is not scored as a file is"
+
+run 2 score -p '' -c a
+says 'gptjt score: the prompt is empty'
+run 2 score -p a -c ''
+says 'gptjt score: the continuation is empty'
+run 2 score --prompt-ids 1 --continuation-ids 2048
+complains 'continuation: token 2048 is not in the vocabulary'
+run 2 score --prompt-ids 1,x --continuation-ids 1
+says "gptjt score: --prompt-ids: 'x' is not a token id"
+echo '{"promt": "a", "continuation": "b"}' >pairs.jsonl
+run 1 score -i pairs.jsonl --quiet
+says 'gptjt score: pairs.jsonl: line 1: unknown field "promt"; did you mean "prompt"?'
+echo '{"prompt": "a", "prompt_ids": [1], "continuation": "b"}' >pairs.jsonl
+run 1 score -i pairs.jsonl --quiet
+complains 'give "prompt" or "prompt_ids", and not both'
+run 1 score -i missing.jsonl --quiet
+says 'gptjt score: missing.jsonl: No such file or directory'
