@@ -229,6 +229,7 @@ static void bad_labels_are_refused(void **state)
         {{"a", "b\nc"}, 2, "line break"},
         {{"a", " b"}, 2, "white space"},
         {{"a", "b\t"}, 2, "white space"},
+        {{"a", "b\xff"}, 2, "not UTF-8"},
         {{"a", "A", "a b"}, 3, NULL},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -504,7 +505,8 @@ static const char jsonl_input[] = "{\"text\": \"two\\nlines\", \"label\": \"yes\
                                   "{\"text\": \"x\", \"label\": \"yes\", \"n\": [1]}\n"
                                   "{\"text\": \"y\\n\", \"label\": \"no\", \"n\": {}}\n";
 
-/* Runs once without a break; then stops after every number of rows, cuts the part file at every third byte (an fsync each), and goes on. */
+/* Runs once without a break; then stops after every number of rows, cuts the part file at every third byte (an fsync
+ * each), and goes on. */
 static void check_resume(const char *in, const char *out, const char *text)
 {
     struct setting t;

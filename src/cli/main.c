@@ -14,6 +14,7 @@
 
 static const struct command *const commands[] = {
     &command_generate,
+    &command_classify,
     &command_score,
     &command_tokenize,
     &command_logits,

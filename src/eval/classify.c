@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 struct classify {
     const struct fewshot_spec *spec;
     struct classify_options options;
@@ -31,6 +33,7 @@ static enum status check_label(const char *label)
     static const char space[] = " \t\r\n\v\f";
     const size_t len = strlen(label);
     if (!len) return fail(E_ARG, "labels: one is empty");
+    if (!utf8_valid(label, len)) return fail(E_ARG, "labels: \"%s\" is not UTF-8", label);
     if (strpbrk(label, "\r\n")) return fail(E_ARG, "labels: \"%s\" holds a line break, which ends an answer", label);
     if (strchr(space, label[0]) || strchr(space, label[len - 1]))
         return fail(E_ARG, "labels: \"%s\" begins or ends in white space", label);

@@ -40,8 +40,9 @@ struct classify_result {
 
 struct classify;
 
-/* E_ARG for fewer than two labels, one that is empty, given twice, holds a line break, or begins or ends in white
- * space. spec and engine are borrowed until classify_free(). With options->calibrate this already runs the model. */
+/* E_ARG for fewer than two labels, one that is empty, given twice, is not UTF-8, holds a line break, or begins or
+ * ends in white space. spec and engine are borrowed until classify_free(). With options->calibrate this already runs
+ * the model. */
 enum status classify_create(struct classify **out, struct gptjt_engine *engine, const struct fewshot_spec *spec,
                             const struct classify_options *options);
 void classify_free(struct classify *c);
