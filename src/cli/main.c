@@ -13,10 +13,7 @@
 #include "gptjt.h"
 
 static const struct command *const commands[] = {
-    &command_generate,
-    &command_score,
-    &command_tokenize,
-    &command_logits,
+    &command_generate, &command_classify, &command_score, &command_tokenize, &command_logits,
 };
 
 static void log_to_stderr(void *user, int level, const char *line)

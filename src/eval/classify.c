@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Scores labels through the public API and turns log-likelihoods into probabilities; formulas in classify.h. */
+#include "eval/classify.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+struct classify {
+    const struct fewshot_spec *spec;
+    struct classify_options options;
+    struct gptjt_session *session;
+    const struct gptjt_tokenizer *tokenizer;
+    size_t max_prompt;                 /* tokens that leave room for the longest label */
+    struct gptjt_span *continuations;  /* [n_labels], ids owned */
+    struct gptjt_score *scores;        /* [n_labels] */
+    size_t *lengths;                   /* [n_labels] tokens of each continuation */
+    double *numbers;                   /* [4 n_labels], the block that the next four lie in */
+    double *totals, *mean, *prior, *p; /* [n_labels] S, s, s(x0), p(l|x) */
+    struct fewshot_prompt prompt;
+};
+
+static enum status failed(enum gptjt_status s)
+{
+    return fail((enum status)s, "%s", gptjt_error());
+}
+_Static_assert((int)GPTJT_E_ARG == (int)E_ARG && (int)GPTJT_E_CANCELLED == (int)E_CANCELLED, "the same codes");
+
+static enum status check_label(const char *label)
+{
+    static const char space[] = " \t\r\n\v\f";
+    const size_t len = strlen(label);
+    if (!len) return fail(E_ARG, "labels: one is empty");
+    if (!utf8_valid(label, len)) return fail(E_ARG, "labels: \"%s\" is not UTF-8", label);
+    if (strpbrk(label, "\r\n")) return fail(E_ARG, "labels: \"%s\" holds a line break, which ends an answer", label);
+    if (strchr(space, label[0]) || strchr(space, label[len - 1]))
+        return fail(E_ARG, "labels: \"%s\" begins or ends in white space", label);
+    return OK;
+}
+
+enum status classify_check_labels(const char *const *labels, int n_labels)
+{
+    if (n_labels < 2) return fail(E_ARG, "labels: %d given, two or more are needed", n_labels);
+    for (int i = 0; i < n_labels; i++) {
+        TRY(check_label(labels[i]));
+        for (int k = 0; k < i; k++)
+            if (!strcmp(labels[i], labels[k])) return fail(E_ARG, "labels: \"%s\" is given twice", labels[i]);
+    }
+    return OK;
+}
+
+void classify_scores(double *s, const double *S, const size_t *k, int n, enum classify_normalize normalize)
+{
+    for (int i = 0; i < n; i++)
+        s[i] = normalize == CLASSIFY_NORMALIZE_LENGTH ? S[i] / (double)k[i] : S[i];
+}
+
+enum status classify_softmax(double *p, const double *s, const double *prior, int n, int *best)
+{
+    int top = 0;
+    for (int i = 0; i < n; i++) {
+        p[i] = s[i] - (prior ? prior[i] : 0);
+        if (!isfinite(p[i])) return fail(E_NUMERIC, "the score of label %d is not a finite number", i + 1);
+        if (p[i] > p[top]) top = i;
+    }
+    const double highest = p[top];
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += p[i] = exp(p[i] - highest);
+    for (int i = 0; i < n; i++)
+        p[i] /= sum;
+    *best = top;
+    return OK;
+}
+
+static enum status encode_labels(struct classify *c, size_t *longest)
+{
+    struct buf text = {0};
+    *longest = 0;
+    enum status s = OK;
+    for (int i = 0; i < c->spec->n_labels && s == OK; i++) {
+        buf_clear(&text);
+        s = fewshot_continuation(&text, c->spec->labels[i]);
+        if (s != OK) break;
+        int32_t *ids;
+        const enum gptjt_status e = gptjt_encode(c->tokenizer, text.data, text.len, false, &ids, &c->lengths[i]);
+        if (e != GPTJT_OK) {
+            s = failed(e);
+            break;
+        }
+        c->continuations[i] = (struct gptjt_span){.ids = ids, .n = c->lengths[i]};
+        if (c->lengths[i] > *longest) *longest = c->lengths[i];
+    }
+    buf_free(&text);
+    return s;
+}
+
+static enum status open_session(struct classify *c, struct gptjt_engine *engine, size_t longest)
+{
+    struct gptjt_info info;
+    gptjt_engine_info(engine, &info);
+    const size_t window = (size_t)info.n_positions;
+    if (longest >= window)
+        return fail(E_LIMIT, "the longest label takes %zu tokens, the model's window is %zu", longest, window);
+    c->max_prompt = window - longest;
+    const size_t rows = gptjt_tokens_needed(c->max_prompt, (size_t)c->spec->n_labels, longest);
+    const enum gptjt_status e = gptjt_session_create(&c->session, engine, rows);
+    return e == GPTJT_OK ? OK : failed(e);
+}
+
+/* Fills totals (S) and mean (s) for the query. */
+static enum status score(struct classify *c, const char *const *values)
+{
+    const size_t n = (size_t)c->spec->n_labels;
+    TRY(fewshot_fit(&c->prompt, c->spec, c->tokenizer, values, c->max_prompt));
+    const struct gptjt_span prompt = {.ids = c->prompt.ids, .n = c->prompt.n_ids};
+    const enum gptjt_status e = gptjt_score(c->session, prompt, c->options.prompt_mask, c->continuations, n, c->scores);
+    if (e != GPTJT_OK) return failed(e);
+    for (size_t i = 0; i < n; i++)
+        c->totals[i] = c->scores[i].total;
+    gptjt_scores_free(c->scores, n);
+    classify_scores(c->mean, c->totals, c->lengths, c->spec->n_labels, c->options.normalize);
+    return OK;
+}
+
+static enum status calibrate(struct classify *c)
+{
+    const char **values = calloc((size_t)c->spec->n_fields, sizeof *values);
+    if (!values) return fail(E_NOMEM, "classify: out of memory");
+    for (int i = 0; i < c->spec->n_fields; i++)
+        values[i] = c->options.content_free ? c->options.content_free : "N/A";
+    const enum status s = score(c, values);
+    if (s == OK) memcpy(c->prior, c->mean, (size_t)c->spec->n_labels * sizeof *c->prior);
+    free(values);
+    return s;
+}
+
+static enum status allocate(struct classify *c)
+{
+    const size_t n = (size_t)c->spec->n_labels;
+    c->continuations = calloc(n, sizeof *c->continuations);
+    c->scores = calloc(n, sizeof *c->scores);
+    c->lengths = calloc(n, sizeof *c->lengths);
+    c->numbers = calloc(4 * n, sizeof *c->numbers);
+    if (!c->continuations || !c->scores || !c->lengths || !c->numbers)
+        return fail(E_NOMEM, "classify: out of memory for %zu labels", n);
+    c->totals = c->numbers;
+    c->mean = c->numbers + n;
+    c->prior = c->numbers + 2 * n;
+    c->p = c->numbers + 3 * n;
+    return OK;
+}
+
+enum status classify_create(struct classify **out, struct gptjt_engine *engine, const struct fewshot_spec *spec,
+                            const struct classify_options *options)
+{
+    TRY(classify_check_labels(spec->labels, spec->n_labels));
+    const struct gptjt_tokenizer *tokenizer = gptjt_engine_tokenizer(engine);
+    if (!tokenizer) return fail(E_UNSUPPORTED, "classify: the model has no tokenizer files");
+    struct classify *c = calloc(1, sizeof *c);
+    if (!c) return fail(E_NOMEM, "classify: out of memory");
+    c->spec = spec;
+    c->options = *options;
+    c->tokenizer = tokenizer;
+    size_t longest = 0;
+    enum status s = allocate(c);
+    if (s == OK) s = encode_labels(c, &longest);
+    if (s == OK) s = open_session(c, engine, longest);
+    if (s == OK && options->calibrate) s = calibrate(c);
+    if (s != OK) {
+        classify_free(c);
+        return s;
+    }
+    *out = c;
+    return OK;
+}
+
+void classify_free(struct classify *c)
+{
+    if (!c) return;
+    if (c->continuations)
+        for (int i = 0; i < c->spec->n_labels; i++)
+            gptjt_free((void *)(uintptr_t)c->continuations[i].ids);
+    free(c->continuations);
+    free(c->scores);
+    free(c->lengths);
+    free(c->numbers);
+    fewshot_free(&c->prompt);
+    gptjt_session_close(c->session);
+    free(c);
+}
+
+enum status classify_run(struct classify *c, const char *const *values, struct classify_result *out)
+{
+    TRY(score(c, values));
+    int best;
+    TRY(classify_softmax(c->p, c->mean, c->options.calibrate ? c->prior : NULL, c->spec->n_labels, &best));
+    *out = (struct classify_result){
+        .best = best,
+        .probabilities = c->p,
+        .log_likelihoods = c->totals,
+        .prompt_tokens = c->prompt.n_ids,
+        .n_shots = c->prompt.n_shots,
+        .n_dropped = c->prompt.n_dropped,
+    };
+    return OK;
+}
+
+enum status classify_prompt(struct classify *c, const char *const *values, const struct fewshot_prompt **out)
+{
+    TRY(fewshot_fit(&c->prompt, c->spec, c->tokenizer, values, c->max_prompt));
+    *out = &c->prompt;
+    return OK;
+}

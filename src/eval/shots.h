@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The labelled examples of a prompt, read from a csv or jsonl file into memory. */
+#ifndef GPTJT_EVAL_SHOTS_H
+#define GPTJT_EVAL_SHOTS_H
+
+#include "eval/fewshot.h"
+#include "eval/rows.h"
+
+struct shots_query {
+    const char *const *fields; /* [n_fields] columns that make up the text; NULL: one, see rows_text_column() */
+    int n_fields;
+    const char *text_field;  /* NULL: found; only without fields */
+    const char *label_field; /* NULL: the field named like label_name, whatever its case */
+    const char *label_name;  /* "Label" */
+};
+
+struct shots {
+    struct fewshot_shot *items; /* [n], each with the values of fields, or of the one text column */
+    int n;
+    const char **labels; /* [n_labels] distinct, in order of first appearance */
+    int n_labels;
+};
+
+/* labels [n_labels]: those a shot may have; n_labels 0: any. At most 10000 shots. Owned: shots_free(). */
+enum status shots_load(struct shots *out, const char *path, const struct shots_query *query, const char *const *labels,
+                       int n_labels);
+void shots_free(struct shots *shots);
+
+/* The field of row named like name, whatever its case, NULL without one; borrowed from the row. */
+const char *shots_label_field(const struct row *row, const char *name);
+
+#endif
