@@ -199,6 +199,22 @@ static void a_failed_write_leaves_nothing_behind(void **state)
     assert_false(file_exists(path));
 }
 
+static void an_open_pipe_can_be_read_by_its_path(void **state)
+{
+    (void)state;
+    int ends[2];
+    char path[64];
+    struct buf b = {0};
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "piped", 5), 5);
+    close(ends[1]);
+    snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
+    assert_int_equal(file_read(&b, path, 5), OK);
+    assert_string_equal(b.data, "piped");
+    buf_free(&b);
+    close(ends[0]);
+}
+
 static void reads_are_bounded_and_of_regular_files(void **state)
 {
     (void)state;
@@ -597,6 +613,7 @@ int main(void)
         cmocka_unit_test(an_append_without_memory_is_reported_once_at_the_end),
         cmocka_unit_test(a_file_appears_whole_or_not_at_all),
         cmocka_unit_test(a_failed_write_leaves_nothing_behind),
+        cmocka_unit_test(an_open_pipe_can_be_read_by_its_path),
         cmocka_unit_test(reads_are_bounded_and_of_regular_files),
         cmocka_unit_test(half_rounds_to_nearest_even_everywhere),
         cmocka_unit_test(bfloat16_rounds_to_nearest_even_everywhere),

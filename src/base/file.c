@@ -10,15 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static enum status open_regular(int *fd, size_t *bytes, const char *path)
+/* pipe_ok: a pipe will do too. Otherwise the open does not block, so that a FIFO in a folder cannot hang us. */
+static enum status open_regular(int *fd, size_t *bytes, const char *path, bool pipe_ok)
 {
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* non-blocking: a FIFO must not hang the open */
+    *fd = open(path, O_RDONLY | O_CLOEXEC | (pipe_ok ? 0 : O_NONBLOCK));
     if (*fd < 0) return fail(E_IO, "%s: %s", path, strerror(errno));
     struct stat st;
     enum status s = OK;
     if (fstat(*fd, &st) < 0) {
         s = fail(E_IO, "%s: %s", path, strerror(errno));
-    } else if (!S_ISREG(st.st_mode)) {
+    } else if (!S_ISREG(st.st_mode) && !(pipe_ok && S_ISFIFO(st.st_mode))) {
         s = fail(E_IO, "%s: is not a regular file", path);
     }
     if (s != OK) {
@@ -33,7 +34,7 @@ enum status file_map(struct mapping *out, const char *path)
 {
     int fd;
     struct mapping map = {0};
-    TRY(open_regular(&fd, &map.bytes, path));
+    TRY(open_regular(&fd, &map.bytes, path, false));
     if (map.bytes) {
         void *data = mmap(NULL, map.bytes, PROT_READ, MAP_PRIVATE, fd, 0);
         if (data == MAP_FAILED) {
@@ -61,7 +62,8 @@ enum status file_read(struct buf *out, const char *path, size_t max_bytes)
     if (!standard_input) {
         int fd;
         size_t bytes;
-        TRY(open_regular(&fd, &bytes, path));
+        /* A descriptor somebody opened for us, as a shell does for <(command), has its writer already. */
+        TRY(open_regular(&fd, &bytes, path, !strncmp(path, "/dev/fd/", 8)));
         f = fdopen(fd, "rb");
         if (!f) {
             close(fd);

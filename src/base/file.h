@@ -20,7 +20,8 @@ struct mapping {
 enum status file_map(struct mapping *out, const char *path);
 void file_unmap(struct mapping *map);
 
-/* Appends the whole of a regular file, or of standard input for "-", to out; E_LIMIT beyond max_bytes. */
+/* Appends the whole of a regular file, of standard input for "-", or of a shell's <(command), to out; E_LIMIT beyond
+ * max_bytes. */
 enum status file_read(struct buf *out, const char *path, size_t max_bytes);
 
 bool file_exists(const char *path);
