@@ -13,10 +13,7 @@
 #include "gptjt.h"
 
 static const struct command *const commands[] = {
-    &command_generate,
-    &command_score,
-    &command_tokenize,
-    &command_logits,
+    &command_generate, &command_score, &command_tokenize, &command_logits, &command_inspect, &command_synth,
 };
 
 static void log_to_stderr(void *user, enum log_level level, const char *line)
