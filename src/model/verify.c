@@ -45,7 +45,7 @@ static int64_t count(const struct tensor *t, int64_t begin, int64_t n)
     case DTYPE_BF16: return count_16(data, n, 0x7f80);
     default: break;
     }
-    assert(!"a dtype gptj_check() refuses");
+    assert(0 && "a dtype gptj_check() refuses");
     return 0;
 }
 
