@@ -359,6 +359,18 @@ static void memory_is_what_loading_takes(void **state)
     }
 }
 
+static void only_what_cannot_be_read_in_place_is_copied(void **state)
+{
+    (void)state;
+    static const float data[9];
+    const char *unaligned = (const char *)data + 1;
+    const struct tensor vector = {.data = unaligned, .dtype = DTYPE_F32, .n_dims = 1, .shape = {8}};
+    const struct tensor matrix = {.data = unaligned, .dtype = DTYPE_F32, .n_dims = 2, .shape = {4, 2}};
+    assert_int_equal(ops_cpu_weight_bytes(&vector, DTYPE_F32), 32);
+    assert_int_equal(ops_cpu_weight_bytes(&matrix, DTYPE_F32), 0);
+    assert_int_equal(ops_cpu_weight_bytes(&matrix, DTYPE_F16), 16);
+}
+
 /* ---- Synthetic models, and broken ones ---- */
 
 static bool go_on(void *user, uint64_t bytes)
@@ -545,6 +557,7 @@ int main(void)
         cmocka_unit_test(a_mask_that_is_no_square_is_neither),
         cmocka_unit_test(masks_are_chosen_by_request_buffer_config_and_name),
         cmocka_unit_test(memory_is_what_loading_takes),
+        cmocka_unit_test(only_what_cannot_be_read_in_place_is_copied),
         cmocka_unit_test(the_seed_alone_decides_a_synthetic_model),
         cmocka_unit_test(blocks_of_a_synthetic_tensor_fit_together),
         cmocka_unit_test(synthetic_values_are_spread_as_documented),
