@@ -27,6 +27,7 @@ struct command {
     enum status (*run)(void *settings, const struct option_args *args);
 };
 
-extern const struct command command_generate, command_classify, command_score, command_tokenize, command_logits;
+extern const struct command command_generate, command_classify, command_score, command_tokenize, command_logits,
+    command_inspect, command_synth;
 
 #endif

@@ -134,12 +134,8 @@ static const char *weights_name(enum dtype d)
     return d == DTYPE_F16 ? "fp16" : d == DTYPE_BF16 ? "bf16" : "fp32";
 }
 
-static enum status open_parts(struct gptjt_engine *e, const char *dir, const struct gptjt_engine_options *o)
+enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum gptjt_mask asked)
 {
-    static const enum weight_type types[] = {WEIGHTS_AS_STORED, WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_BF16};
-    enum cpu_level level;
-    if (o->threads < 0 || o->threads > 1024) return fail(E_ARG, "threads is %d, not within 0..1024", o->threads);
-    TRY(choose_cpu(&level, o->cpu));
     if (!file_is_dir(dir)) return fail(E_IO, "%s: is not a directory", dir);
     name_of(e->name, sizeof e->name, dir);
     TRY(checkpoint_config_read(&e->config, dir));
@@ -150,9 +146,18 @@ static enum status open_parts(struct gptjt_engine *e, const char *dir, const str
         snprintf(why, sizeof why, "%s", status_message());
         return fail(fits, "%s: %s", dir, why);
     }
-    TRY(engine_choose_mask(&e->mask, e->mask_reason, sizeof e->mask_reason, o->prompt_mask, &e->config, e->source,
-                           e->name));
+    TRY(engine_choose_mask(&e->mask, e->mask_reason, sizeof e->mask_reason, asked, &e->config, e->source, e->name));
     if (tokenizer_exists(dir)) TRY(tokenizer_open(&e->tokenizer.bpe, dir));
+    return OK;
+}
+
+static enum status open_parts(struct gptjt_engine *e, const char *dir, const struct gptjt_engine_options *o)
+{
+    static const enum weight_type types[] = {WEIGHTS_AS_STORED, WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_BF16};
+    enum cpu_level level;
+    if (o->threads < 0 || o->threads > 1024) return fail(E_ARG, "threads is %d, not within 0..1024", o->threads);
+    TRY(choose_cpu(&level, o->cpu));
+    TRY(engine_read_checkpoint(e, dir, o->prompt_mask));
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);
     TRY(ops_cpu_create(&e->ops, level, e->threads, e->config.model.P));

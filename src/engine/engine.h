@@ -35,6 +35,18 @@ struct gptjt_engine {
 enum status engine_choose_mask(enum gptjt_mask *out, char *reason, size_t reason_bytes, enum gptjt_mask asked,
                                const struct checkpoint_config *config, const struct source *src, const char *name);
 
+/* The part of opening that touches no weights: the files' headers are read and checked against each other, and e's
+ * name, config, source, tokenizer, mask and mask_reason are set. e is zeroed before; gptjt_engine_close() it also after
+ * a failure. */
+enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum gptjt_mask asked);
+
+/* What a session for max_tokens (as gptjt_session_create() takes it, 1 .. 2^30) allocates. */
+struct session_size {
+    int n_pages, max_rows;
+    size_t kv_bytes, work_bytes; /* work: activations and everything else that is not K/V */
+};
+struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens);
+
 /* The rows of the step under construction; arrays of max_rows. */
 struct step {
     int T;

@@ -19,6 +19,16 @@ size_t gptjt_tokens_needed(size_t n_prompt, size_t n_sequences, size_t n_new)
     return KV_PAGE * pages_needed(n_prompt, n_sequences, n_new);
 }
 
+struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens)
+{
+    struct session_size z = {.n_pages = kvcache_pages_for((int64_t)max_tokens)};
+    z.max_rows = z.n_pages < c->P / KV_PAGE ? z.n_pages * KV_PAGE : c->P;
+    z.kv_bytes = kvcache_bytes(c->L, c->H, c->K, z.n_pages);
+    z.work_bytes = workspace_bytes(c, z.max_rows) + (size_t)z.max_rows * (5 * sizeof(int32_t) + sizeof(void *)) +
+                   (size_t)c->P * sizeof(int32_t) + (size_t)LOGITS_BLOCK * (size_t)c->V * sizeof(float);
+    return z;
+}
+
 static enum status alloc_host(struct gptjt_session *s)
 {
     const struct gptj_config *c = &s->engine->config.model;
@@ -46,10 +56,10 @@ enum gptjt_status gptjt_session_create(struct gptjt_session **out, struct gptjt_
     struct gptjt_session *s = calloc(1, sizeof *s);
     if (!s) return (enum gptjt_status)fail(E_NOMEM, "session: out of memory");
     s->engine = e;
-    const int n_pages = kvcache_pages_for((int64_t)max_tokens);
-    s->max_rows = n_pages < c->P / KV_PAGE ? n_pages * KV_PAGE : c->P;
+    const struct session_size size = session_size_for(c, max_tokens);
+    s->max_rows = size.max_rows;
     enum status st = alloc_host(s);
-    if (st == OK) st = kvcache_create(&s->kv, e->ops, c->L, c->H, c->K, n_pages);
+    if (st == OK) st = kvcache_create(&s->kv, e->ops, c->L, c->H, c->K, size.n_pages);
     if (st == OK) st = workspace_create(&s->workspace, e->model, s->max_rows);
     if (st == OK)
         *out = s;
@@ -83,10 +93,8 @@ void gptjt_session_set_progress(struct gptjt_session *s, gptjt_progress_fn *fn, 
 
 size_t gptjt_session_bytes(const struct gptjt_session *s)
 {
-    const struct gptj_config *c = &s->engine->config.model;
-    return kvcache_bytes(c->L, c->H, c->K, s->kv->n_pages) + workspace_bytes(c, s->max_rows) +
-           (size_t)s->max_rows * (5 * sizeof(int32_t) + sizeof(void *)) + (size_t)c->P * sizeof(int32_t) +
-           (size_t)LOGITS_BLOCK * (size_t)c->V * sizeof(float);
+    const struct session_size size = session_size_for(&s->engine->config.model, (size_t)s->kv->n_pages * KV_PAGE);
+    return size.kv_bytes + size.work_bytes;
 }
 
 enum gptjt_mask session_mask(const struct gptjt_session *s, enum gptjt_mask asked)

@@ -47,6 +47,13 @@ void gptj_free(struct gptj *m); /* accepts NULL */
 /* Parameter bytes of matrices and vectors as held. */
 int64_t gptj_weight_bytes(const struct gptj_config *c, enum dtype matrices);
 
+/* Memory a whole model takes once loaded by the CPU backend. Mapped bytes are pages of the file, which the system reads
+ * on first use and may drop again; heap bytes are converted copies and the rotary table. src is a checked one. */
+struct gptj_memory {
+    int64_t mapped, heap;
+};
+struct gptj_memory gptj_memory(const struct gptj_config *cfg, const struct source *src, enum weight_type type);
+
 /* One tensor of the checkpoint, as gptj_each_tensor() lists them. */
 struct gptj_tensor_spec {
     const char *name; /* "transformer.h.3.attn.q_proj.weight"; valid during the call */

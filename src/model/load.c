@@ -269,3 +269,27 @@ int64_t gptj_weight_bytes(const struct gptj_config *c, enum dtype matrices)
     gptj_each_tensor(c, count_tensor, &n);
     return n.bytes;
 }
+
+struct memory_count {
+    struct gptj_memory total;
+    const struct source *src;
+    enum weight_type type;
+};
+
+static enum status count_memory(void *user, const struct gptj_tensor_spec *spec)
+{
+    struct memory_count *c = user;
+    const struct tensor *t = source_find(c->src, spec->name);
+    const int64_t owned = t ? (int64_t)ops_cpu_weight_bytes(t, held_as(t, c->type)) : 0;
+    c->total.heap += owned;
+    if (t && !owned) c->total.mapped += tensor_bytes(t);
+    return OK;
+}
+
+struct gptj_memory gptj_memory(const struct gptj_config *cfg, const struct source *src, enum weight_type type)
+{
+    struct memory_count c = {.src = src, .type = type};
+    gptj_each_tensor(cfg, count_memory, &c);
+    c.total.heap += 2 * (int64_t)rotary_bytes(cfg);
+    return c.total;
+}

@@ -62,18 +62,23 @@ static void convert_task(void *user, int task, int thread)
         narrow(to, j->to_dtype, wide, n);
 }
 
+size_t ops_cpu_weight_bytes(const struct tensor *host, enum dtype as)
+{
+    /* Vectors are read as fp32 arrays, so a file that leaves one unaligned has it copied; matrices are read byte-wise.
+     */
+    const bool readable = host->n_dims == 2 || (uintptr_t)host->data % sizeof(float) == 0;
+    return host->dtype == as && readable ? 0 : (size_t)tensor_elements(host) * dtype_bytes(as);
+}
+
 enum status ops_cpu_weight_bind(struct ops *o, struct weight *out, const struct tensor *host, enum dtype as)
 {
     assert(host->n_dims == 1 || host->n_dims == 2);
     struct weight w = {.data = host->data, .dtype = as, .O = (int)host->shape[0]};
     w.I = host->n_dims == 2 ? (int)host->shape[1] : 1;
-    /* Vectors are read as fp32 arrays, so a file that leaves one unaligned has it copied; matrices are read byte-wise.
-     */
-    const bool readable = host->n_dims == 2 || (uintptr_t)host->data % sizeof(float) == 0;
-    if (host->dtype != as || !readable) {
+    w.owned_bytes = ops_cpu_weight_bytes(host, as);
+    if (w.owned_bytes) {
         const size_t n = (size_t)tensor_elements(host);
         void *copy = NULL;
-        w.owned_bytes = n * dtype_bytes(as);
         TRY(ops_cpu_alloc(o, &copy, w.owned_bytes));
         struct convert_job j = {&ops_cpu(o)->kernels, copy, host->data, as, host->dtype, n};
         pool_run(ops_cpu(o)->pool, (int)((n + CONVERT_BLOCK - 1) / CONVERT_BLOCK), convert_task, &j);

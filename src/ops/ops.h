@@ -103,4 +103,7 @@ struct ops {
  * out->fn->close(out). */
 enum status ops_cpu_create(struct ops **out, enum cpu_level level, int n_threads, int max_positions);
 
+/* What the CPU backend's weight_bind() allocates: 0 where it borrows. */
+size_t ops_cpu_weight_bytes(const struct tensor *host, enum dtype as);
+
 #endif

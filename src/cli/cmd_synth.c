@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+/* gptjt synth: a model of any size with random weights, for measuring and for tests. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <dirent.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "cli/amount.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "cli/model_path.h"
+#include "model/synth.h"
+
+struct settings {
+    struct common common;
+    const char *preset, *out, *tokenizer;
+    int dtype, prompt_mask; /* index of dtypes; enum config_mask */
+    uint64_t seed;
+    bool force, tied;
+    int64_t V, P, D, L, H, R, F;
+};
+
+static const struct settings defaults = {.common = COMMON_DEFAULTS, .preset = "tiny"};
+
+#define FIELD(name) .offset = offsetof(struct settings, name)
+#define SIZE_OPTION(name_, field, min_, help_)                                                                         \
+    {                                                                                                                  \
+        .name = name_, .type = OPTION_INT, FIELD(field), .min = min_, .max = 1 << 24, .meta = "N", .help = help_       \
+    }
+
+static const struct option options[] = {
+    {.name = "out",
+     .letter = 'o',
+     .type = OPTION_STRING,
+     FIELD(out),
+     .meta = "DIR",
+     .help = "where to write the model"},
+    {.name = "preset",
+     .type = OPTION_STRING,
+     FIELD(preset),
+     .meta = "SIZE",
+     .help = "tiny, 125m, 350m, 1.3b, 2.7b or 6b, which is GPT-J's own"},
+    {.name = "dtype",
+     .type = OPTION_CHOICE,
+     FIELD(dtype),
+     .choices = "fp16|bf16|fp32",
+     .help = "how the weights are stored"},
+    {.name = "seed", .type = OPTION_SEED, FIELD(seed), .meta = "N", .help = "same seed and sizes, same file"},
+    {.name = "prompt-mask",
+     .type = OPTION_CHOICE,
+     FIELD(prompt_mask),
+     .choices = "none|prefix|causal",
+     .help = "recorded in config.json as the mask the model was made for"},
+    SIZE_OPTION("n-layer", L, 1, "layers (default the preset's, as for all sizes)"),
+    SIZE_OPTION("n-embd", D, 1, "width (default the preset's)"),
+    SIZE_OPTION("n-head", H, 1, "attention heads (default the preset's)"),
+    SIZE_OPTION("n-inner", F, 1, "width of the MLP's hidden layer (default 4 times n-embd)"),
+    SIZE_OPTION("rotary-dim", R, 0, "rotary positions of a head (default the preset's)"),
+    SIZE_OPTION("n-positions", P, 1, "the window (default the preset's)"),
+    SIZE_OPTION("vocab-size", V, 1, "tokens (default the preset's)"),
+    {.name = "tie-word-embeddings", .type = OPTION_FLAG, FIELD(tied), .help = "one matrix for embedding and head"},
+    {.name = "tokenizer",
+     .type = OPTION_STRING,
+     FIELD(tokenizer),
+     .meta = "MODEL",
+     .help = "a model whose tokenizer files to copy, so that text can be used"},
+    {.name = "force", .type = OPTION_FLAG, FIELD(force), .help = "write into a directory that is not empty"},
+    {.name = "threads",
+     .type = OPTION_INT,
+     .offset = offsetof(struct common, threads),
+     .max = 1024,
+     .meta = "N",
+     .help = "threads to make numbers with (default 0: as many as this process may use)"},
+    COMMON_LOG_OPTIONS,
+    {0},
+};
+
+static const enum dtype dtypes[] = {DTYPE_F16, DTYPE_BF16, DTYPE_F32};
+
+static enum status plan(struct synth *out, const struct settings *set, option_given given)
+{
+    const struct synth_preset *p = synth_find_preset(set->preset);
+    if (!p) return fail(E_ARG, "--preset is \"%.40s\", not one of tiny, 125m, 350m, 1.3b, 2.7b, 6b", set->preset);
+    struct gptj_config c = {.V = set->V ? (int)set->V : p->V,
+                            .P = set->P ? (int)set->P : p->P,
+                            .D = set->D ? (int)set->D : p->D,
+                            .L = set->L ? (int)set->L : p->L,
+                            .H = set->H ? (int)set->H : p->H,
+                            .R = options_given(options, given, "rotary-dim") ? (int)set->R : p->R,
+                            .F = (int)set->F,
+                            .tied = set->tied};
+    TRY(synth_complete(&c));
+    *out = (struct synth){c, dtypes[set->dtype], (enum config_mask)set->prompt_mask, set->seed};
+    return OK;
+}
+
+/* ---- The directory ---- */
+
+static enum status check_empty(const char *dir)
+{
+    DIR *d = opendir(dir);
+    if (!d) return fail(E_IO, "%s: %s", dir, strerror(errno));
+    enum status s = OK;
+    for (const struct dirent *e; s == OK && (e = readdir(d));)
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+            s = fail(E_ARG, "%s: is not empty (it has %s); give another directory or --force", dir, e->d_name);
+    closedir(d);
+    return s;
+}
+
+static enum status make_dir(bool *created, const char *dir, bool force)
+{
+    *created = mkdir(dir, 0777) == 0;
+    if (*created) return OK;
+    if (errno != EEXIST) return fail(E_IO, "%s: %s", dir, strerror(errno));
+    if (!file_is_dir(dir)) return fail(E_IO, "%s: exists and is not a directory", dir);
+    return force ? OK : check_empty(dir);
+}
+
+static enum status check_space(const char *dir, int64_t weight_bytes)
+{
+    const uint64_t need = (uint64_t)weight_bytes + 1000000; /* the file's header, config.json, tokenizer files */
+    struct statvfs v;
+    if (statvfs(dir, &v)) return fail(E_IO, "%s: %s", dir, strerror(errno));
+    const uint64_t have = (uint64_t)v.f_bavail * v.f_frsize;
+    if (have < need)
+        return fail(E_IO, "%s: the model needs %s and the disk has %s free", dir, amount_bytes(need).text,
+                    amount_bytes(have).text);
+    return OK;
+}
+
+static enum status copy_file(const char *to_dir, const char *from_dir, const char *name)
+{
+    enum { MOST = 64 << 20 };
+    char from[MODEL_PATH_MAX], to[MODEL_PATH_MAX];
+    struct buf data = {0};
+    struct file_writer w;
+    TRY(file_join(from, sizeof from, from_dir, name));
+    TRY(file_join(to, sizeof to, to_dir, name));
+    if (!file_exists(from)) return OK;
+    enum status s = file_read(&data, from, MOST);
+    if (s != OK) goto free_data;
+    s = file_writer_open(&w, to);
+    if (s != OK) goto free_data;
+    s = file_writer_write(&w, data.data, data.len);
+    if (s == OK)
+        s = file_writer_commit(&w);
+    else
+        file_writer_abort(&w);
+free_data:
+    buf_free(&data);
+    return s;
+}
+
+static enum status copy_tokenizer(const char *to_dir, const char *from_dir)
+{
+    static const char *const names[] = {"vocab.json",
+                                        "merges.txt",
+                                        "added_tokens.json",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json"};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        TRY(copy_file(to_dir, from_dir, names[i]));
+    return OK;
+}
+
+/* ---- Running ---- */
+
+/* A signal handler can reach nothing else. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+/* So that Ctrl-C leaves no half of a large file. Where whoever started us had it ignored, it stays ignored. */
+static void catch_interrupt(void)
+{
+    struct sigaction before;
+    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+static bool on_progress(void *user, uint64_t bytes)
+{
+    progress_update(user, bytes);
+    return !interrupted;
+}
+
+static enum status write_model(const struct settings *set, const struct synth *synth)
+{
+    struct pool *pool = NULL;
+    TRY(pool_create(&pool, set->common.threads ? (int)set->common.threads : pool_default_threads()));
+    const int64_t start = clock_ns();
+    struct progress bar;
+    catch_interrupt();
+    progress_begin(&bar, "write", "B", (uint64_t)synth_bytes(synth), set->common.quiet);
+    const enum status s = synth_write(synth, set->out, pool, on_progress, &bar);
+    progress_end(&bar);
+    pool_free(pool);
+    if (s == OK && !set->common.quiet)
+        fprintf(stderr, "%s: %s parameters, %s, in %.1f s\n", set->out,
+                amount_count(gptj_config_parameters(&synth->config)).text,
+                amount_bytes((uint64_t)synth_bytes(synth)).text, clock_seconds(start, clock_ns()));
+    return s;
+}
+
+static enum status run(void *settings, const struct option_args *args)
+{
+    const struct settings *set = settings;
+    struct synth synth;
+    struct model_path tokenizer;
+    if (!set->out || !*set->out) return fail(E_ARG, "no output: give -o DIR");
+    TRY(plan(&synth, set, args->given));
+    if (set->tokenizer) TRY(model_path_resolve(&tokenizer, set->tokenizer));
+
+    bool created;
+    TRY(make_dir(&created, set->out, set->force));
+    enum status s = check_space(set->out, synth_bytes(&synth));
+    if (s == OK) s = write_model(set, &synth);
+    if (s == OK && set->tokenizer) s = copy_tokenizer(set->out, tokenizer.dir);
+    if (s != OK && created) rmdir(set->out); /* stays if there is anything in it */
+    return s;
+}
+
+const struct command command_synth = {
+    .name = "synth",
+    .summary = "write a model of any size with random weights, for measuring and tests",
+    .usage = "[--preset SIZE] [--dtype fp16|bf16|fp32] -o DIR [options]",
+    .about = "Writes config.json and model.safetensors. It runs like a model of that size and says nothing sensible.\n"
+             "The weights are nearly normal (standard deviation 0.02, norms around 1) and depend on the seed alone.",
+    .examples = "  gptjt synth --preset 6b -o gpt-j-random\n"
+                "  gptjt synth --n-layer 4 --n-embd 192 --n-head 6 --rotary-dim 16 --dtype bf16 -o small",
+    .options = options,
+    .defaults = &defaults,
+    .settings_bytes = sizeof(struct settings),
+    .run = run,
+};

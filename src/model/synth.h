@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Synthetic checkpoints: random weights of any size, so that speed and memory can be measured, and broken files made,
+ * without downloading anything. They compute like a model that was just initialised and say nothing sensible.
+ *
+ * Every value has mean 0 (1 for the weights of norms) and standard deviation 0.02, which is GPT-J's initializer_range:
+ * through norms and residuals activations then stay around one at any depth, and logits differ. A value is a function
+ * of (seed, tensor, index) alone, whoever computes it; no two pages of the file are equal. */
+#ifndef GPTJT_MODEL_SYNTH_H
+#define GPTJT_MODEL_SYNTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/pool.h"
+#include "base/status.h"
+#include "formats/gptj_config.h"
+#include "tensor/tensor.h"
+
+struct synth {
+    struct gptj_config config;
+    enum dtype dtype; /* F32, F16 or BF16, of every tensor */
+    enum config_mask prompt_mask;
+    uint64_t seed;
+};
+
+/* GPT-J's shapes in several sizes. */
+struct synth_preset {
+    const char *name;
+    int V, P, D, L, H, R;
+};
+extern const struct synth_preset synth_presets[]; /* ended by an entry without a name */
+
+/* The preset called name, or NULL. */
+const struct synth_preset *synth_find_preset(const char *name);
+
+/* Checks and completes sizes by the rules for a config.json: V, P, D, L, H, R, F (0: 4 D) and tied are read, the rest
+ * is set. E_ARG naming what does not fit. */
+enum status synth_complete(struct gptj_config *c);
+
+/* Bytes of weights. */
+int64_t synth_bytes(const struct synth *s);
+
+/* Values [begin, begin + n) of the tensor that is number tensor in checkpoint order, into out as s->dtype. mean: 0
+ * or 1.
+ */
+void synth_values(void *out, const struct synth *s, int tensor, double mean, int64_t begin, int64_t n);
+
+/* Called with the bytes of weights written so far; false to stop. */
+typedef bool synth_progress_fn(void *user, uint64_t bytes);
+
+/* Writes config.json and model.safetensors into dir, which exists. The latter appears when it is complete; memory use
+ * does not depend on the model. E_CANCELLED when progress says so, and then no file is left. */
+enum status synth_write(const struct synth *s, const char *dir, struct pool *pool, synth_progress_fn *progress,
+                        void *user);
+
+#endif
