@@ -11,12 +11,7 @@
 #include <cmocka.h>
 
 #undef fail
-#undef fail_msg
-#define fail_msg(...)                                                                                                  \
-    do {                                                                                                               \
-        print_error(__VA_ARGS__);                                                                                      \
-        print_error("\n");                                                                                             \
-        _fail(__FILE__, __LINE__);                                                                                     \
-    } while (0)
+#undef fail_msg /* it calls fail() */
+#define fail_msg(...) (print_error("ERROR: " __VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
 
 #endif

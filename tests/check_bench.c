@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+/* check_kernels --bench: every entry at GPT-J's sizes, at every level of this host that has its own version, as the
+ * best of a few tries. What only moves data, or is bound by reading weights, is in GB/s of what must be read and
+ * written; the rest in GFLOP/s. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/half.h"
+#include "check_kernels.h"
+
+enum { D = 4096, H = 16, K = 256, R = 64, ROWS = 48, KEYS = 512, MAX_N = ROWS * D };
+
+struct arrays {
+    float *x, *y, *w32, *sin, *cos;
+    uint16_t *w16;
+};
+
+typedef void bench_fn(const struct kernels *k, const struct arrays *a);
+
+static void matvec_f32(const struct kernels *k, const struct arrays *a)
+{
+    k->matmul_f32(a->y, D, a->x, D, a->w32, 1, D, D);
+}
+
+static void matvec_f16(const struct kernels *k, const struct arrays *a)
+{
+    k->matmul_f16(a->y, D, a->x, D, a->w16, 1, D, D);
+}
+
+static void matvec_bf16(const struct kernels *k, const struct arrays *a)
+{
+    k->matmul_bf16(a->y, D, a->x, D, a->w16, 1, D, D);
+}
+
+static void matmul_f32(const struct kernels *k, const struct arrays *a)
+{
+    k->matmul_f32(a->y, D, a->x, D, a->w32, ROWS, D, D);
+}
+
+static void matmul_f16(const struct kernels *k, const struct arrays *a)
+{
+    k->matmul_f16(a->y, D, a->x, D, a->w16, ROWS, D, D);
+}
+
+static void matmul_bf16(const struct kernels *k, const struct arrays *a)
+{
+    k->matmul_bf16(a->y, D, a->x, D, a->w16, ROWS, D, D);
+}
+
+static void widen_f16(const struct kernels *k, const struct arrays *a)
+{
+    k->widen_f16(a->y, a->w16, MAX_N);
+}
+
+static void widen_bf16(const struct kernels *k, const struct arrays *a)
+{
+    k->widen_bf16(a->y, a->w16, MAX_N);
+}
+
+static void layer_norm(const struct kernels *k, const struct arrays *a)
+{
+    k->layer_norm(a->y, a->x, a->w32, a->w32 + D, D, 1e-5f);
+}
+
+/* The two that work in place get fresh numbers each time, or they would settle at zero. */
+static void gelu(const struct kernels *k, const struct arrays *a)
+{
+    memcpy(a->y, a->x, 4 * D * sizeof *a->y);
+    k->gelu(a->y, 4 * D);
+}
+
+static void softmax(const struct kernels *k, const struct arrays *a)
+{
+    memcpy(a->y, a->x, KEYS * sizeof *a->y);
+    k->softmax(a->y, KEYS);
+}
+
+static void rotary(const struct kernels *k, const struct arrays *a)
+{
+    k->rotary(a->y, a->sin, a->cos, H, K, R);
+}
+
+static void attention_scores(const struct kernels *k, const struct arrays *a)
+{
+    k->attention_scores(a->y, a->x, a->w32, KEYS, K, 0.0625f);
+}
+
+static void attention_mix(const struct kernels *k, const struct arrays *a)
+{
+    k->attention_mix(a->y, a->x, a->w32, KEYS, K);
+}
+
+static const struct {
+    const char *name, *unit;
+    bench_fn *run;
+    double work;  /* bytes or operations a call */
+    size_t entry; /* where the table has its function */
+} benches[] = {
+    {"matmul_f32 1 x 4096 x 4096", "GB/s", matvec_f32, 4.0 * D *D, offsetof(struct kernels, matmul_f32)},
+    {"matmul_f16 1 x 4096 x 4096", "GB/s", matvec_f16, 2.0 * D *D, offsetof(struct kernels, matmul_f16)},
+    {"matmul_bf16 1 x 4096 x 4096", "GB/s", matvec_bf16, 2.0 * D *D, offsetof(struct kernels, matmul_bf16)},
+    {"matmul_f32 48 x 4096 x 4096", "GFLOP/s", matmul_f32, 2.0 * ROWS *D *D, offsetof(struct kernels, matmul_f32)},
+    {"matmul_f16 48 x 4096 x 4096", "GFLOP/s", matmul_f16, 2.0 * ROWS *D *D, offsetof(struct kernels, matmul_f16)},
+    {"matmul_bf16 48 x 4096 x 4096", "GFLOP/s", matmul_bf16, 2.0 * ROWS *D *D, offsetof(struct kernels, matmul_bf16)},
+    {"widen_f16 48 x 4096", "GB/s", widen_f16, 6.0 * MAX_N, offsetof(struct kernels, widen_f16)},
+    {"widen_bf16 48 x 4096", "GB/s", widen_bf16, 6.0 * MAX_N, offsetof(struct kernels, widen_bf16)},
+    {"layer_norm 4096", "GB/s", layer_norm, 16.0 * D, offsetof(struct kernels, layer_norm)},
+    {"gelu 16384", "GB/s", gelu, 8.0 * 4 * D, offsetof(struct kernels, gelu)},
+    {"rotary 16 x 256, 64", "GB/s", rotary, 8.0 * H *R, offsetof(struct kernels, rotary)},
+    {"attention_scores 512 x 256", "GFLOP/s", attention_scores, 2.0 * KEYS *K,
+     offsetof(struct kernels, attention_scores)},
+    {"softmax 512", "GB/s", softmax, 8.0 * KEYS, offsetof(struct kernels, softmax)},
+    {"attention_mix 512 x 256", "GFLOP/s", attention_mix, 2.0 * KEYS *K, offsetof(struct kernels, attention_mix)},
+};
+
+static int64_t time_of(bench_fn *run, const struct kernels *k, const struct arrays *a, int n)
+{
+    const int64_t from = clock_ns();
+    for (int i = 0; i < n; i++)
+        run(k, a);
+    return clock_ns() - from;
+}
+
+/* Seconds a call: the best of five batches of about 20 ms (of one call, where a call takes longer). */
+static double seconds(bench_fn *run, const struct kernels *k, const struct arrays *a)
+{
+    enum { BATCH_NS = 20000000, MANY_NS = 200000000, BATCHES = 5 };
+    int64_t best = time_of(run, k, a, 1); /* the first call also brings the arrays in */
+    if (best > MANY_NS) return (double)best * 1e-9;
+    best = time_of(run, k, a, 1);
+    const int n = best < BATCH_NS ? (int)(BATCH_NS / (best + 1)) + 1 : 1;
+    best = INT64_MAX;
+    for (int i = 0; i < BATCHES; i++) {
+        const int64_t t = time_of(run, k, a, n);
+        best = t < best ? t : best;
+    }
+    return (double)best * 1e-9 / n;
+}
+
+static bool arrays_fill(struct arrays *a)
+{
+    a->x = malloc(MAX_N * sizeof *a->x);
+    a->y = malloc(MAX_N * sizeof *a->y);
+    a->w32 = malloc((size_t)D * D * sizeof *a->w32);
+    a->w16 = malloc((size_t)D * D * sizeof *a->w16);
+    a->sin = malloc(R / 2 * sizeof *a->sin);
+    a->cos = malloc(R / 2 * sizeof *a->cos);
+    if (!a->x || !a->y || !a->w32 || !a->w16 || !a->sin || !a->cos) return false;
+    for (size_t i = 0; i < MAX_N; i++)
+        a->x[i] = a->y[i] = (float)(i * 2654435761u % 1000) * 2e-3f - 1;
+    for (size_t i = 0; i < (size_t)D * D; i++) {
+        a->w32[i] = (float)(i * 2654435761u % 1021) * 2e-3f - 1;
+        a->w16[i] = (uint16_t)(0x3800 + i * 2654435761u % 1024); /* an ordinary number in both formats */
+    }
+    for (int j = 0; j < R / 2; j++)
+        a->sin[j] = 0.6f, a->cos[j] = 0.8f;
+    return true;
+}
+
+static bool as_below(enum cpu_level level, size_t entry)
+{
+    struct kernels k, below;
+    kernels_init(&k, level);
+    kernels_init(&below, level ? level - 1 : level);
+    return level && !memcmp((char *)&k + entry, (char *)&below + entry, sizeof k.gelu);
+}
+
+void kernels_bench(void)
+{
+    struct arrays a = {0};
+    if (arrays_fill(&a)) {
+        for (size_t i = 0; i < sizeof benches / sizeof benches[0]; i++) {
+            double of_ref = 0;
+            for (enum cpu_level level = 0; level <= kernels_best_level(); level++) {
+                struct kernels k;
+                if (as_below(level, benches[i].entry)) continue;
+                kernels_init(&k, level);
+                const double s = seconds(benches[i].run, &k, &a);
+                if (level == CPU_REF) of_ref = s;
+                printf("%-30s %-6s %9.2f %-7s %7.1f x ref\n", benches[i].name, k.name, benches[i].work / s * 1e-9,
+                       benches[i].unit, of_ref / s);
+            }
+        }
+    }
+    free(a.x);
+    free(a.y);
+    free(a.w32);
+    free(a.w16);
+    free(a.sin);
+    free(a.cos);
+}
