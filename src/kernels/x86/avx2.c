@@ -147,15 +147,29 @@ static void k_attention_scores_avx2(float *score, const float *q, const float *k
         score[s] *= scale;
 }
 
+/* V vectors of components, V accumulators: each component is still one chain over s. */
+static inline __attribute__((always_inline)) void mix(int V, float *y, const float *p, const float *values, int n,
+                                                      int K)
+{
+    __m256 sum[8];
+    for (int v = 0; v < V; v++)
+        sum[v] = _mm256_loadu_ps(y + v * LANES);
+    for (int s = 0; s < n; s++) {
+        const __m256 ps = _mm256_set1_ps(p[s]);
+        for (int v = 0; v < V; v++)
+            sum[v] = _mm256_fmadd_ps(ps, _mm256_loadu_ps(values + (size_t)s * (size_t)K + v * LANES), sum[v]);
+    }
+    for (int v = 0; v < V; v++)
+        _mm256_storeu_ps(y + v * LANES, sum[v]);
+}
+
 static void k_attention_mix_avx2(float *y, const float *p, const float *values, int n, int K)
 {
     int k = 0;
-    for (; k + LANES <= K; k += LANES) {
-        __m256 sum = _mm256_loadu_ps(y + k);
-        for (int s = 0; s < n; s++)
-            sum = _mm256_fmadd_ps(_mm256_set1_ps(p[s]), _mm256_loadu_ps(values + (size_t)s * (size_t)K + k), sum);
-        _mm256_storeu_ps(y + k, sum);
-    }
+    for (; k + 8 * LANES <= K; k += 8 * LANES)
+        mix(8, y + k, p, values + k, n, K);
+    for (; k + LANES <= K; k += LANES)
+        mix(1, y + k, p, values + k, n, K);
     for (; k < K; k++)
         for (int s = 0; s < n; s++)
             y[k] = fmaf(p[s], values[(size_t)s * (size_t)K + (size_t)k], y[k]);
