@@ -117,6 +117,7 @@ struct gptjt_info {
     int32_t eos_token_id;        /* -1: none                                        */
     enum gptjt_mask prompt_mask; /* PREFIX or CAUSAL                                */
     const char *prompt_mask_reason;
+    bool prompt_mask_guessed;  /* from the name, for want of anything better: tell the user how to choose */
     const char *weights, *cpu; /* "fp16", "avx2"                                  */
     int threads;
     int64_t parameters, weight_bytes;

@@ -173,7 +173,7 @@ static int64_t total_bytes(const struct report *r, const struct context *c, int 
 
 static const char *mask_name(const struct report *r)
 {
-    return r->engine->mask == GPTJT_MASK_PREFIX ? "prefix" : "causal";
+    return r->engine->mask.mask == GPTJT_MASK_PREFIX ? "prefix" : "causal";
 }
 
 /* The sizes under config.json's own names. */
@@ -277,7 +277,7 @@ static enum status print_text(const struct report *r)
     printf("%s (%s)\n", r->name, r->dir);
     TRY(print_config(r));
     printf("  %-22s %s\n", "parameters", amount_count(gptj_config_parameters(&e->config.model)).text);
-    printf("  %-22s %s (%s)\n", "mask", mask_name(r), e->mask_reason);
+    printf("  %-22s %s (%s)\n", "mask", mask_name(r), e->mask.reason);
     print_generation(&e->config.generation);
     print_files(r);
     print_memory(r);
@@ -366,7 +366,7 @@ static enum status print_json(const struct report *r)
     json_t *j = json_pack("{s:o, s:o, s:o, s:I, s:s, s:s, s:o, s:{s:s, s:I, s:o}, s:o, s:o}", "model",
                           cli_json_text(r->name, strlen(r->name)), "directory", cli_json_text(r->dir, strlen(r->dir)),
                           "config", config, "parameters", (json_int_t)gptj_config_parameters(&e->config.model),
-                          "prompt_mask", mask_name(r), "prompt_mask_reason", e->mask_reason, "generation_config",
+                          "prompt_mask", mask_name(r), "prompt_mask_reason", e->mask.reason, "generation_config",
                           generation_json(&e->config.generation), "weights", "kind", e->source->ops->kind, "file_bytes",
                           (json_int_t)e->source->file_bytes, "dtypes", dtypes_json(r), "tokenizer", tokenizer, "memory",
                           memory_json(r));

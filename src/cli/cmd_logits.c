@@ -60,21 +60,6 @@ static bool write_row(void *user, size_t position, const float *logits)
     return s->status == OK;
 }
 
-static enum status write_logits(struct gptjt_session *session, const struct cli_model *m, struct gptjt_span row,
-                                size_t n_prefix, const char *path)
-{
-    const int64_t V = m->info.vocab_size;
-    const struct tensor shape = {.dtype = DTYPE_F32, .n_dims = 2, .shape = {(int64_t)row.n, V}};
-    struct sink sink = {.row_bytes = (size_t)V * sizeof(float)};
-    TRY(safetensors_writer_open(&sink.writer, path));
-    enum status s = safetensors_writer_declare(sink.writer, "logits", &shape);
-    if (s == OK) s = cli_status(gptjt_logits(session, row, n_prefix, write_row, &sink));
-    if (sink.status != OK) s = fail(sink.status, "%s", sink.message); /* the cause, not that we stopped for it */
-    if (s == OK) return safetensors_writer_commit(sink.writer);
-    safetensors_writer_abort(sink.writer);
-    return s;
-}
-
 struct job {
     struct settings set;
     bool prefix_given;
@@ -82,6 +67,23 @@ struct job {
     struct cli_model model;
     struct gptjt_session *session;
 };
+
+static enum status write_logits(struct job *j)
+{
+    const struct gptjt_span row = {j->row.ids, j->row.n_ids};
+    const size_t n_prefix = j->prefix_given ? (size_t)j->set.prefix : SIZE_MAX;
+    const int64_t V = j->model.info.vocab_size;
+    const struct tensor shape = {.dtype = DTYPE_F32, .n_dims = 2, .shape = {(int64_t)row.n, V}};
+    struct sink sink = {.row_bytes = (size_t)V * sizeof(float)};
+    TRY(safetensors_writer_open(&sink.writer, j->set.out));
+    enum status s = safetensors_writer_declare(sink.writer, "logits", &shape);
+    if (s == OK && !j->prefix_given) cli_mask_note(&j->model, &j->set.common);
+    if (s == OK) s = cli_status(gptjt_logits(j->session, row, n_prefix, write_row, &sink));
+    if (sink.status != OK) s = fail(sink.status, "%s", sink.message); /* the cause, not that we stopped for it */
+    if (s == OK) return safetensors_writer_commit(sink.writer);
+    safetensors_writer_abort(sink.writer);
+    return s;
+}
 
 static enum status execute(struct job *j)
 {
@@ -97,8 +99,7 @@ static enum status execute(struct job *j)
     TRY(cli_status(gptjt_session_create(&j->session, j->model.engine, n)));
     struct cli_watch watch = {.label = "row", .quiet = set->common.quiet};
     cli_watch(j->session, &watch);
-    return write_logits(j->session, &j->model, (struct gptjt_span){j->row.ids, n},
-                        j->prefix_given ? (size_t)set->prefix : SIZE_MAX, set->out);
+    return write_logits(j);
 }
 
 static enum status run(void *settings, const struct option_args *args)

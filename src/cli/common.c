@@ -51,7 +51,10 @@ const char *cli_mask_name(const struct cli_model *m)
 
 void cli_mask_note(const struct cli_model *m, const struct common *common)
 {
-    if (!common->quiet) fprintf(stderr, "mask: %s (%s)\n", cli_mask_name(m), m->info.prompt_mask_reason);
+    if (common->quiet) return;
+    const bool guessed = m->info.prompt_mask_guessed;
+    fprintf(stderr, "%smask: %s (%s)%s\n", guessed ? "warning: " : "", cli_mask_name(m), m->info.prompt_mask_reason,
+            guessed ? "; choose with --prompt-mask prefix|causal" : "");
 }
 
 enum status cli_tokenizer(const struct gptjt_tokenizer **out, const struct cli_model *m, const char *instead)

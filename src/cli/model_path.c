@@ -4,6 +4,7 @@
 #include "cli/model_path.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,7 +94,10 @@ static enum status resolve_shipped(char dir[MODEL_PATH_MAX])
         *strrchr(program, '/') = 0;
         for (size_t i = 0; i < COUNT_OF(places); i++) {
             TRY(file_join(dir, MODEL_PATH_MAX, program, places[i]));
-            if (file_is_dir(dir)) return OK;
+            if (!file_is_dir(dir)) continue;
+            char plain[PATH_MAX]; /* without the "..", since people are shown it */
+            if (realpath(dir, plain) && strlen(plain) < MODEL_PATH_MAX) strcpy(dir, plain);
+            return OK;
         }
     }
     return fail(E_ARG, "no model: give -m MODEL or set GPTJT_MODEL (the gpt-jt-tiny that ships with gptjt is not "

@@ -146,7 +146,7 @@ enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum
         snprintf(why, sizeof why, "%s", status_message());
         return fail(fits, "%s: %s", dir, why);
     }
-    TRY(engine_choose_mask(&e->mask, e->mask_reason, sizeof e->mask_reason, asked, &e->config, e->source, e->name));
+    TRY(engine_choose_mask(&e->mask, asked, &e->config, e->source, e->name));
     if (tokenizer_exists(dir)) TRY(tokenizer_open(&e->tokenizer.bpe, dir));
     return OK;
 }
@@ -211,8 +211,9 @@ void gptjt_engine_info(const struct gptjt_engine *e, struct gptjt_info *out)
         .n_embd = c->D,
         .n_heads = c->H,
         .eos_token_id = c->eos,
-        .prompt_mask = e->mask,
-        .prompt_mask_reason = e->mask_reason,
+        .prompt_mask = e->mask.mask,
+        .prompt_mask_reason = e->mask.reason,
+        .prompt_mask_guessed = e->mask.guessed,
         .weights = e->weights,
         .cpu = e->cpu,
         .threads = e->threads,

@@ -18,6 +18,13 @@ struct gptjt_tokenizer {
     struct tokenizer *bpe;
 };
 
+/* Which mask to run and why. */
+struct mask_choice {
+    enum gptjt_mask mask; /* PREFIX or CAUSAL */
+    bool guessed;         /* the checkpoint itself does not say */
+    char reason[160];
+};
+
 struct gptjt_engine {
     char name[256];
     struct checkpoint_config config;
@@ -25,18 +32,18 @@ struct gptjt_engine {
     struct ops *ops;
     struct gptj *model;
     struct gptjt_tokenizer tokenizer; /* bpe NULL: no tokenizer files */
-    enum gptjt_mask mask;             /* PREFIX or CAUSAL */
-    char mask_reason[160];
+    struct mask_choice mask;
     const char *weights, *cpu; /* static */
     int threads;
 };
 
-/* Which mask to run and why (docs/MODEL.md has the order). name: the directory's or the hub's; asked: the caller's. */
-enum status engine_choose_mask(enum gptjt_mask *out, char *reason, size_t reason_bytes, enum gptjt_mask asked,
-                               const struct checkpoint_config *config, const struct source *src, const char *name);
+/* Finds the mask for a checkpoint (docs/MODEL.md has the order). name: the directory's or the hub's; asked: the
+ * caller's. */
+enum status engine_choose_mask(struct mask_choice *out, enum gptjt_mask asked, const struct checkpoint_config *config,
+                               const struct source *src, const char *name);
 
 /* The part of opening that touches no weights: the files' headers are read and checked against each other, and e's
- * name, config, source, tokenizer, mask and mask_reason are set. e is zeroed before; gptjt_engine_close() it also after
+ * name, config, source, tokenizer and mask are set. e is zeroed before; gptjt_engine_close() it also after
  * a failure. */
 enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum gptjt_mask asked);
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Which mask a checkpoint is run with. A wrong guess here is what makes GPT-JT silently worse everywhere else, so the
- * choice is always explained, and noisy where it rests on a name. */
+ * choice always comes with its reason, and is marked as a guess where it rests on a name. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#include "base/log.h"
 #include "engine/engine.h"
 
 /* "GPT-JT-6B-v1", "togethercomputer/GPT-JT-6B-v1", "/models/gpt-jt-6b-v1/" */
@@ -17,43 +16,47 @@ static bool is_gptjt_release(const char *name)
     return !strncasecmp(last, "gpt-jt", 6);
 }
 
-enum status engine_choose_mask(enum gptjt_mask *out, char *reason, size_t reason_bytes, enum gptjt_mask asked,
-                               const struct checkpoint_config *config, const struct source *src, const char *name)
+static void choose(struct mask_choice *out, enum gptjt_mask mask, const char *reason)
+{
+    *out = (struct mask_choice){.mask = mask};
+    snprintf(out->reason, sizeof out->reason, "%s", reason);
+}
+
+static void guess_by_name(struct mask_choice *out, const struct checkpoint_config *config, const char *name)
+{
+    const char *release = is_gptjt_release(name)                   ? name
+                          : is_gptjt_release(config->name_or_path) ? config->name_or_path
+                                                                   : NULL;
+    *out = (struct mask_choice){.mask = release ? GPTJT_MASK_PREFIX : GPTJT_MASK_CAUSAL, .guessed = true};
+    if (release)
+        snprintf(out->reason, sizeof out->reason, "the checkpoint has no attn.bias, but %.80s is a GPT-JT release",
+                 release);
+    else
+        snprintf(out->reason, sizeof out->reason,
+                 "the checkpoint has no attn.bias and is not named as a GPT-JT release");
+}
+
+enum status engine_choose_mask(struct mask_choice *out, enum gptjt_mask asked, const struct checkpoint_config *config,
+                               const struct source *src, const char *name)
 {
     if (asked != GPTJT_MASK_AUTO) {
-        *out = asked;
-        snprintf(reason, reason_bytes, "as requested");
+        choose(out, asked, "as requested");
         return OK;
     }
     switch (gptj_stored_mask(&config->model, src)) {
-    case STORED_MASK_PREFIX:
-        *out = GPTJT_MASK_PREFIX;
-        snprintf(reason, reason_bytes, "attn.bias in the checkpoint is all ones");
-        return OK;
-    case STORED_MASK_CAUSAL:
-        *out = GPTJT_MASK_CAUSAL;
-        snprintf(reason, reason_bytes, "attn.bias in the checkpoint is triangular");
-        return OK;
+    case STORED_MASK_PREFIX: choose(out, GPTJT_MASK_PREFIX, "attn.bias in the checkpoint is all ones"); return OK;
+    case STORED_MASK_CAUSAL: choose(out, GPTJT_MASK_CAUSAL, "attn.bias in the checkpoint is triangular"); return OK;
     case STORED_MASK_OTHER:
         return fail(E_FORMAT,
                     "attn.bias in the checkpoint is neither all ones nor triangular in every layer; choose with "
                     "--prompt-mask prefix|causal");
     case STORED_MASK_ABSENT: break;
     }
-    if (config->prompt_mask != CONFIG_MASK_NONE) {
-        *out = config->prompt_mask == CONFIG_MASK_PREFIX ? GPTJT_MASK_PREFIX : GPTJT_MASK_CAUSAL;
-        snprintf(reason, reason_bytes, "prompt_mask in config.json");
-        return OK;
-    }
-    const char *release = is_gptjt_release(name)                   ? name
-                          : is_gptjt_release(config->name_or_path) ? config->name_or_path
-                                                                   : NULL;
-    *out = release ? GPTJT_MASK_PREFIX : GPTJT_MASK_CAUSAL;
-    if (release)
-        snprintf(reason, reason_bytes, "the checkpoint has no attn.bias, but %.80s is a GPT-JT release", release);
+    if (config->prompt_mask == CONFIG_MASK_PREFIX)
+        choose(out, GPTJT_MASK_PREFIX, "prompt_mask in config.json");
+    else if (config->prompt_mask == CONFIG_MASK_CAUSAL)
+        choose(out, GPTJT_MASK_CAUSAL, "prompt_mask in config.json");
     else
-        snprintf(reason, reason_bytes, "the checkpoint has no attn.bias and is not named as a GPT-JT release");
-    log_line(LOG_WARN, "prompt mask is %s: %s; choose with --prompt-mask prefix|causal", release ? "prefix" : "causal",
-             reason);
+        guess_by_name(out, config, name);
     return OK;
 }

@@ -165,7 +165,7 @@ static enum status each_row(struct gptjt_session *s, struct gptjt_span row, size
 enum gptjt_status gptjt_logits(struct gptjt_session *s, struct gptjt_span row, size_t n_prefix, gptjt_logits_fn *each,
                                void *user)
 {
-    if (n_prefix == SIZE_MAX) n_prefix = s->engine->mask == GPTJT_MASK_PREFIX ? row.n : 0;
+    if (n_prefix == SIZE_MAX) n_prefix = s->engine->mask.mask == GPTJT_MASK_PREFIX ? row.n : 0;
     enum status st = OK;
     if (row.n == 0) st = fail(E_ARG, "no tokens given");
     if (st == OK && n_prefix > row.n) st = fail(E_ARG, "prefix is %zu, the row has %zu tokens", n_prefix, row.n);

@@ -99,7 +99,7 @@ size_t gptjt_session_bytes(const struct gptjt_session *s)
 
 enum gptjt_mask session_mask(const struct gptjt_session *s, enum gptjt_mask asked)
 {
-    return asked == GPTJT_MASK_AUTO ? s->engine->mask : asked;
+    return asked == GPTJT_MASK_AUTO ? s->engine->mask.mask : asked;
 }
 
 enum status session_check_ids(const struct gptjt_session *s, const int32_t *ids, size_t n, const char *what)
