@@ -7,7 +7,6 @@
 #include <langinfo.h>
 #include <locale.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/interrupt.h"
 #include "cli/model_path.h"
 #include "eval/classify.h"
 #include "eval/classify_file.h"
@@ -363,25 +363,6 @@ static enum status classify_text(struct job *j)
 
 /* ---- A file ---- */
 
-/* A handler can reach nothing but a flag of static storage. */
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
-/* The first Ctrl-C ends the work after the row at hand, the second ends the program. */
-static void catch_interrupt(void)
-{
-    struct sigaction before;
-    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-}
-
 static bool on_progress(void *user, uint64_t done, uint64_t total)
 {
     struct job *j = user;
@@ -392,7 +373,7 @@ static bool on_progress(void *user, uint64_t done, uint64_t total)
         j->progressing = true;
     }
     progress_update(&j->progress, done);
-    return !interrupted;
+    return !interrupt_seen();
 }
 
 static void put(struct buf *out, const char *text)
@@ -462,7 +443,7 @@ static enum status classify_rows(struct job *j)
                                          .progress = on_progress,
                                          .user = j};
         struct classify_report r;
-        catch_interrupt();
+        interrupt_catch();
         s = classify_file(j->classify, &job, &r);
         if (j->progressing) progress_end(&j->progress);
         report(j, s, &r);

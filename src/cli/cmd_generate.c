@@ -2,7 +2,6 @@
 /* gptjt generate: continues a prompt. The options carry the names and meanings they have in transformers'
  * text-generation pipeline; those of its options that we do not have are refused by name, never ignored. */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "base/rng.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/interrupt.h"
 #include "cli/prompt.h"
 
 enum { TRUNCATE_NONE, TRUNCATE_LEFT };
@@ -287,26 +287,6 @@ static void write_token_id(bool first, int32_t token)
     printf("%s%" PRId32, first ? "" : " ", token);
 }
 
-/* A signal handler can reach nothing else. */
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
-/* From the first token on, Ctrl-C ends the text cleanly; before it, or the second time, it ends the program. Where
- * whoever started us had it ignored, it stays ignored. */
-static void catch_interrupt(void)
-{
-    struct sigaction before;
-    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-}
-
 struct streaming {
     struct job *job;
     size_t n_tokens;
@@ -317,7 +297,7 @@ static bool on_token(void *user, int sequence, int32_t token, const char *text, 
     (void)sequence;
     struct streaming *s = user;
     if (s->n_tokens == 0) {
-        catch_interrupt();
+        interrupt_catch(); /* before the first token there is no text to end cleanly */
         cli_unwatch(s->job->session, &s->job->watch); /* a bar would be in the text's way */
     }
     if (text) {
@@ -328,7 +308,7 @@ static bool on_token(void *user, int sequence, int32_t token, const char *text, 
     }
     s->n_tokens++;
     fflush(stdout);
-    return !interrupted && !ferror(stdout);
+    return !interrupt_seen() && !ferror(stdout);
 }
 
 static enum status generate_streaming(struct job *j)

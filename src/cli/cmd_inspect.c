@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* gptjt inspect: what a model directory holds, how it would be run and what that takes. Weights stay on the disk,
- * unless
- * --verify asks to look at all of them. */
+ * unless --verify asks to look at all of them. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
 /* gptjt synth: a model of any size with random weights, for measuring and for tests. */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +16,7 @@
 #include "cli/amount.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/interrupt.h"
 #include "cli/model_path.h"
 #include "model/synth.h"
 
@@ -176,29 +176,10 @@ static enum status copy_tokenizer(const char *to_dir, const char *from_dir)
 
 /* ---- Running ---- */
 
-/* A signal handler can reach nothing else. */
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
-/* So that Ctrl-C leaves no half of a large file. Where whoever started us had it ignored, it stays ignored. */
-static void catch_interrupt(void)
-{
-    struct sigaction before;
-    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-}
-
 static bool on_progress(void *user, uint64_t bytes)
 {
     progress_update(user, bytes);
-    return !interrupted;
+    return !interrupt_seen();
 }
 
 static enum status write_model(const struct settings *set, const struct synth *synth)
@@ -207,7 +188,7 @@ static enum status write_model(const struct settings *set, const struct synth *s
     TRY(pool_create(&pool, set->common.threads ? (int)set->common.threads : pool_default_threads()));
     const int64_t start = clock_ns();
     struct progress bar;
-    catch_interrupt();
+    interrupt_catch();
     progress_begin(&bar, "write", "B", (uint64_t)synth_bytes(synth), set->common.quiet);
     const enum status s = synth_write(synth, set->out, pool, on_progress, &bar);
     progress_end(&bar);

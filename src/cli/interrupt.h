@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Ctrl-C for commands that want to end cleanly: the first one is noted, the second ends the program. */
+#ifndef GPTJT_CLI_INTERRUPT_H
+#define GPTJT_CLI_INTERRUPT_H
+
+#include <stdbool.h>
+
+/* From here on. Where whoever started us had it ignored, it stays ignored. */
+void interrupt_catch(void);
+
+bool interrupt_seen(void);
+
+#endif
