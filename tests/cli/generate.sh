@@ -100,3 +100,7 @@ code=0
 wait $! || code=$?
 [ $code = 130 ] || die "exit code $code, not 130"
 [ "$(tail -c 1 out | od -An -c | tr -d ' ')" = '\n' ] || die "no newline at the end"
+
+# Bytes that are no UTF-8 are a prompt like any other; in JSON they come back replaced.
+run 0 generate -p "$(printf 'a\377b\303')" --max-new-tokens 2 --return-full-text --json --quiet
+has '"generated_text": "a\(�\|\\ufffd\)b\(�\|\\ufffd\)'
