@@ -97,7 +97,8 @@ GPTJT_API enum gptjt_status gptjt_engine_open(struct gptjt_engine **out, const c
                                               const struct gptjt_engine_options *options);
 GPTJT_API void gptjt_engine_close(struct gptjt_engine *e);
 
-/* Borrowed; NULL when dir has no tokenizer files. */
+/* Borrowed; NULL when dir has no tokenizer files or they cannot be used, which gptjt_error() then tells: a model can be
+ * run by token ids without. */
 GPTJT_API const struct gptjt_tokenizer *gptjt_engine_tokenizer(const struct gptjt_engine *e);
 
 /* What generation_config.json, or else config.json's task_specific_params, asks for. */

@@ -225,7 +225,7 @@ static void print_files(const struct report *r)
     if (e->tokenizer.bpe)
         printf("  %-22s %d tokens\n", "tokenizer", tokenizer_size(e->tokenizer.bpe));
     else
-        printf("  %-22s no files; token ids only\n", "tokenizer");
+        printf("  %-22s none: %s; token ids only\n", "tokenizer", e->no_tokenizer);
 }
 
 static void print_memory(const struct report *r)

@@ -60,9 +60,7 @@ void cli_mask_note(const struct cli_model *m, const struct common *common)
 enum status cli_tokenizer(const struct gptjt_tokenizer **out, const struct cli_model *m, const char *instead)
 {
     const struct gptjt_tokenizer *t = gptjt_engine_tokenizer(m->engine);
-    if (!t)
-        return fail(E_ARG, "%s has no tokenizer files (vocab.json + merges.txt or tokenizer.json); give %s", m->name,
-                    instead);
+    if (!t) return fail(E_ARG, "%s; give %s", gptjt_error(), instead);
     *out = t;
     return OK;
 }

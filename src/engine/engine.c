@@ -134,6 +134,16 @@ static const char *weights_name(enum dtype d)
     return d == DTYPE_F16 ? "fp16" : d == DTYPE_BF16 ? "bf16" : "fp32";
 }
 
+/* A model can be run by ids alone, so what is wrong here is told only to who asks for text. */
+static void open_tokenizer(struct gptjt_engine *e, const char *dir)
+{
+    if (!tokenizer_exists(dir))
+        snprintf(e->no_tokenizer, sizeof e->no_tokenizer,
+                 "%.200s has no tokenizer files (vocab.json + merges.txt or tokenizer.json)", e->name);
+    else if (tokenizer_open(&e->tokenizer.bpe, dir) != OK)
+        snprintf(e->no_tokenizer, sizeof e->no_tokenizer, "%.500s", status_message());
+}
+
 enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum gptjt_mask asked)
 {
     if (!file_is_dir(dir)) return fail(E_IO, "%s: is not a directory", dir);
@@ -147,7 +157,7 @@ enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum
         return fail(fits, "%s: %s", dir, why);
     }
     TRY(engine_choose_mask(&e->mask, asked, &e->config, e->source, e->name));
-    if (tokenizer_exists(dir)) TRY(tokenizer_open(&e->tokenizer.bpe, dir));
+    open_tokenizer(e, dir);
     return OK;
 }
 
@@ -196,7 +206,9 @@ void gptjt_engine_close(struct gptjt_engine *e)
 
 const struct gptjt_tokenizer *gptjt_engine_tokenizer(const struct gptjt_engine *e)
 {
-    return e->tokenizer.bpe ? &e->tokenizer : NULL;
+    if (e->tokenizer.bpe) return &e->tokenizer;
+    fail(E_FORMAT, "%s", e->no_tokenizer);
+    return NULL;
 }
 
 void gptjt_engine_info(const struct gptjt_engine *e, struct gptjt_info *out)

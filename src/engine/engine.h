@@ -31,7 +31,8 @@ struct gptjt_engine {
     struct source *source;
     struct ops *ops;
     struct gptj *model;
-    struct gptjt_tokenizer tokenizer; /* bpe NULL: no tokenizer files */
+    struct gptjt_tokenizer tokenizer; /* bpe NULL: none, because of ... */
+    char no_tokenizer[512];           /* ... this */
     struct mask_choice mask;
     const char *weights, *cpu; /* static */
     int threads;

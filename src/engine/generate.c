@@ -78,7 +78,7 @@ static enum status check_request(const struct gptjt_session *s, const struct gpt
     if (r->num_return_sequences > 1 && (!r->do_sample || r->temperature == 0))
         return fail(E_ARG, "num_return_sequences is %d, but greedy decoding has one answer; use do_sample",
                     r->num_return_sequences);
-    TRY(check_stops(r, gptjt_engine_tokenizer(s->engine) != NULL));
+    TRY(check_stops(r, s->engine->tokenizer.bpe != NULL));
     TRY(session_check_ids(s, r->prompt, r->n_prompt, "prompt"));
     return session_admit(s, r->n_prompt, (size_t)r->num_return_sequences, (size_t)r->max_new_tokens);
 }

@@ -158,7 +158,7 @@ enum status classify_create(struct classify **out, struct gptjt_engine *engine, 
 {
     TRY(classify_check_labels(spec->labels, spec->n_labels));
     const struct gptjt_tokenizer *tokenizer = gptjt_engine_tokenizer(engine);
-    if (!tokenizer) return fail(E_UNSUPPORTED, "classify: the model has no tokenizer files");
+    if (!tokenizer) return fail(E_UNSUPPORTED, "%s", gptjt_error());
     struct classify *c = calloc(1, sizeof *c);
     if (!c) return fail(E_NOMEM, "classify: out of memory");
     c->spec = spec;

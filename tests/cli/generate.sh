@@ -80,6 +80,11 @@ run 2 generate -m bare -p a
 says 'gptjt generate: bare has no tokenizer files (vocab.json + merges.txt or tokenizer.json); give --ids'
 run 2 generate -m bare --ids 1 --stop x
 complains 'has no tokenizer files'
+# Nor does a tokenizer that cannot be used stand in the way of ids.
+echo '{}' >bare/vocab.json && echo >bare/merges.txt
+run 0 generate -m bare --ids 262,25 --max-new-tokens 2 --quiet
+run 2 generate -m bare -p a
+complains 'bare/vocab.json: .*; give --ids$'
 run 2 generate --ids 2048
 says 'gptjt generate: --ids: token 2048 is not in the vocabulary of gpt-jt-tiny (0..2047)'
 run 2 generate -p ''
