@@ -297,7 +297,7 @@ static bool on_token(void *user, int sequence, int32_t token, const char *text, 
     (void)sequence;
     struct streaming *s = user;
     if (s->n_tokens == 0) {
-        interrupt_catch(); /* before the first token there is no text to end cleanly */
+        interrupt_catch();                            /* before the first token there is no text to end cleanly */
         cli_unwatch(s->job->session, &s->job->watch); /* a bar would be in the text's way */
     }
     if (text) {
