@@ -237,6 +237,36 @@ static void a_call_stopped_anywhere_changes_no_later_answer(void **state)
     gptjt_engine_close(e);
 }
 
+static void options_outside_their_range_are_refused(void **state)
+{
+    (void)state;
+    struct gptjt_engine_options o[5];
+    struct gptjt_engine *e;
+    for (int i = 0; i < 5; i++)
+        gptjt_engine_options_init(&o[i]);
+    o[0].prompt_mask = (enum gptjt_mask)3;
+    o[1].weights = (enum gptjt_weights)4;
+    o[2].weights = (enum gptjt_weights)1000000;
+    o[3].compute = (enum gptjt_compute)1;
+    o[4].cpu = "abacus";
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(gptjt_engine_open(&e, MICRO, &o[i]), GPTJT_E_ARG);
+    assert_int_equal(gptjt_engine_open(&e, "tests/data", NULL), GPTJT_E_IO);
+}
+
+static void nothing_can_be_closed(void **state)
+{
+    (void)state;
+    struct gptjt_generation g = {0};
+    gptjt_engine_close(NULL);
+    gptjt_session_close(NULL);
+    gptjt_tokenizer_close(NULL);
+    gptjt_free(NULL);
+    gptjt_generation_free(&g);
+    gptjt_generation_free(&g);
+    gptjt_scores_free(NULL, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +275,8 @@ int main(void)
         cmocka_unit_test(there_may_be_more_continuations_than_positions_in_the_window),
         cmocka_unit_test(tokens_needed_of_absurd_numbers_is_absurd_and_not_small),
         cmocka_unit_test(a_call_stopped_anywhere_changes_no_later_answer),
+        cmocka_unit_test(options_outside_their_range_are_refused),
+        cmocka_unit_test(nothing_can_be_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
