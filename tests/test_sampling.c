@@ -155,9 +155,42 @@ static void stop_strings_are_found_and_held_back(void **state)
     assert_int_equal(stop_longest(&l), 6);
 }
 
+/* Divisors that are zero as a float, quotients beyond its range: still an order, still probabilities. */
+static void extreme_settings_leave_a_distribution(void **state)
+{
+    (void)state;
+    static const double tiny[] = {5e-324, 1e-300, 1e-46, 1e-40, 1e-30, 1e-10, 1, 1e6};
+    static const float logits[] = {-3, 0, 2.5F, 2, -1e30F, 3e38F};
+    enum { LEAST = 5 };
+    for (int V = LEAST; V <= 6; V++) {
+        for (size_t i = 0; i < COUNT_OF(tiny); i++) {
+            for (size_t k = 0; k < COUNT_OF(tiny); k++) {
+                float scores[6];
+                uint8_t marks[6];
+                struct candidate candidates[6];
+                double probability[6], sum = 0;
+                int n;
+                const int32_t seen[] = {0, 1, 4};
+                const struct sampling how = {tiny[i], 0, 1, tiny[k]};
+                memcpy(scores, logits, sizeof scores);
+                sampling_penalise(scores, V, seen, 3, tiny[k], marks);
+                sampling_distribution(candidates, probability, &n, scores, V, &how);
+                for (int c = 0; c < n; c++)
+                    sum += probability[c];
+                assert_int_equal(n, V);
+                assert_true(fabs(sum - 1) < 1e-9);
+                assert_int_equal(candidates[0].id, V == LEAST ? 2 : 5);
+                if (tiny[i] < 1e-9)
+                    assert_int_equal(sampling_pick(candidates, probability, n, 0.999), candidates[0].id);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(extreme_settings_leave_a_distribution),
         cmocka_unit_test(distributions_are_those_of_transformers),
         cmocka_unit_test(top_k_keeps_the_k_largest),
         cmocka_unit_test(draws_follow_the_distribution),

@@ -11,6 +11,9 @@ enum status json_read_text(json_t **out, const char *text, size_t len, const cha
 {
     json_error_t e;
     json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &e);
+    /* jansson has something to say about every text it refuses, and nothing when memory ran out */
+    if (!value && (!e.text[0] || json_error_code(&e) == json_error_out_of_memory))
+        return fail(E_NOMEM, "%s: out of memory", name);
     if (!value) return fail(E_FORMAT, "%s: line %d: %s", name, e.line, e.text);
     *out = value;
     return OK;

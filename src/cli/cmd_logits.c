@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/interrupt.h"
 #include "cli/prompt.h"
 #include "formats/safetensors.h"
 
@@ -57,7 +58,7 @@ static bool write_row(void *user, size_t position, const float *logits)
     struct sink *s = user;
     s->status = safetensors_writer_data(s->writer, logits, s->row_bytes);
     if (s->status != OK) snprintf(s->message, sizeof s->message, "%s", status_message());
-    return s->status == OK;
+    return s->status == OK && !interrupt_seen();
 }
 
 struct job {
@@ -75,6 +76,7 @@ static enum status write_logits(struct job *j)
     const int64_t V = j->model.info.vocab_size;
     const struct tensor shape = {.dtype = DTYPE_F32, .n_dims = 2, .shape = {(int64_t)row.n, V}};
     struct sink sink = {.row_bytes = (size_t)V * sizeof(float)};
+    interrupt_catch(); /* the temporary file must go */
     TRY(safetensors_writer_open(&sink.writer, j->set.out));
     enum status s = safetensors_writer_declare(sink.writer, "logits", &shape);
     if (s == OK && !j->prefix_given) cli_mask_note(&j->model, &j->set.common);

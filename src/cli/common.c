@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/utf8.h"
+#include "cli/interrupt.h"
 #include "cli/model_path.h"
 
 /* The public statuses are the internal ones under public names. */
@@ -79,9 +80,9 @@ static bool watch_pass(void *user, size_t done, size_t total)
     struct cli_watch *w = user;
     if (!w->begun) progress_begin(&w->bar, w->label, "tokens", total, w->quiet);
     progress_update(&w->bar, done);
-    w->begun = done < total;
+    w->begun = done < total && !interrupt_seen();
     if (!w->begun) progress_end(&w->bar);
-    return true;
+    return !interrupt_seen();
 }
 
 void cli_watch(struct gptjt_session *s, struct cli_watch *w)

@@ -2,9 +2,12 @@
 /* gptjt <command> [options]. Finds the command, reads its options, runs it, and turns the status into an exit code:
  * 0 done, 1 failed, 2 not understood, 130 interrupted. stdout carries the product, stderr everything else. */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "base/log.h"
@@ -67,6 +70,20 @@ static int exit_code(enum status s)
     }
 }
 
+/* What stdio still holds goes out; a disk that is full is noticed here at the latest. */
+static enum status finish_output(enum status s)
+{
+    if (!fflush(stdout) && !ferror(stdout)) return s;
+    return fail(E_IO, "cannot write to standard output: %s", strerror(errno));
+}
+
+static int finish_help(void)
+{
+    const enum status s = finish_output(OK);
+    if (s != OK) fprintf(stderr, "gptjt: %s\n", status_message());
+    return exit_code(s);
+}
+
 /* where is in front of the message unless the option parser has put it there. */
 static int run_with(const struct command *c, void *settings, const char *where, int argc, char **argv)
 {
@@ -84,7 +101,7 @@ static int run_with(const struct command *c, void *settings, const char *where, 
         log_set_sink(log_to_stderr, NULL, common->quiet ? LOG_ERROR : (enum log_level)common->log);
         s = c->run(settings, &args);
     }
-    if (fflush(stdout) || ferror(stdout)) s = fail(E_IO, "cannot write to standard output: %s", strerror(errno));
+    s = finish_output(s);
     if (s != OK && s != E_CANCELLED) fprintf(stderr, "%s: %s\n", where, status_message());
     return exit_code(s);
 }
@@ -110,11 +127,21 @@ static int help_for(const char *name)
     const struct command *c = find_command(name);
     if (!c) return exit_code(E_ARG);
     print_command_help(c);
-    return 0;
+    return finish_help();
+}
+
+/* A file we open must not become descriptor 0, 1 or 2, or messages would go into it. What stands in for a descriptor
+ * that was closed is opened the wrong way round, so that using it is still an error. */
+static void occupy_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* the lowest free */
 }
 
 int main(int argc, char **argv)
 {
+    occupy_standard_descriptors();
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond the shell's ulimit -f is an error like a full disk */
     if (argc < 2) {
         print_help(stderr);
         return exit_code(E_ARG);
@@ -122,13 +149,13 @@ int main(int argc, char **argv)
     const char *word = argv[1];
     if (!strcmp(word, "--version")) {
         printf("gptjt %s\n", gptjt_version());
-        return 0;
+        return finish_help();
     }
     const bool help = !strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help");
     if (help && argc > 2) return help_for(argv[2]);
     if (help) {
         print_help(stdout);
-        return 0;
+        return finish_help();
     }
     const struct command *c = find_command(word);
     return c ? run_command(c, argc - 2, argv + 2) : exit_code(E_ARG);

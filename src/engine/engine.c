@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -165,6 +166,9 @@ static enum status open_parts(struct gptjt_engine *e, const char *dir, const str
 {
     static const enum weight_type types[] = {WEIGHTS_AS_STORED, WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_BF16};
     enum cpu_level level;
+    if ((unsigned)o->prompt_mask > GPTJT_MASK_CAUSAL) return fail(E_ARG, "prompt_mask is %d", (int)o->prompt_mask);
+    if ((unsigned)o->weights >= COUNT_OF(types)) return fail(E_ARG, "weights is %d", (int)o->weights);
+    if (o->compute != GPTJT_COMPUTE_FP32) return fail(E_ARG, "compute is %d", (int)o->compute);
     if (o->threads < 0 || o->threads > 1024) return fail(E_ARG, "threads is %d, not within 0..1024", o->threads);
     TRY(choose_cpu(&level, o->cpu));
     TRY(engine_read_checkpoint(e, dir, o->prompt_mask));

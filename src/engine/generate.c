@@ -104,7 +104,8 @@ static enum status generator_open(struct generator *g, struct gptjt_session *s, 
         const size_t n = r->max_new_tokens ? (size_t)r->max_new_tokens : 1;
         g->streams[i].c.tokens = calloc(n, sizeof(int32_t));
         g->streams[i].c.logprobs = calloc(n, sizeof(float));
-        ok = g->streams[i].c.tokens && g->streams[i].c.logprobs;
+        if (g->tokenizer) buf_append(&g->streams[i].text, "", 0); /* no text is "", not NULL */
+        ok = g->streams[i].c.tokens && g->streams[i].c.logprobs && !g->streams[i].text.failed;
     }
     return ok ? OK : fail(E_NOMEM, "generate: out of memory");
 }
@@ -254,10 +255,7 @@ static enum status finish(struct generator *g, struct gptjt_generation *out)
     if (!all) return fail(E_NOMEM, "generate: out of memory");
     for (int i = 0; i < g->n; i++) {
         struct stream *t = &g->streams[i];
-        if (g->tokenizer) {
-            buf_append(&t->text, "", 0); /* "" rather than NULL for no text */
-            t->c.text_len = t->text.len;
-        }
+        t->c.text_len = t->text.len;
         all[i] = t->c;
         all[i].text = t->text.data;
         if (all[i].text) all[i].text[all[i].text_len] = 0;

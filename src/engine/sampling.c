@@ -1,19 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/sampling.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* What logits are divided by, whatever tiny number was asked for: a divisor that is zero as a float, or a quotient that
+ * overflows, would leave no order among the scores. */
+static float divisor(double asked)
+{
+    return asked > 1e-20 ? (float)asked : 1e-20f;
+}
+
+static float bounded(float score)
+{
+    return score > FLT_MAX ? FLT_MAX : score < -FLT_MAX ? -FLT_MAX : score;
+}
+
 void sampling_penalise(float *logits, int V, const int32_t *seen, size_t n, double penalty, uint8_t *marks)
 {
     if (penalty == 1) return;
+    const float p = divisor(penalty);
     memset(marks, 0, (size_t)V);
     for (size_t i = 0; i < n; i++) {
         float *l = &logits[seen[i]];
         if (marks[seen[i]]) continue;
         marks[seen[i]] = 1;
-        *l = *l < 0 ? *l * (float)penalty : *l / (float)penalty;
+        *l = bounded(*l < 0 ? *l * p : *l / p);
     }
 }
 
@@ -72,9 +86,10 @@ void sampling_distribution(struct candidate *candidates, double *probability, in
      * scratch is the candidates' own room. */
     float threshold = -INFINITY;
     if (how->top_k > 0 && how->top_k < V) threshold = kth_largest(logits, V, how->top_k, (float *)candidates);
+    const float t = divisor(how->temperature);
     int count = 0;
     for (int v = 0; v < V; v++)
-        if (logits[v] >= threshold) candidates[count++] = (struct candidate){logits[v] / (float)how->temperature, v};
+        if (logits[v] >= threshold) candidates[count++] = (struct candidate){bounded(logits[v] / t), v};
     qsort(candidates, (size_t)count, sizeof *candidates, by_score);
     softmax(probability, candidates, count);
     if (how->top_p < 1) {

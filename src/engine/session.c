@@ -16,13 +16,18 @@ static size_t pages_needed(size_t n_prompt, size_t n_sequences, size_t n_new)
 
 size_t gptjt_tokens_needed(size_t n_prompt, size_t n_sequences, size_t n_new)
 {
-    return KV_PAGE * pages_needed(n_prompt, n_sequences, n_new);
+    size_t each, own, tokens; /* as pages_needed(), but for whatever numbers a caller has */
+    if (n_new > SIZE_MAX - 2 * KV_PAGE || n_prompt > SIZE_MAX - KV_PAGE) return SIZE_MAX;
+    each = KV_PAGE * pages_needed(0, 1, n_new);
+    if (__builtin_mul_overflow(n_sequences, each, &own)) return SIZE_MAX;
+    return __builtin_add_overflow(own, KV_PAGE * pages_needed(n_prompt, 0, 0), &tokens) ? SIZE_MAX : tokens;
 }
 
 struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens)
 {
     struct session_size z = {.n_pages = kvcache_pages_for((int64_t)max_tokens)};
-    z.max_rows = z.n_pages < c->P / KV_PAGE ? z.n_pages * KV_PAGE : c->P;
+    /* A prompt is up to P rows of one step; one row each of all continuations, which have a page at least, another. */
+    z.max_rows = z.n_pages < c->P / KV_PAGE ? z.n_pages * KV_PAGE : c->P > z.n_pages ? c->P : z.n_pages;
     z.kv_bytes = kvcache_bytes(c->L, c->H, c->K, z.n_pages);
     z.work_bytes = workspace_bytes(c, z.max_rows) + (size_t)z.max_rows * (5 * sizeof(int32_t) + sizeof(void *)) +
                    (size_t)c->P * sizeof(int32_t) + (size_t)LOGITS_BLOCK * (size_t)c->V * sizeof(float);
@@ -117,7 +122,7 @@ enum status session_admit(const struct gptjt_session *s, size_t n_prompt, size_t
     if (n_prompt > P || n_new > P - n_prompt)
         return fail(E_LIMIT, "prompt of %zu tokens and %zu new ones do not fit the model's window of %zu", n_prompt,
                     n_new, P);
-    if (n_sequences > (size_t)s->max_rows || pages_needed(n_prompt, n_sequences, n_new) > (size_t)s->kv->n_pages)
+    if (n_sequences > (size_t)s->kv->n_pages || pages_needed(n_prompt, n_sequences, n_new) > (size_t)s->kv->n_pages)
         return fail(E_LIMIT, "session has room for %zu tokens; %zu + %zu x %zu need %zu",
                     (size_t)s->kv->n_pages * KV_PAGE, n_prompt, n_sequences, n_new,
                     gptjt_tokens_needed(n_prompt, n_sequences, n_new));

@@ -83,8 +83,9 @@ struct fitting {
 
 static enum status encode(const struct gptjt_tokenizer *t, const struct buf *text, int32_t **ids, size_t *n)
 {
-    if (gptjt_encode(t, text->data, text->len, false, ids, n) == GPTJT_OK) return OK;
-    return fail(E_FORMAT, "cannot encode a prompt of %zu bytes: %s", text->len, gptjt_error());
+    const enum gptjt_status s = gptjt_encode(t, text->data, text->len, false, ids, n);
+    return s == GPTJT_OK ? OK
+                         : fail((enum status)s, "cannot encode a prompt of %zu bytes: %s", text->len, gptjt_error());
 }
 
 static enum status attempt(struct fitting *f, int n_shots, size_t query_len)

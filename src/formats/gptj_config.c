@@ -3,11 +3,12 @@
  */
 #include "formats/gptj_config.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/file.h"
 
-enum { MAX_CONFIG_BYTES = 1 << 20, MAX_DIM = 1 << 24 };
+enum { MAX_CONFIG_BYTES = 1 << 20, MAX_DIM = 1 << 24, MAX_ROTARY = 1 << 25 };
 
 /* A required integer, under either of two names. */
 static enum status get_size(const json_t *j, const char *where, const char *key, const char *alias, int *out)
@@ -40,6 +41,13 @@ static enum status get_sizes(struct gptj_config *c, const json_t *j, const char 
         return fail(E_FORMAT, "%s: \"rotary_dim\" %d is not an even number up to the head size %d", where, (int)rotary,
                     c->K);
     c->R = (int)rotary;
+    /* The one thing whose size no tensor of the file backs: a kilobyte of config.json must not ask for gigabytes. A
+     * million positions of GPT-J's 64 dimensions are allowed. */
+    if ((int64_t)c->P * (c->R / 2) > MAX_ROTARY)
+        return fail(E_LIMIT,
+                    "%s: \"n_positions\" %d and \"rotary_dim\" %d make a rotary table of %" PRId64
+                    " angles, more than %d",
+                    where, c->P, c->R, (int64_t)c->P * (c->R / 2), MAX_ROTARY);
     return OK;
 }
 

@@ -202,17 +202,20 @@ static enum status make_rotary(struct gptj *m)
     TRY(o->fn->alloc(o, &p, rotary_bytes(c)));
     m->cos = p;
     float *host = malloc(n ? n * sizeof *host : 1);
-    if (!host) return fail(E_NOMEM, "out of memory for the rotary table");
-    for (int of_cos = 0; of_cos < 2; of_cos++) {
+    double *frequency = malloc(half ? half * sizeof *frequency : 1);
+    const bool ok = host && frequency;
+    for (size_t j = 0; ok && j < half; j++)
+        frequency[j] = pow(10000, -2 * (double)j / c->R);
+    for (int of_cos = 0; ok && of_cos < 2; of_cos++) {
         for (size_t i = 0; i < n; i++) {
-            const size_t position = i / half, j = i % half;
-            const double angle = (double)position * pow(10000, -2 * (double)j / c->R);
+            const double angle = (double)(i / half) * frequency[i % half];
             host[i] = (float)(of_cos ? cos(angle) : sin(angle));
         }
         o->fn->write(o, of_cos ? m->cos : m->sin, host, n * sizeof *host);
     }
+    free(frequency);
     free(host);
-    return OK;
+    return ok ? OK : fail(E_NOMEM, "out of memory for the rotary table");
 }
 
 enum status gptj_load(struct gptj **out, const struct gptj_config *cfg, const struct source *src, struct ops *ops,

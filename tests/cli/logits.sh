@@ -23,4 +23,13 @@ complains 'pipe: exists and is not a regular file'
 run 0 tokenize -p "$(printf 'a %.0s' $(seq 1 600))"
 run 1 logits --ids "$(tr ' ' ',' <out)" -o c.safetensors
 complains 'do.* not fit in the window of 512'
+
+# Ctrl-C while it computes.
+command='logits, interrupted'
+env --default-signal=INT "$GPTJT" logits --ids "$(seq -s , 1 512)" -o c.safetensors --cpu ref --threads 1 >out 2>err &
+while ! ls c.safetensors.tmp.* >/dev/null 2>&1 && kill -0 $! 2>/dev/null; do sleep 0.01; done
+kill -INT $!
+code=0
+wait $! || code=$?
+[ $code = 130 ] || die "exit code $code, not 130"
 [ "$(echo ./*)" = './a.safetensors ./b.safetensors ./directory ./err ./out ./pipe' ] || die "something is left behind"

@@ -60,3 +60,28 @@ run 2 tokenize --jsonl --json
 says 'gptjt tokenize: give --json or --jsonl, not both'
 run 2 tokenize --decode -p a
 complains 'takes ids'
+
+# Output that goes nowhere is an error, for the smallest of outputs too.
+command='--version, help and tokenize on a full disk'
+for arguments in --version help 'help generate' 'tokenize -p a'; do
+    code=0
+    # shellcheck disable=SC2086
+    "$GPTJT" $arguments >/dev/full 2>err || code=$?
+    : >out
+    [ $code = 1 ] || die "$arguments: exit code $code, not 1"
+    complains 'cannot write to standard output: No space left on device$'
+done
+
+# A closed descriptor is not taken by the next file: nothing of ours ends up in it.
+command='logits with all descriptors closed'
+"$GPTJT" logits --ids 1,2,3 -o closed.safetensors <&- >&- 2>&- || die "exit code $?"
+run 0 logits --ids 1,2,3 -o open.safetensors
+cmp -s open.safetensors closed.safetensors || die "the files differ"
+
+# A file larger than the shell allows: a message, and nothing left.
+code=0
+command='logits under ulimit -f'
+(ulimit -f 1 && exec "$GPTJT" logits --ids 1,2,3 -o large.safetensors >out 2>err) || code=$?
+[ $code = 1 ] || die "exit code $code, not 1"
+grep -q 'File too large$' err || die "the cause is not told"
+[ ! -e large.safetensors ] && [ -z "$(find . -name '*.tmp.*')" ] || die "something is left behind"

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Out of memory, everywhere: a job is done again and again while its first, second, third, ... allocation fails, until
+ * it succeeds. Each failure must come back as a status with a message, never as a crash, and (under the address
+ * sanitizer) leave nothing allocated. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "test.h"
+
+#include "alloc_fail.h"
+#include "eval/classify.h"
+#include "eval/rows.h"
+#include "gptjt.h"
+
+#define MICRO "tests/data/goldens/micro-a/"
+#define TINY  "models/gpt-jt-tiny"
+
+typedef enum status job_fn(const void *user);
+
+static enum status failed(enum gptjt_status s)
+{
+    return (enum status)s;
+}
+
+/* stride: look at every so-manieth allocation only, where there are thousands. */
+static void walk(job_fn *job, const void *user, enum alloc_scope scope, long stride)
+{
+    for (int for_good = 0; for_good < 2; for_good++) {
+        for (long n = 1;; n += stride) {
+            alloc_fail_at(n, for_good, scope);
+            const enum status s = job(user);
+            const bool happened = alloc_failed();
+            const long count = alloc_count();
+            alloc_fail_at(0, false, ALLOC_OURS);
+            if (!happened) {
+                if (s != OK) fail_msg("%s", gptjt_error());
+                assert_true(n > 3); /* or nothing was wrapped */
+                break;
+            }
+            if (scope == ALLOC_AND_JSON) continue; /* jansson takes it for a syntax error, or for a shorter text */
+            const bool thread = s == E_IO && strstr(gptjt_error(), "cannot start thread");
+            if (s != E_NOMEM && !thread)
+                fail_msg("allocation %ld of %ld failed: status %d, %s", n, count, (int)s, gptjt_error());
+            assert_non_null(strstr(gptjt_error(), thread ? "thread" : "memory"));
+        }
+    }
+}
+
+static enum status open_and_close(const void *dir)
+{
+    struct gptjt_engine_options o;
+    struct gptjt_engine *e;
+    gptjt_engine_options_init(&o);
+    o.threads = 2;
+    const enum gptjt_status s = gptjt_engine_open(&e, dir, &o);
+    if (s == GPTJT_OK) gptjt_engine_close(e);
+    return failed(s);
+}
+
+static void opening_a_checkpoint(void **state)
+{
+    (void)state;
+    static const char *const layouts[] = {MICRO "bin-fp16-prefix", MICRO "bin-fp16-legacy",
+                                          MICRO "bin-fp32-prefix-sharded", MICRO "safetensors-fp16-sharded"};
+    for (size_t i = 0; i < COUNT_OF(layouts); i++) {
+        walk(open_and_close, layouts[i], ALLOC_OURS, 1);
+        walk(open_and_close, layouts[i], ALLOC_AND_JSON, 61);
+    }
+}
+
+static enum status open_tokenizer(const void *dir)
+{
+    struct gptjt_tokenizer *t;
+    const enum gptjt_status s = gptjt_tokenizer_open(&t, dir);
+    if (s == GPTJT_OK) gptjt_tokenizer_close(t);
+    return failed(s);
+}
+
+static void opening_a_tokenizer(void **state)
+{
+    (void)state;
+    walk(open_tokenizer, TINY, ALLOC_OURS, 1);
+    walk(open_tokenizer, TINY, ALLOC_AND_JSON, 1999);
+    walk(open_tokenizer, "tests/data/tokenizer", ALLOC_AND_JSON, 4999);
+}
+
+static enum status encode_and_decode(const void *tokenizer)
+{
+    static const char text[] = "Input: <|endoftext|> w\xc3\xb6rter, 1234\n\n  \xff und so weiter";
+    int32_t *ids;
+    size_t n, len;
+    char *back;
+    enum gptjt_status s = gptjt_encode(tokenizer, text, sizeof text - 1, true, &ids, &n);
+    if (s != GPTJT_OK) return failed(s);
+    s = gptjt_decode(tokenizer, ids, n, &back, &len);
+    gptjt_free(ids);
+    if (s == GPTJT_OK) gptjt_free(back);
+    return failed(s);
+}
+
+static bool more(void *user, int sequence, int32_t token, const char *text, size_t text_len)
+{
+    (void)user, (void)sequence, (void)token, (void)text_len;
+    assert_non_null(text);
+    return true;
+}
+
+static bool look(void *user, size_t position, const float *logits)
+{
+    (void)user, (void)position, (void)logits;
+    return true;
+}
+
+static const int32_t ids[] = {11, 12, 13, 14, 15};
+static const struct gptjt_span row = {ids, 5}, spans[] = {{ids, 3}, {ids + 1, 1}, {ids + 2, 2}};
+
+static enum status generate_on(struct gptjt_session *s)
+{
+    static const char *const stop[] = {"never", "ever"};
+    struct gptjt_generate_request r;
+    struct gptjt_generation g;
+    gptjt_generate_init(&r);
+    r.prompt = ids;
+    r.n_prompt = 5;
+    r.do_sample = true;
+    r.num_return_sequences = 2;
+    r.top_k = 5;
+    r.stop = stop;
+    r.n_stop = 2;
+    r.on_token = more;
+    for (int max = 0; max <= 40; max += 40) { /* without new tokens there is an empty text */
+        r.max_new_tokens = max;
+        const enum gptjt_status st = gptjt_generate(s, &r, &g);
+        if (st != GPTJT_OK) return failed(st);
+        for (int i = 0; i < g.n; i++)
+            assert_non_null(g.completions[i].text);
+        gptjt_generation_free(&g);
+    }
+    return OK;
+}
+
+static enum status use_session(const void *engine)
+{
+    struct gptjt_session *s;
+    struct gptjt_score scores[3];
+    enum gptjt_status st = gptjt_session_create(&s, (struct gptjt_engine *)(uintptr_t)engine, 0);
+    if (st != GPTJT_OK) return failed(st);
+    st = gptjt_score(s, row, GPTJT_MASK_AUTO, spans, 3, scores);
+    if (st == GPTJT_OK) gptjt_scores_free(scores, 3);
+    if (st == GPTJT_OK) st = gptjt_logits(s, row, 2, look, NULL);
+    const enum status both = st == GPTJT_OK ? generate_on(s) : failed(st);
+    gptjt_session_close(s);
+    return both;
+}
+
+/* The same on one session: what failed before must not be in the way. */
+static enum status reuse_session(const void *session)
+{
+    struct gptjt_session *s = (struct gptjt_session *)(uintptr_t)session;
+    struct gptjt_score scores[3];
+    const enum gptjt_status st = gptjt_score(s, row, GPTJT_MASK_AUTO, spans, 3, scores);
+    if (st == GPTJT_OK) gptjt_scores_free(scores, 3);
+    return st == GPTJT_OK ? generate_on(s) : failed(st);
+}
+
+static enum status classify_text(const void *engine)
+{
+    static const char *const labels[] = {"yes", "no"}, *const names[] = {"Text"}, *const values[] = {"A lovely day."};
+    const struct fewshot_shot shot = {values, "yes"};
+    const struct fewshot_spec spec = {.labels = labels,
+                                      .n_labels = 2,
+                                      .list_labels = true,
+                                      .label_name = "Label",
+                                      .names = names,
+                                      .n_fields = 1,
+                                      .shots = &shot,
+                                      .n_shots = 1};
+    const struct classify_options o = {.calibrate = true};
+    struct classify *c;
+    struct classify_result r;
+    enum status s = classify_create(&c, (struct gptjt_engine *)(uintptr_t)engine, &spec, &o);
+    if (s != OK) return s;
+    s = classify_run(c, values, &r);
+    classify_free(c);
+    return s;
+}
+
+static void using_an_engine(void **state)
+{
+    (void)state;
+    struct gptjt_engine *e;
+    struct gptjt_session *s;
+    assert_int_equal(gptjt_engine_open(&e, TINY, NULL), GPTJT_OK);
+    assert_int_equal(gptjt_session_create(&s, e, 0), GPTJT_OK);
+    walk(encode_and_decode, gptjt_engine_tokenizer(e), ALLOC_OURS, 1);
+    walk(use_session, e, ALLOC_OURS, 1);
+    walk(reuse_session, s, ALLOC_OURS, 1);
+    walk(classify_text, e, ALLOC_OURS, 1);
+    gptjt_session_close(s);
+    gptjt_engine_close(e);
+}
+
+struct table {
+    const char *text;
+    enum rows_format format;
+};
+
+static enum status read_table(const void *user)
+{
+    const struct table *t = user;
+    FILE *f = fmemopen((void *)(uintptr_t)t->text, strlen(t->text), "rb");
+    assert_non_null(f);
+    struct rows *rows;
+    enum status s = rows_open_stream(&rows, f, "table", t->format);
+    if (s != OK) return s;
+    const struct row *r;
+    do
+        s = rows_next(rows, &r);
+    while (s == OK && r);
+    rows_close(rows);
+    return s;
+}
+
+static void reading_a_table(void **state)
+{
+    (void)state;
+    static const struct table tables[] = {
+        {"id,text\n1,one\n2,\"two\nlines and more than a cell of sixty-four bytes, so that the buffer has to grow\"\n",
+         ROWS_CSV},
+        {"{\"id\": 1, \"text\": \"one\"}\n{\"id\": 2.5, \"text\": [null, {}], \"more\": \"\"}\n", ROWS_JSONL}};
+    for (size_t i = 0; i < COUNT_OF(tables); i++) {
+        walk(read_table, &tables[i], ALLOC_OURS, 1);
+        walk(read_table, &tables[i], ALLOC_AND_JSON, 1);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(opening_a_checkpoint),
+        cmocka_unit_test(opening_a_tokenizer),
+        cmocka_unit_test(using_an_engine),
+        cmocka_unit_test(reading_a_table),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
