@@ -107,11 +107,11 @@ const char *rows_writer_label_column(const struct rows_writer *w)
     return w->added[0];
 }
 
-/* Quoted only where the reader would otherwise read something else; an empty cell is quoted because alone on its line
- * it would be an empty line. */
+/* Quoted only where the reader would otherwise read something else: an empty cell alone on its line would be an empty
+ * line, and a byte order mark at the beginning of the file is skipped. */
 static void put_csv(struct buf *out, const char *text)
 {
-    if (text[0] && !strpbrk(text, ",\"\r\n")) {
+    if (text[0] && !strpbrk(text, ",\"\r\n") && strncmp(text, "\xef\xbb\xbf", 3)) {
         buf_puts(out, text);
         return;
     }
