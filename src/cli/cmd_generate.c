@@ -296,9 +296,9 @@ static bool on_token(void *user, int sequence, int32_t token, const char *text, 
 {
     (void)sequence;
     struct streaming *s = user;
-    if (s->n_tokens == 0) {
-        interrupt_catch();                            /* before the first token there is no text to end cleanly */
-        cli_unwatch(s->job->session, &s->job->watch); /* a bar would be in the text's way */
+    if (s->n_tokens == 0) { /* before it there is no text to end cleanly; from now on a bar would be in its way */
+        interrupt_catch();
+        cli_unwatch(s->job->session, &s->job->watch);
     }
     if (text) {
         fwrite(text, 1, text_len, stdout);

@@ -208,7 +208,8 @@ static enum status make_rotary(struct gptj *m)
         frequency[j] = pow(10000, -2 * (double)j / c->R);
     for (int of_cos = 0; ok && of_cos < 2; of_cos++) {
         for (size_t i = 0; i < n; i++) {
-            const double angle = (double)(i / half) * frequency[i % half];
+            const size_t position = i / half;
+            const double angle = (double)position * frequency[i % half];
             host[i] = (float)(of_cos ? cos(angle) : sin(angle));
         }
         o->fn->write(o, of_cos ? m->cos : m->sin, host, n * sizeof *host);

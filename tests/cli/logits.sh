@@ -25,6 +25,7 @@ run 1 logits --ids "$(tr ' ' ',' <out)" -o c.safetensors
 complains 'do.* not fit in the window of 512'
 
 # Ctrl-C while it computes.
+# shellcheck disable=SC2034 # run.sh reads it
 command='logits, interrupted'
 env --default-signal=INT "$GPTJT" logits --ids "$(seq -s , 1 512)" -o c.safetensors --cpu ref --threads 1 >out 2>err &
 while ! ls c.safetensors.tmp.* >/dev/null 2>&1 && kill -0 $! 2>/dev/null; do sleep 0.01; done
