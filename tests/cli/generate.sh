@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # What generate prints, in every form, and what it says when it cannot.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 prompt='Return the currency of the given country.
 
 Input: Switzerland
@@ -94,7 +94,6 @@ says 'gptjt generate: the prompt is empty'
 
 # Ctrl-C ends the text cleanly: once the first byte is there, the program is waiting for nothing but its own tokens.
 mkfifo pipe
-# shellcheck disable=SC2034 # run.sh reads it
 command='generate, interrupted'
 env --default-signal=INT "$GPTJT" generate -p "$prompt" --max-new-tokens 480 --threads 1 --cpu ref >pipe 2>err &
 exec 3<pipe

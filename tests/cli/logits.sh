@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # One safetensors file with one tensor, whole or not at all.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 run 0 logits "$MODEL" --ids 1,2,3 -o a.safetensors
 prints ''
 grep -aq '"logits":{"dtype":"F32","shape":\[3,2048\]' a.safetensors || die "the header is not as expected"
@@ -25,7 +25,6 @@ run 1 logits --ids "$(tr ' ' ',' <out)" -o c.safetensors
 complains 'do.* not fit in the window of 512'
 
 # Ctrl-C while it computes.
-# shellcheck disable=SC2034 # run.sh reads it
 command='logits, interrupted'
 env --default-signal=INT "$GPTJT" logits --ids "$(seq -s , 1 512)" -o c.safetensors --cpu ref --threads 1 >out 2>err &
 while ! ls c.safetensors.tmp.* >/dev/null 2>&1 && kill -0 $! 2>/dev/null; do sleep 0.01; done

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Options that are unknown, refused or contradict each other: exit 2 and one line that names them.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 run 2 generate -p a --tpo-k 3
 says 'gptjt generate: unknown option --tpo-k; did you mean --top-k?'
 run 2 generate -p a stray
