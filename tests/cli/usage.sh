@@ -84,4 +84,4 @@ command='logits under ulimit -f'
 (ulimit -f 1 && exec "$GPTJT" logits --ids 1,2,3 -o large.safetensors >out 2>err) || code=$?
 [ $code = 1 ] || die "exit code $code, not 1"
 grep -q 'File too large$' err || die "the cause is not told"
-[ ! -e large.safetensors ] && [ -z "$(find . -name '*.tmp.*')" ] || die "something is left behind"
+[ -z "$(find . -name 'large.*')" ] || die "something is left behind"
