@@ -117,7 +117,9 @@ enum status session_admit(const struct gptjt_session *s, size_t n_prompt, size_t
     if (n_prompt > P || n_new > P - n_prompt)
         return fail(E_LIMIT, "prompt of %zu tokens and %zu new ones do not fit the model's window of %zu", n_prompt,
                     n_new, P);
-    if (n_sequences > (size_t)s->max_rows || pages_needed(n_prompt, n_sequences, n_new) > (size_t)s->kv->n_pages)
+    if (n_sequences > (size_t)s->max_rows)
+        return fail(E_LIMIT, "%zu sequences at a time are more than %d, the session's rows", n_sequences, s->max_rows);
+    if (pages_needed(n_prompt, n_sequences, n_new) > (size_t)s->kv->n_pages)
         return fail(E_LIMIT, "session has room for %zu tokens; %zu + %zu x %zu need %zu",
                     (size_t)s->kv->n_pages * KV_PAGE, n_prompt, n_sequences, n_new,
                     gptjt_tokens_needed(n_prompt, n_sequences, n_new));
