@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Any bytes as a tokenizer.json. What opens must encode and decode without harm; a vocabulary that lacks bytes may
- * refuse the text, and a decoded text must be the text. */
+/* Any bytes as a tokenizer.json, and as each of the files that name added tokens beside a vocab.json. What opens must
+ * encode and decode without harm; a vocabulary that lacks bytes may refuse the text, and a decoded text must be the
+ * text. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,11 +24,10 @@ static void check_text(const struct tokenizer *t, const char *text, bool added)
     buf_free(&back);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void check(const struct tokenizer_sources *sources)
 {
-    const struct tokenizer_sources sources = {.json = {"tokenizer.json", (const char *)data, size}};
     struct tokenizer *t;
-    if (tokenizer_open_memory(&t, &sources) != OK) return 0;
+    if (tokenizer_open_memory(&t, sources) != OK) return;
     static const char *const texts[] = {"a", "aab abc", "ab<|x|>  cab\n", "It's <|endoftext|> 12 \xe6\x97\xa5\xff"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         check_text(t, texts[i], true);
@@ -40,5 +40,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!bytes && tokenizer_is_special(t, id)) abort();
     }
     tokenizer_close(t);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const struct tokenizer_source fuzzed = {"fuzzed", (const char *)data, size};
+    static const char vocab[] = "{\"a\": 0, \"b\": 1, \"c\": 2, \"ab\": 3, \"<|x|>\": 4, \"<|endoftext|>\": 5}";
+    struct tokenizer_sources separate = {.vocab = {"vocab.json", vocab, sizeof vocab - 1},
+                                         .merges = {"merges", "a b", 3}};
+    check(&(struct tokenizer_sources){.json = fuzzed});
+    separate.config = fuzzed;
+    check(&separate);
+    separate.config.data = NULL;
+    separate.added = separate.special = fuzzed;
+    check(&separate);
     return 0;
 }

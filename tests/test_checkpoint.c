@@ -118,6 +118,13 @@ static const struct {
     {{.retype = "transformer.ln_f.bias", .dtype = DTYPE_F32}, NULL},
     {{.drop = "transformer.h.1.ln_1.weight"}, "transformer.h.1.ln_1.weight is missing"},
     {{.drop = "lm_head.bias"}, "lm_head.bias is missing"},
+    {{.drop = "transformer.wte.weight"}, "transformer.wte.weight is missing"},
+    {{.drop = "transformer.wte.weight", .extra = "wte.weight"},
+     "the embedding is called wte.weight, not transformer.wte.weight: saved from something else than a "
+     "GPTJForCausalLM, maybe from a GPTJModel, which has no head"},
+    {{.drop = "transformer.wte.weight", .extra = "module.transformer.wte.weight"},
+     "the embedding is called module.transformer.wte.weight, not transformer.wte.weight: saved from something else "
+     "than a GPTJForCausalLM, maybe from a GPTJModel, which has no head"},
     {{.extra = "transformer.h.2.attn.bias"}, "transformer.h.2.attn.bias is not a tensor of this model"},
     {{.extra = "transformer.h.-1.attn.bias"}, "transformer.h.-1.attn.bias is not a tensor of this model"},
     {{.extra = "transformer.h.1.attn.q_proj.bias"}, "transformer.h.1.attn.q_proj.bias is not a tensor of this model"},

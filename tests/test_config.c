@@ -125,6 +125,10 @@ static const struct {
     {"{\"eos_token_id\": []}", NULL, EOS, -1},
     {"{\"bos_token_id\": 0}", NULL, BOS, 0},
     {"{\"eos_token_id\": 50399}", NULL, EOS, 50399},
+    {"{\"eos_token_id\": 50400}", NULL, EOS, -1},
+    {"{\"eos_token_id\": -1}", NULL, EOS, -1},
+    {"{\"bos_token_id\": 50256, \"vocab_size\": 257}", NULL, BOS, -1},
+    {"{\"bos_token_id\": 4294967296}", NULL, BOS, -1},
     {"{\"prompt_mask\": \"prefix\"}", NULL, MASK, CONFIG_MASK_PREFIX},
     {"{\"prompt_mask\": \"causal\"}", NULL, MASK, CONFIG_MASK_CAUSAL},
     {"{\"prompt_mask\": null}", NULL, MASK, CONFIG_MASK_NONE},
@@ -182,11 +186,9 @@ static const struct {
     {"{\"layer_norm_epsilon\": 1}", NULL, E_FORMAT, "\"layer_norm_epsilon\" is 1, not within 0..1"},
     {"{\"layer_norm_epsilon\": \"1e-5\"}", NULL, E_FORMAT, "\"layer_norm_epsilon\""},
     {"{\"tie_word_embeddings\": 1}", NULL, E_FORMAT, "\"tie_word_embeddings\""},
-    {"{\"eos_token_id\": 50400}", NULL, E_FORMAT, "\"eos_token_id\" is not a token id below vocab_size 50400"},
-    {"{\"eos_token_id\": -1}", NULL, E_FORMAT, "\"eos_token_id\" is not a token id"},
     {"{\"eos_token_id\": \"</s>\"}", NULL, E_FORMAT, "\"eos_token_id\" is not a token id"},
     {"{\"eos_token_id\": [[1]]}", NULL, E_FORMAT, "\"eos_token_id\" is not a token id"},
-    {"{\"bos_token_id\": 4294967296}", NULL, E_FORMAT, "\"bos_token_id\" is not a token id"},
+    {"{\"bos_token_id\": 1.0}", NULL, E_FORMAT, "\"bos_token_id\" is not a token id"},
     {"{\"prompt_mask\": \"bidirectional\"}", NULL, E_FORMAT,
      "\"prompt_mask\" is \"bidirectional\", neither \"prefix\" nor \"causal\""},
     {"{\"prompt_mask\": true}", NULL, E_FORMAT, "\"prompt_mask\""},
@@ -260,6 +262,29 @@ static void generation_config_goes_before_task_specific_params(void **state)
     assert_true(g.temperature == 1 && g.top_p == 1 && g.repetition_penalty == 1);
 }
 
+/* As transformers' generate() does, and since version 5 config.json may be without one. */
+static void text_ends_where_generation_config_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *without, *generation;
+        int eos;
+    } cases[] = {
+        {NULL, "{\"eos_token_id\": 7}", 7},           {NULL, "{\"eos_token_id\": [8, 7]}", 8},
+        {"eos_token_id", "{\"eos_token_id\": 7}", 7}, {NULL, "{}", 50256},
+        {NULL, "{\"eos_token_id\": null}", 50256},    {NULL, "{\"eos_token_id\": 60000}", -1},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_int_equal(parsed("{}", cases[i].without, cases[i].generation).model.eos, cases[i].eos);
+}
+
+static void the_dtype_is_taken_by_both_names(void **state)
+{
+    (void)state;
+    assert_string_equal(parsed("{\"dtype\": \"bfloat16\"}", "torch_dtype", NULL).torch_dtype, "bfloat16");
+    assert_string_equal(parsed("{\"torch_dtype\": \"float32\", \"dtype\": \"x\"}", NULL, NULL).torch_dtype, "float32");
+}
+
 static void a_bad_generation_config_is_named(void **state)
 {
     (void)state;
@@ -272,6 +297,7 @@ static void a_bad_generation_config_is_named(void **state)
         {"{\"do_sample\": 1}", "generation_config.json: \"do_sample\""},
         {"{\"max_length\": 1000000000000}", "generation_config.json: \"max_length\""},
         {"{\"top_p\": \"all\"}", "generation_config.json: \"top_p\""},
+        {"{\"eos_token_id\": \"</s>\"}", "generation_config.json: \"eos_token_id\" is not a token id"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct checkpoint_config c;
@@ -360,6 +386,8 @@ int main(void)
         cmocka_unit_test(a_config_that_is_no_object_is_refused),
         cmocka_unit_test(long_names_are_left_out),
         cmocka_unit_test(generation_config_goes_before_task_specific_params),
+        cmocka_unit_test(text_ends_where_generation_config_says),
+        cmocka_unit_test(the_dtype_is_taken_by_both_names),
         cmocka_unit_test(a_bad_generation_config_is_named),
         cmocka_unit_test(a_directory_is_read_with_its_generation_config),
         cmocka_unit_test(what_is_written_is_read_back),

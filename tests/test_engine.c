@@ -656,7 +656,7 @@ static void bad_requests_are_named(void **state)
                                                 .temperature = 1,
                                                 .top_p = 1,
                                                 .repetition_penalty = 1};
-    struct gptjt_generate_request r[16];
+    struct gptjt_generate_request r[17];
     static const struct {
         enum gptjt_status status;
         const char *word;
@@ -677,8 +677,9 @@ static void bad_requests_are_named(void **state)
         {GPTJT_E_ARG, "token 0 is -1"},
         {GPTJT_E_LIMIT, "session has room for"},
         {GPTJT_E_ARG, "tokenizer"},
+        {GPTJT_E_LIMIT, "1000 sequences at a time are more than"},
     };
-    for (int i = 0; i < 16; i++)
+    for (int i = 0; i < 17; i++)
         r[i] = good;
     r[0].n_prompt = 0;
     r[1].max_new_tokens = -1;
@@ -696,13 +697,15 @@ static void bad_requests_are_named(void **state)
     r[12].n_prompt = 2;
     r[13].prompt = negative;
     r[13].n_prompt = 1;
-    r[14].num_return_sequences = 1000;
+    r[14].num_return_sequences = 100;
     r[14].do_sample = true;
+    r[16].num_return_sequences = 1000;
+    r[16].do_sample = true;
     r[15].stop = empty;
     r[15].n_stop = 1;
     struct gptjt_engine *e = open_engine(MICRO_A, 1, NULL);
     struct gptjt_session *s = open_session(e, 0);
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 17; i++) {
         struct gptjt_generation g = {0};
         assert_int_equal(gptjt_generate(s, &r[i], &g), want[i].status);
         if (!strstr(gptjt_error(), want[i].word))

@@ -7,16 +7,26 @@
 
 #include "base/file.h"
 
-enum status json_read_text(json_t **out, const char *text, size_t len, const char *name)
+static enum status load(json_t **out, const char *text, size_t len, const char *name, size_t flags)
 {
     json_error_t e;
-    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &e);
+    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY | flags, &e);
     /* jansson has something to say about every text it refuses, and nothing when memory ran out */
     if (!value && (!e.text[0] || json_error_code(&e) == json_error_out_of_memory))
         return fail(E_NOMEM, "%s: out of memory", name);
     if (!value) return fail(E_FORMAT, "%s: line %d: %s", name, e.line, e.text);
     *out = value;
     return OK;
+}
+
+enum status json_read_text(json_t **out, const char *text, size_t len, const char *name)
+{
+    return load(out, text, len, name, 0);
+}
+
+enum status json_read_text_big(json_t **out, const char *text, size_t len, const char *name)
+{
+    return load(out, text, len, name, JSON_DECODE_INT_AS_REAL);
 }
 
 enum status json_read_file(json_t **out, const char *path, size_t max_bytes)

@@ -13,6 +13,9 @@
 
 /* Parse a whole text; name is used in errors ("config.json", "request"). *out is owned: json_decref(). */
 enum status json_read_text(json_t **out, const char *text, size_t len, const char *name);
+
+/* The same where integers may be beyond 64 bits, as transformers' model_max_length of 10^30 is: all become reals. */
+enum status json_read_text_big(json_t **out, const char *text, size_t len, const char *name);
 enum status json_read_file(json_t **out, const char *path, size_t max_bytes);
 
 /* Optional members of an object: a missing key or null leaves *out as it was; a wrong type or a value outside

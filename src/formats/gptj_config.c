@@ -51,16 +51,16 @@ static enum status get_sizes(struct gptj_config *c, const json_t *j, const char 
     return OK;
 }
 
-/* An id, or in newer files a list of ids of which the first is the one we stop at. */
+/* An id, or in newer files a list of ids of which the first is the one we stop at. One beyond the vocabulary is what
+ * small models come with whose author left GPT-J's 50256 in place: no text ever has it, so it is as good as none. */
 static enum status get_token(const json_t *j, const char *where, const char *key, int V, int32_t *out)
 {
     const json_t *v = json_object_get(j, key);
     if (json_is_array(v)) v = json_array_get(v, 0);
-    *out = -1;
     if (!v || json_is_null(v)) return OK;
-    const json_int_t id = json_is_integer(v) ? json_integer_value(v) : -1;
-    if (id < 0 || id >= V) return fail(E_FORMAT, "%s: \"%s\" is not a token id below vocab_size %d", where, key, V);
-    *out = (int32_t)id;
+    if (!json_is_integer(v)) return fail(E_FORMAT, "%s: \"%s\" is not a token id", where, key);
+    const json_int_t id = json_integer_value(v);
+    *out = id >= 0 && id < V ? (int32_t)id : -1;
     return OK;
 }
 
@@ -124,6 +124,7 @@ enum status checkpoint_config_parse(struct checkpoint_config *out, const json_t 
 {
     struct checkpoint_config c = {.generation = {.temperature = 1, .top_p = 1, .repetition_penalty = 1, .top_k = 50}};
     c.model.eps = 1e-5;
+    c.model.bos = c.model.eos = -1;
     c.model.tied = false; /* GPTJConfig's own default; a file that ties says so */
     TRY(check_kind(config, where));
     TRY(get_sizes(&c.model, config, where));
@@ -136,11 +137,13 @@ enum status checkpoint_config_parse(struct checkpoint_config *out, const json_t 
     TRY(get_mask(&c.prompt_mask, config, where));
     TRY(copy_text(c.name_or_path, sizeof c.name_or_path, config, where, "_name_or_path"));
     TRY(copy_text(c.torch_dtype, sizeof c.torch_dtype, config, where, "torch_dtype"));
+    if (!*c.torch_dtype) TRY(copy_text(c.torch_dtype, sizeof c.torch_dtype, config, where, "dtype")); /* since 4.56 */
 
     const json_t *task = json_object_get(json_object_get(config, "task_specific_params"), "text-generation");
     if (generation) {
         if (!json_is_object(generation)) return fail(E_FORMAT, "generation_config.json: is not a JSON object");
         TRY(get_generation(&c.generation, generation, "generation_config.json", "generation_config.json"));
+        TRY(get_token(generation, "generation_config.json", "eos_token_id", c.model.V, &c.model.eos));
     } else if (json_is_object(task)) {
         TRY(get_generation(&c.generation, task, where, "task_specific_params"));
     }

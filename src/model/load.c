@@ -122,8 +122,26 @@ static bool known_name(const struct gptj_config *c, const char *name)
     return false;
 }
 
+/* All names being off is one thing to say, not hundreds. */
+static enum status check_naming(const struct source *src)
+{
+    static const char expected[] = "transformer.wte.weight", end[] = "wte.weight";
+    if (source_find(src, expected)) return OK;
+    for (int i = 0; i < src->n_entries; i++) {
+        const char *name = src->entries[i].name;
+        const size_t len = strlen(name);
+        if (len >= sizeof end - 1 && !strcmp(name + len - (sizeof end - 1), end))
+            return fail(E_FORMAT,
+                        "weights do not fit config.json: the embedding is called %.200s, not %s: saved from something "
+                        "else than a GPTJForCausalLM, maybe from a GPTJModel, which has no head",
+                        name, expected);
+    }
+    return OK;
+}
+
 enum status gptj_check(const struct gptj_config *cfg, const struct source *src)
 {
+    TRY(check_naming(src));
     struct check k = {.src = src};
     enum status s = gptj_each_tensor(cfg, check_tensor, &k);
     for (int i = 0; i < src->n_entries; i++) {

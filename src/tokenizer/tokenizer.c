@@ -46,10 +46,10 @@ enum status tokenizer_open_memory(struct tokenizer **out, const struct tokenizer
     struct tokenizer *t = calloc(1, sizeof *t);
     if (!t) return fail(E_NOMEM, "tokenizer: out of memory");
     enum status s;
-    if (sources->vocab.data && sources->merges.data)
-        s = vocabfile_read_three(&t->tables, &sources->vocab, &sources->merges, &sources->added);
-    else if (sources->json.data)
-        s = vocabfile_read_json(&t->tables, &sources->json);
+    if (sources->json.data)
+        s = vocabfile_read_json(&t->tables, sources);
+    else if (sources->vocab.data && sources->merges.data)
+        s = vocabfile_read_separate(&t->tables, sources);
     else
         s = fail(E_ARG, "tokenizer: neither tokenizer.json nor vocab.json and merges.txt");
     if (s == OK) s = pretok_create(&t->pretok, true);
@@ -90,32 +90,29 @@ static bool exists_in(const char *dir, const char *name)
     return file_join(path, sizeof path, dir, name) == OK && file_exists(path);
 }
 
-static bool has_three(const char *dir)
-{
-    return exists_in(dir, "vocab.json") && exists_in(dir, "merges.txt");
-}
-
 bool tokenizer_exists(const char *dir)
 {
-    return has_three(dir) || exists_in(dir, "tokenizer.json");
+    return exists_in(dir, "tokenizer.json") || (exists_in(dir, "vocab.json") && exists_in(dir, "merges.txt"));
 }
 
 enum status tokenizer_open(struct tokenizer **out, const char *dir)
 {
     if (!tokenizer_exists(dir)) return fail(E_IO, "%s: has neither tokenizer.json nor vocab.json and merges.txt", dir);
-    struct file *files = calloc(3, sizeof *files);
-    if (!files) return fail(E_NOMEM, "tokenizer: out of memory");
     struct tokenizer_sources sources = {0};
+    const struct {
+        struct tokenizer_source *source;
+        const char *name;
+    } all[] = {{&sources.json, "tokenizer.json"},     {&sources.config, "tokenizer_config.json"},
+               {&sources.vocab, "vocab.json"},        {&sources.merges, "merges.txt"},
+               {&sources.added, "added_tokens.json"}, {&sources.special, "special_tokens_map.json"}};
+    const size_t n = exists_in(dir, "tokenizer.json") ? 2 : COUNT_OF(all);
+    struct file *files = calloc(COUNT_OF(all), sizeof *files);
+    if (!files) return fail(E_NOMEM, "tokenizer: out of memory");
     enum status s = OK;
-    if (has_three(dir)) {
-        s = read_source(&files[0], &sources.vocab, dir, "vocab.json");
-        if (s == OK) s = read_source(&files[1], &sources.merges, dir, "merges.txt");
-        if (s == OK) s = read_source(&files[2], &sources.added, dir, "added_tokens.json");
-    } else {
-        s = read_source(&files[0], &sources.json, dir, "tokenizer.json");
-    }
+    for (size_t i = 0; s == OK && i < n; i++)
+        s = read_source(&files[i], all[i].source, dir, all[i].name);
     if (s == OK) s = tokenizer_open_memory(out, &sources);
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < n; i++)
         buf_free(&files[i].text);
     free(files);
     return s;

@@ -13,22 +13,24 @@
 
 struct tokenizer;
 
-/* Reads tokenizer.json, or vocab.json + merges.txt (+ added_tokens.json), from dir; the three files win when both forms
- * are there. No other file is needed: an entry "<|endoftext|>" of vocab.json is an added token. *out is owned:
- * tokenizer_close(). E_IO naming the files when neither form is. A file that asks for anything but GPT-2's way of
- * tokenizing (another model, a normalizer, added tokens that strip spaces) is E_UNSUPPORTED. */
+/* Reads from dir, as transformers does, tokenizer.json if it is there, else vocab.json and merges.txt, with added
+ * tokens from tokenizer_config.json, special_tokens_map.json and added_tokens.json as far as those exist; an entry
+ * "<|endoftext|>" of vocab.json is always one. *out is owned: tokenizer_close(). E_IO naming the files when neither
+ * form is there. A file that asks for anything but GPT-2's way of tokenizing (another model, a normalizer, tokens put
+ * in front, added tokens that strip spaces) is E_UNSUPPORTED. */
 enum status tokenizer_open(struct tokenizer **out, const char *dir);
 void tokenizer_close(struct tokenizer *t); /* accepts NULL */
 
 /* The same from the files' contents, for those who have no directory (tests, fuzzing). Either json or both vocab and
- * merges; the three win here too. Nothing is kept of them after the call. */
+ * merges; json wins here too. Nothing is kept of them after the call. */
 struct tokenizer_source {
     const char *name; /* for messages: the path */
     const char *data; /* borrowed; NULL: no such file */
     size_t len;
 };
 struct tokenizer_sources {
-    struct tokenizer_source vocab, merges, added, json;
+    struct tokenizer_source json, vocab, merges;
+    struct tokenizer_source added, special, config; /* added_tokens, special_tokens_map, tokenizer_config */
 };
 enum status tokenizer_open_memory(struct tokenizer **out, const struct tokenizer_sources *sources);
 

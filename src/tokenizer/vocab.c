@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "tokenizer/alphabet.h"
 
 void vocab_free(struct vocab *v)
@@ -108,8 +109,13 @@ static enum status set_token(struct vocab *v, int64_t id, size_t at, enum vocab_
 
 static enum status id_taken(const struct vocab *v, const char *name, int64_t id, const char *text)
 {
-    return fail(E_FORMAT, "%s: id %" PRId64 " is both \"%.60s\" and \"%.60s\"", name, id,
-                vocab_bytes(v, &v->tokens[id]), text);
+    struct buf shown = {0}; /* an entry may be half a character */
+    const struct vocab_token *token = &v->tokens[id];
+    utf8_append_replaced(&shown, vocab_bytes(v, token), token->len < 60 ? token->len : 60);
+    const enum status s = fail(E_FORMAT, "%s: id %" PRId64 " is both \"%s\" and \"%.60s\"", name, id,
+                               shown.data ? shown.data : "", text);
+    buf_free(&shown);
+    return s;
 }
 
 /* The alphabet is one to one and JSON keys are unique, so the slot is free. */
@@ -136,19 +142,25 @@ enum status vocab_add(struct vocab *v, const char *name, int64_t id, const char 
     return set_token(v, id, at, VOCAB_LITERAL);
 }
 
+enum status vocab_find_text(const struct vocab *v, const char *text, size_t len, int32_t *id)
+{
+    struct buf bytes = {0};
+    const bool known = alphabet_decode(&bytes, text, len);
+    const enum status s = buf_status(&bytes);
+    if (s == OK) *id = known && len ? vocab_find(v, bytes.data, bytes.len) : -1;
+    buf_free(&bytes);
+    return s;
+}
+
 /* Hugging Face looks an added token's text up among the entries as they are written, and takes that id if there is
  * one. A file that gives it another id contradicts itself. */
 static enum status check_entry_of(const struct vocab *v, const char *name, int64_t id, const char *text, size_t len)
 {
-    struct buf bytes = {0};
-    int32_t entry = -1;
-    if (alphabet_decode(&bytes, text, len) && !bytes.failed) entry = vocab_find(v, bytes.data, bytes.len);
-    enum status s = buf_status(&bytes);
-    if (s == OK && entry >= 0 && entry != id)
-        s = fail(E_FORMAT, "%s: added token \"%.60s\" has id %" PRId64 " but id %" PRId32 " in the vocabulary", name,
-                 text, id, entry);
-    buf_free(&bytes);
-    return s;
+    int32_t entry;
+    TRY(vocab_find_text(v, text, len, &entry));
+    if (entry < 0 || entry == id) return OK;
+    return fail(E_FORMAT, "%s: added token \"%.60s\" has id %" PRId64 " but id %" PRId32 " in the vocabulary", name,
+                text, id, entry);
 }
 
 enum status vocab_add_added(struct vocab *v, const char *name, int64_t id, const char *text, size_t len)

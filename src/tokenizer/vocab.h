@@ -46,6 +46,9 @@ enum status vocab_check(const struct vocab *v, const char *name);
 
 int32_t vocab_find(const struct vocab *v, const char *bytes, size_t len); /* an entry's id, or -1 */
 
+/* The same by the text that vocab.json writes the entry as. */
+enum status vocab_find_text(const struct vocab *v, const char *text, size_t len, int32_t *id);
+
 const struct vocab_token *vocab_token(const struct vocab *v, int64_t id); /* NULL when there is no such token */
 
 static inline const char *vocab_bytes(const struct vocab *v, const struct vocab_token *token)

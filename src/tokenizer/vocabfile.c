@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "tokenizer/addedfile.h"
 #include "tokenizer/alphabet.h"
 
 void tables_free(struct tables *t)
@@ -33,12 +34,6 @@ static enum status read_vocab(struct tables *t, const char *name, json_t *object
         TRY(vocab_add(&t->vocab, name, json_integer_value(id), text, len));
     }
     return OK;
-}
-
-static enum status add_added(struct tables *t, const char *name, int64_t id, const char *text, size_t len, int pass)
-{
-    TRY(vocab_add_added(&t->vocab, name, id, text, len));
-    return added_add(&t->added[pass], &t->vocab, name, (int32_t)id);
 }
 
 static enum status seal(struct tables *t, const char *name)
@@ -149,54 +144,22 @@ static enum status read_merge_array(struct tables *t, const char *name, const js
     return OK;
 }
 
-/* --- vocab.json, merges.txt, added_tokens.json ---------------------------------------------------------------------
- */
+/* --- vocab.json and merges.txt ----------------------------------------------------------------------------------- */
 
 static enum status read_json_source(json_t **out, const struct tokenizer_source *source)
 {
     return json_read_text(out, source->data, source->len, source->name);
 }
 
-static enum status read_added_object(struct tables *t, const char *name, json_t *object)
-{
-    if (!json_is_object(object)) return fail(E_FORMAT, "%s: is not an object", name);
-    const char *text;
-    size_t len;
-    json_t *id;
-    json_object_keylen_foreach(object, text, len, id)
-    {
-        if (!json_is_integer(id)) return fail(E_FORMAT, "%s: the id of \"%.60s\" is not an integer", name, text);
-        TRY(add_added(t, name, json_integer_value(id), text, len, TABLES_NORMALIZED));
-    }
-    return OK;
-}
-
-/* In this form it is special_tokens_map.json that says which entry of the vocabulary ends a text. GPT-2's is always
- * this one, and it is the only thing that file says, so it is not read. */
-static enum status add_end_of_text(struct tables *t, const char *name)
-{
-    static const char text[] = "<|endoftext|>";
-    const int32_t id = vocab_find(&t->vocab, text, sizeof text - 1);
-    if (id < 0 || vocab_token(&t->vocab, id)->kind == VOCAB_ADDED) return OK;
-    return add_added(t, name, id, text, sizeof text - 1, TABLES_RAW);
-}
-
-enum status vocabfile_read_three(struct tables *t, const struct tokenizer_source *vocab,
-                                 const struct tokenizer_source *merges, const struct tokenizer_source *added)
+enum status vocabfile_read_separate(struct tables *t, const struct tokenizer_sources *sources)
 {
     json_t *object = NULL;
     struct buf scratch = {0};
-    enum status s = read_json_source(&object, vocab);
-    if (s == OK) s = read_vocab(t, vocab->name, object);
-    if (s == OK) s = read_merge_lines(t, merges, &scratch);
-    if (s == OK && added->data) {
-        json_decref(object);
-        object = NULL;
-        s = read_json_source(&object, added);
-        if (s == OK) s = read_added_object(t, added->name, object);
-    }
-    if (s == OK) s = add_end_of_text(t, vocab->name);
-    if (s == OK) s = seal(t, vocab->name);
+    enum status s = read_json_source(&object, &sources->vocab);
+    if (s == OK) s = read_vocab(t, sources->vocab.name, object);
+    if (s == OK) s = read_merge_lines(t, &sources->merges, &scratch);
+    if (s == OK) s = addedfile_read(t, sources);
+    if (s == OK) s = seal(t, sources->vocab.name);
     buf_free(&scratch);
     json_decref(object);
     return s;
@@ -213,8 +176,8 @@ static bool is_off(const json_t *value)
 
 static enum status check_model(const char *name, const json_t *model)
 {
-    static const char *const off[] = {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
-                                      "byte_fallback"};
+    /* unk_token is for bytes without a token, and those are an error here */
+    static const char *const off[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"};
     if (!json_is_object(model)) return fail(E_FORMAT, "%s: has no \"model\"", name);
     const char *type = "BPE"; /* files before 2020 do not say */
     TRY(json_get_string(model, name, "type", &type));
@@ -224,16 +187,37 @@ static enum status check_model(const char *name, const json_t *model)
     return OK;
 }
 
-/* A part of the pipeline that may be absent, or of the type ByteLevel. */
+/* *out is "" for a part of the pipeline that is absent. */
+static enum status part_type(const char **out, const char *name, const json_t *object, const char *part)
+{
+    *out = "";
+    if (!object || json_is_null(object)) return OK;
+    if (!json_is_object(object)) return fail(E_FORMAT, "%s: \"%s\" is not an object", name, part);
+    return json_get_string(object, name, "type", out);
+}
+
+/* A part that may be absent, or of the type ByteLevel. */
 static enum status check_byte_level(const char *name, const json_t *root, const char *part)
 {
     const json_t *object = json_object_get(root, part);
-    if (!object || json_is_null(object)) return OK;
-    const char *type = "";
-    if (!json_is_object(object)) return fail(E_FORMAT, "%s: \"%s\" is not an object", name, part);
-    TRY(json_get_string(object, name, "type", &type));
-    if (strcmp(type, "ByteLevel"))
+    const char *type;
+    TRY(part_type(&type, name, object, part));
+    if (json_is_object(object) && strcmp(type, "ByteLevel"))
         return fail(E_UNSUPPORTED, "%s: %s \"%.60s\" is not \"ByteLevel\"", name, part, type);
+    return OK;
+}
+
+/* ByteLevel only moves offsets, and we give none. Transformers 5 writes a template even where it adds nothing: one that
+ * consists of the text. */
+static enum status check_post_processor(const char *name, const json_t *root)
+{
+    const json_t *object = json_object_get(root, "post_processor");
+    const char *type;
+    TRY(part_type(&type, name, object, "post_processor"));
+    if (strcmp(type, "TemplateProcessing")) return check_byte_level(name, root, "post_processor");
+    const json_t *single = json_object_get(object, "single");
+    if (json_array_size(single) != 1 || !json_object_get(json_array_get(single, 0), "Sequence"))
+        return unsupported(name, "a post_processor that adds tokens");
     return OK;
 }
 
@@ -242,7 +226,7 @@ static enum status check_pipeline(const char *name, const json_t *root)
     const json_t *pre = json_object_get(root, "pre_tokenizer");
     if (!json_is_object(pre)) return unsupported(name, "a tokenizer without pre_tokenizer");
     TRY(check_byte_level(name, root, "pre_tokenizer"));
-    TRY(check_byte_level(name, root, "post_processor")); /* which only moves offsets, and we give none */
+    TRY(check_post_processor(name, root));
     TRY(check_byte_level(name, root, "decoder"));
     bool prefix_space = true, use_regex = true;
     TRY(json_get_bool(pre, name, "add_prefix_space", &prefix_space));
@@ -253,30 +237,15 @@ static enum status check_pipeline(const char *name, const json_t *root)
     return OK;
 }
 
-static enum status read_added_entry(struct tables *t, const char *name, size_t i, const json_t *entry)
-{
-    static const char *const off[] = {"lstrip", "rstrip", "single_word"};
-    const json_t *content = json_object_get(entry, "content"), *id = json_object_get(entry, "id");
-    if (!json_is_string(content) || !json_is_integer(id))
-        return fail(E_FORMAT, "%s: added token %zu lacks \"content\" or \"id\"", name, i);
-    const char *text = json_string_value(content);
-    for (size_t k = 0; k < COUNT_OF(off); k++) {
-        bool on = false;
-        TRY(json_get_bool(entry, name, off[k], &on));
-        if (on) return fail(E_UNSUPPORTED, "%s: added token \"%.60s\" with %s is not supported", name, text, off[k]);
-    }
-    bool normalized = false;
-    TRY(json_get_bool(entry, name, "normalized", &normalized));
-    return add_added(t, name, json_integer_value(id), text, json_string_length(content),
-                     normalized ? TABLES_NORMALIZED : TABLES_RAW);
-}
-
 static enum status read_added_array(struct tables *t, const char *name, const json_t *array)
 {
     if (!array || json_is_null(array)) return OK;
     if (!json_is_array(array)) return fail(E_FORMAT, "%s: \"added_tokens\" is not an array", name);
-    for (size_t i = 0; i < json_array_size(array); i++)
-        TRY(read_added_entry(t, name, i, json_array_get(array, i)));
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *entry = json_array_get(array, i), *id = json_object_get(entry, "id");
+        if (!json_is_integer(id)) return fail(E_FORMAT, "%s: added token %zu lacks \"id\"", name, i);
+        TRY(addedfile_entry(t, name, json_integer_value(id), entry));
+    }
     return OK;
 }
 
@@ -295,12 +264,13 @@ static enum status read_root(struct tables *t, const char *name, const json_t *r
     return seal(t, name);
 }
 
-enum status vocabfile_read_json(struct tables *t, const struct tokenizer_source *json)
+enum status vocabfile_read_json(struct tables *t, const struct tokenizer_sources *sources)
 {
     json_t *root = NULL;
     struct buf scratch = {0};
-    TRY(read_json_source(&root, json));
-    const enum status s = read_root(t, json->name, root, &scratch);
+    TRY(read_json_source(&root, &sources->json));
+    enum status s = read_root(t, sources->json.name, root, &scratch);
+    if (s == OK) s = addedfile_check_config(&sources->config);
     buf_free(&scratch);
     json_decref(root);
     return s;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Reads a tokenizer's files, from memory, into its tables. Two forms hold the same facts: vocab.json, merges.txt and
- * added_tokens.json, as GPT-2 was published, and Hugging Face's tokenizer.json. */
+/* Reads a tokenizer's files, from memory, into its tables. Two forms hold the same facts: vocab.json and merges.txt,
+ * as GPT-2 was published, with added tokens in files of their own, and Hugging Face's tokenizer.json. */
 #ifndef GPTJT_TOKENIZER_VOCABFILE_H
 #define GPTJT_TOKENIZER_VOCABFILE_H
 
@@ -20,9 +20,8 @@ struct tables {
 };
 
 /* Both fill tables that are zero, and leave whatever they hold on an error to tables_free(). */
-enum status vocabfile_read_json(struct tables *t, const struct tokenizer_source *json);
-enum status vocabfile_read_three(struct tables *t, const struct tokenizer_source *vocab,
-                                 const struct tokenizer_source *merges, const struct tokenizer_source *added);
+enum status vocabfile_read_json(struct tables *t, const struct tokenizer_sources *sources);
+enum status vocabfile_read_separate(struct tables *t, const struct tokenizer_sources *sources);
 
 void tables_free(struct tables *t);
 
