@@ -166,9 +166,10 @@ const struct command command_tokenize = {
     .name = "tokenize",
     .summary = "turn text into token ids and back",
     .usage = "[-m MODEL] [-p TEXT | -f FILE | < FILE] [--decode] [options]",
-    .about = "Prints the token ids of a text on one line; with --decode the exact bytes of ids, and no newline after\n"
-             "them. Reads the model's tokenizer files only: tokenizer.json, or vocab.json and merges.txt with what names\n"
-             "added tokens.",
+    .about =
+        "Prints the token ids of a text on one line; with --decode the exact bytes of ids, and no newline after\n"
+        "them. Reads the model's tokenizer files only: tokenizer.json, or vocab.json and merges.txt with what names\n"
+        "added tokens.",
     .examples = "  gptjt tokenize -p 'Hello world'\n"
                 "  gptjt tokenize --decode --ids 15496,995\n"
                 "  gptjt tokenize -m EleutherAI/gpt-j-6b --jsonl < texts.jsonl > ids.jsonl",
