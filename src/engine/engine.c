@@ -177,9 +177,9 @@ static enum status open_parts(struct gptjt_engine *e, const char *dir, const str
     TRY(ops_cpu_create(&e->ops, level, e->threads, e->config.model.P));
     TRY(gptj_load(&e->model, &e->config.model, e->source, e->ops, 0, e->config.model.L, types[o->weights]));
     e->weights = weights_name(e->model->layers[0].q.dtype);
-    log_line(LOG_INFO, "%s: %d layers, %.2f billion parameters as %s, %s kernels, %d threads", e->name,
-             e->config.model.L, (double)gptj_config_parameters(&e->config.model) * 1e-9, e->weights, e->cpu,
-             e->threads);
+    const double millions = (double)gptj_config_parameters(&e->config.model) * 1e-6;
+    log_line(LOG_INFO, "%s: %d layers, %.1f million parameters as %s, %s kernels, %d threads", e->name,
+             e->config.model.L, millions, e->weights, e->cpu, e->threads);
     return OK;
 }
 
