@@ -2,14 +2,14 @@
 /* Weights against config.json, the mask a checkpoint records and the one it is run with, what a model takes in memory,
  * and synthetic and broken weights. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "test.h"
 
 #include "base/file.h"
 #include "base/half.h"
@@ -18,8 +18,6 @@
 #include "formats/safetensors.h"
 #include "model/synth.h"
 #include "model/verify.h"
-
-#include <cmocka.h> /* last: it has a macro fail() */
 
 static const struct gptj_config small = {
     .V = 10, .P = 6, .D = 8, .L = 2, .H = 2, .K = 4, .R = 2, .F = 12, .eps = 1e-5, .bos = -1, .eos = -1};

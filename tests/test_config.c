@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* config.json: what is taken from it, what is refused and how that is said. Each case changes the published config of
  * GPT-J a little. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -10,10 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "scratch.h"
+#include "test.h"
+
 #include "base/file.h"
 #include "formats/gptj_config.h"
-
-#include <cmocka.h> /* last: it has a macro fail() */
 
 static const char published[] =
     "{\"activation_function\": \"gelu_new\", \"architectures\": [\"GPTJForCausalLM\"], \"attn_pdrop\": 0.0,"
@@ -308,23 +307,6 @@ static void a_bad_generation_config_is_named(void **state)
 
 /* ---- Files, and writing ---- */
 
-static void put(const char *dir, const char *name, const char *text)
-{
-    char path[512];
-    struct file_writer w;
-    assert_int_equal(file_join(path, sizeof path, dir, name), OK);
-    assert_int_equal(file_writer_open(&w, path), OK);
-    assert_int_equal(file_writer_write(&w, text, strlen(text)), OK);
-    assert_int_equal(file_writer_commit(&w), OK);
-}
-
-static void drop(const char *dir, const char *name)
-{
-    char path[512];
-    assert_int_equal(file_join(path, sizeof path, dir, name), OK);
-    unlink(path);
-}
-
 static void a_directory_is_read_with_its_generation_config(void **state)
 {
     (void)state;
@@ -334,18 +316,18 @@ static void a_directory_is_read_with_its_generation_config(void **state)
     assert_int_equal(checkpoint_config_read(&c, dir), E_IO);
     assert_non_null(strstr(status_message(), "/config.json: No such file"));
 
-    put(dir, "config.json", published);
+    scratch_put(dir, "config.json", published);
     assert_int_equal(checkpoint_config_read(&c, dir), OK);
     assert_string_equal(c.generation.origin, "task_specific_params");
-    put(dir, "generation_config.json", "{\"temperature\": 0.25}");
+    scratch_put(dir, "generation_config.json", "{\"temperature\": 0.25}");
     assert_int_equal(checkpoint_config_read(&c, dir), OK);
     assert_true(c.generation.temperature == 0.25);
-    put(dir, "generation_config.json", "{\"temperature\": ");
+    scratch_put(dir, "generation_config.json", "{\"temperature\": ");
     assert_int_equal(checkpoint_config_read(&c, dir), E_FORMAT);
     assert_non_null(strstr(status_message(), "generation_config.json"));
 
-    drop(dir, "generation_config.json");
-    drop(dir, "config.json");
+    scratch_drop(dir, "generation_config.json");
+    scratch_drop(dir, "config.json");
     rmdir(dir);
 }
 

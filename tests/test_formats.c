@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Sources as their users see them: every layout of one checkpoint gives the same tensors, and directories and shard
  * sets that are not whole are refused. The goldens were written by PyTorch and the safetensors library. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,12 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "test.h"
+
 #include "base/file.h"
 #include "formats/safetensors.h"
 #include "formats/source.h"
 #include "formats/torchbin.h"
-
-#include <cmocka.h> /* last: it has a macro fail() */
 
 #define GOLDENS "tests/data/goldens/"
 

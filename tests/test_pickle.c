@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The pickle machine on pickles written out by hand: what it understands, and that all else is refused by name. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "test.h"
+
 #include "base/buf.h"
 #include "formats/pickle.h"
-
-#include <cmocka.h> /* last: it has a macro fail() */
 
 #define BYTES(literal) literal, sizeof(literal) - 1
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The safetensors reader on broken files, and the writer: what it writes is read back, and nothing is half-written. */
 #include <dirent.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -10,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "test.h"
+
 #include "base/file.h"
 #include "formats/safetensors.h"
-
-#include <cmocka.h> /* last: it has a macro fail() */
 
 /* A file of this header and data_bytes bytes counting up from 0, in a block of its exact size for the sanitizer. */
 static uint8_t *compose(size_t *bytes, const char *header, size_t data_bytes)

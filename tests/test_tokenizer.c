@@ -4,12 +4,14 @@
  * `test_tokenizer --seed N` repeats one. */
 #include <inttypes.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "scratch.h"
+#include "small_tokenizer.h"
+#include "test.h"
 
 #include "base/file.h"
 #include "base/json.h"
@@ -17,8 +19,6 @@
 #include "base/utf8.h"
 #include "tokenizer/pretok.h"
 #include "tokenizer/tokenizer.h"
-
-#include <cmocka.h> /* last: it makes fail() a macro */
 
 #define DATA "tests/data/tokenizer/"
 
@@ -77,23 +77,6 @@ static char *make_tokenizer_json(bool pairs)
     return text;
 }
 
-static void write_file(const char *dir, const char *name, const char *text)
-{
-    char path[512];
-    struct file_writer w;
-    assert_int_equal(file_join(path, sizeof path, dir, name), OK);
-    assert_int_equal(file_writer_open(&w, path), OK);
-    assert_int_equal(file_writer_write(&w, text, strlen(text)), OK);
-    assert_int_equal(file_writer_commit(&w), OK);
-}
-
-static void remove_file(const char *dir, const char *name)
-{
-    char path[512];
-    assert_int_equal(file_join(path, sizeof path, dir, name), OK);
-    unlink(path);
-}
-
 static int open_forms(void **state)
 {
     (void)state;
@@ -101,12 +84,12 @@ static int open_forms(void **state)
     if (!mkdtemp(dir) || tokenizer_open(&forms[THREE_FILES], DATA) != OK) return -1;
     for (int i = JSON_STRINGS; i < N_FORMS; i++) {
         char *text = make_tokenizer_json(i == JSON_PAIRS);
-        write_file(dir, "tokenizer.json", text);
+        scratch_put(dir, "tokenizer.json", text);
         free(text);
         if (tokenizer_open(&forms[i], dir) != OK) fprintf(stderr, "%s\n", status_message());
         if (!forms[i]) return -1;
     }
-    remove_file(dir, "tokenizer.json");
+    scratch_drop(dir, "tokenizer.json");
     return rmdir(dir);
 }
 
@@ -405,25 +388,6 @@ static void an_unknown_id_is_refused_and_nothing_is_decoded(void **state)
     assert_int_equal(tokenizer_decode(forms[0], &out, negative, 2), E_ARG);
     assert_int_equal(out.len, 0);
 }
-
-static enum status open_three(struct tokenizer **out, const char *vocab, const char *merges, const char *added)
-{
-    const struct tokenizer_sources sources = {.vocab = {"vocab.json", vocab, strlen(vocab)},
-                                              .merges = {"merges.txt", merges, strlen(merges)},
-                                              .added = {"added_tokens.json", added, added ? strlen(added) : 0}};
-    return tokenizer_open_memory(out, &sources);
-}
-
-static enum status open_json(struct tokenizer **out, const char *json)
-{
-    const struct tokenizer_sources sources = {.json = {"tokenizer.json", json, strlen(json)}};
-    return tokenizer_open_memory(out, &sources);
-}
-
-#define PRE                   "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
-#define LETTERS               "{\"a\": 0, \"b\": 1, \"c\": 2, \"ab\": 3, \"abc\": 4, \"bc\": 5, \"\xc4\xa0\": 6, \"aa\": 7}"
-#define BARE                  "{\"a\": 0, \"b\": 1, \"c\": 2, \"ab\": 3, \"aa\": 7}" /* room for added tokens */
-#define ADDED(id, text, more) "{\"id\": " #id ", \"content\": \"" text "\"" more "}"
 
 static const struct {
     const char *text, *merges, *model, *added;

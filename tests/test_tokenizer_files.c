@@ -1,60 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The tokenizer's files, given as text: which of them say what, which win, and what is wrong with the wrong ones. */
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "scratch.h"
+#include "small_tokenizer.h"
+#include "test.h"
+
 #include "base/file.h"
 #include "base/utf8.h"
 #include "tokenizer/tokenizer.h"
-
-#include <cmocka.h> /* last: it makes fail() a macro */
-
-static void write_file(const char *dir, const char *name, const char *text)
-{
-    char path[512];
-    struct file_writer w;
-    assert_int_equal(file_join(path, sizeof path, dir, name), OK);
-    assert_int_equal(file_writer_open(&w, path), OK);
-    assert_int_equal(file_writer_write(&w, text, strlen(text)), OK);
-    assert_int_equal(file_writer_commit(&w), OK);
-}
-
-static void remove_file(const char *dir, const char *name)
-{
-    char path[512];
-    assert_int_equal(file_join(path, sizeof path, dir, name), OK);
-    unlink(path);
-}
 
 static void repeat(struct buf *out, const char *pattern, size_t len)
 {
     while (out->len < len)
         buf_puts(out, pattern);
 }
-
-static enum status open_three(struct tokenizer **out, const char *vocab, const char *merges, const char *added)
-{
-    const struct tokenizer_sources sources = {.vocab = {"vocab.json", vocab, strlen(vocab)},
-                                              .merges = {"merges.txt", merges, strlen(merges)},
-                                              .added = {"added_tokens.json", added, added ? strlen(added) : 0}};
-    return tokenizer_open_memory(out, &sources);
-}
-
-static enum status open_json(struct tokenizer **out, const char *json)
-{
-    const struct tokenizer_sources sources = {.json = {"tokenizer.json", json, strlen(json)}};
-    return tokenizer_open_memory(out, &sources);
-}
-
-#define PRE                   "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
-#define LETTERS               "{\"a\": 0, \"b\": 1, \"c\": 2, \"ab\": 3, \"abc\": 4, \"bc\": 5, \"\xc4\xa0\": 6, \"aa\": 7}"
-#define BARE                  "{\"a\": 0, \"b\": 1, \"c\": 2, \"ab\": 3, \"aa\": 7}" /* room for added tokens */
-#define ADDED(id, text, more) "{\"id\": " #id ", \"content\": \"" text "\"" more "}"
 
 /* --- wrong files ------------------------------------------------------------------------------------------------- */
 
@@ -316,33 +280,33 @@ static void a_folder_needs_one_form_and_tokenizer_json_wins(void **state)
     assert_non_null(strstr(status_message(), "tokenizer.json"));
     assert_int_equal(tokenizer_open(&t, "no/such/folder"), E_IO);
 
-    write_file(dir, "vocab.json", LETTERS); /* half a form is none */
+    scratch_put(dir, "vocab.json", LETTERS); /* half a form is none */
     assert_false(tokenizer_exists(dir));
     assert_int_equal(tokenizer_open(&t, dir), E_IO);
-    write_file(dir, "tokenizer.json", ROOT("\"added_tokens\": [" ADDED(20, "<x>", "") "]"));
+    scratch_put(dir, "tokenizer.json", ROOT("\"added_tokens\": [" ADDED(20, "<x>", "") "]"));
     assert_true(tokenizer_exists(dir));
     assert_int_equal(tokenizer_open(&t, dir), OK);
     assert_int_equal(tokenizer_size(t), 21);
     tokenizer_close(t);
 
-    write_file(dir, "merges.txt", "a b\n");
+    scratch_put(dir, "merges.txt", "a b\n");
     assert_int_equal(tokenizer_open(&t, dir), OK);
     assert_int_equal(tokenizer_size(t), 21);
     tokenizer_close(t);
-    write_file(dir, "tokenizer_config.json", "{\"add_prefix_space\": true}");
+    scratch_put(dir, "tokenizer_config.json", "{\"add_prefix_space\": true}");
     assert_int_equal(tokenizer_open(&t, dir), E_UNSUPPORTED);
-    write_file(dir, "tokenizer_config.json", "{\"added_tokens_decoder\": {\"30\": {\"content\": \"<y>\"}}}");
+    scratch_put(dir, "tokenizer_config.json", "{\"added_tokens_decoder\": {\"30\": {\"content\": \"<y>\"}}}");
 
-    write_file(dir, "tokenizer.json", "{}");
+    scratch_put(dir, "tokenizer.json", "{}");
     assert_int_equal(tokenizer_open(&t, dir), E_FORMAT); /* and there is no falling back from a broken file */
     assert_non_null(strstr(status_message(), dir));
-    remove_file(dir, "tokenizer.json");
+    scratch_drop(dir, "tokenizer.json");
     assert_int_equal(tokenizer_open(&t, dir), OK);
     assert_int_equal(tokenizer_size(t), 31);
     tokenizer_close(t);
-    remove_file(dir, "tokenizer_config.json");
-    write_file(dir, "added_tokens.json", "{\"<x>\": 20, \"<x>b\": 21}");
-    write_file(dir, "special_tokens_map.json", "{\"pad_token\": \"<x>\"}");
+    scratch_drop(dir, "tokenizer_config.json");
+    scratch_put(dir, "added_tokens.json", "{\"<x>\": 20, \"<x>b\": 21}");
+    scratch_put(dir, "special_tokens_map.json", "{\"pad_token\": \"<x>\"}");
     assert_int_equal(tokenizer_open(&t, dir), OK);
     assert_int_equal(tokenizer_size(t), 22);
     struct token_list ids = {0};
@@ -353,7 +317,7 @@ static void a_folder_needs_one_form_and_tokenizer_json_wins(void **state)
     tokenizer_close(t);
     static const char *const names[] = {"vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json"};
     for (size_t i = 0; i < COUNT_OF(names); i++)
-        remove_file(dir, names[i]);
+        scratch_drop(dir, names[i]);
     rmdir(dir);
 }
 

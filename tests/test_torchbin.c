@@ -2,8 +2,6 @@
 /* pytorch files put together by hand, zip and legacy, with one thing wrong in each. */
 #include <inttypes.h>
 #include <minizip/zip.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "test.h"
+
 #include "base/file.h"
 #include "formats/torchbin.h"
-
-#include <cmocka.h> /* last: it has a macro fail() */
 
 /* --- composing pickles --- */
 
