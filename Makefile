@@ -15,8 +15,9 @@ asan: setup
 tsan: setup
 	tools/build.sh build-tsan $(SANITIZE)=thread $(MESON_FLAGS)
 	tools/test.sh build-tsan --suite threads
-check-long: # each fuzz target for FUZZ_SECONDS, ten minutes unless told otherwise
+check-long: build # kill -9 in a loop, then each fuzz target for FUZZ_SECONDS, ten minutes unless told otherwise
 	tools/setup.sh build fuzz
+	tools/kill_loop.sh build/gptjt
 	CC=clang tools/build.sh build-fuzz -Dfuzz=libfuzzer $(SANITIZE)=address,undefined
 	tools/fuzz.sh build-fuzz
 lint:
