@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Weights against config.json, the mask a checkpoint records and the one it is run with, what a model takes in memory,
  * and synthetic and broken weights. */
+#include <inttypes.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,11 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "scratch.h"
 #include "test.h"
 
 #include "base/file.h"
 #include "base/half.h"
-#include "base/log.h"
+#include "base/memory.h"
 #include "engine/engine.h"
 #include "formats/safetensors.h"
 #include "model/synth.h"
@@ -542,6 +544,72 @@ static void every_value_that_is_not_finite_is_found(void **state)
     pool_free(pool);
 }
 
+/* A checkpoint whose file is one hole of 34 GB: nothing may touch the weights before the memory has been counted. */
+static void write_huge(const char *huge)
+{
+    static const char config[] =
+        "{\"model_type\": \"gptj\", \"vocab_size\": 16777216, \"n_positions\": 64, \"n_embd\": 1024, "
+        "\"n_layer\": 1, \"n_head\": 16, \"rotary_dim\": 64, \"tie_word_embeddings\": true}";
+    static const struct {
+        const char *name, *shape;
+        int64_t n;
+    } tensors[] = {
+        {"transformer.wte.weight", "16777216,1024", (int64_t)16777216 * 1024},
+        {"transformer.h.0.ln_1.weight", "1024", 1024},
+        {"transformer.h.0.ln_1.bias", "1024", 1024},
+        {"transformer.h.0.attn.k_proj.weight", "1024,1024", 1 << 20},
+        {"transformer.h.0.attn.v_proj.weight", "1024,1024", 1 << 20},
+        {"transformer.h.0.attn.q_proj.weight", "1024,1024", 1 << 20},
+        {"transformer.h.0.attn.out_proj.weight", "1024,1024", 1 << 20},
+        {"transformer.h.0.mlp.fc_in.weight", "4096,1024", 1 << 22},
+        {"transformer.h.0.mlp.fc_in.bias", "4096", 4096},
+        {"transformer.h.0.mlp.fc_out.weight", "1024,4096", 1 << 22},
+        {"transformer.h.0.mlp.fc_out.bias", "1024", 1024},
+        {"transformer.ln_f.weight", "1024", 1024},
+        {"transformer.ln_f.bias", "1024", 1024},
+        {"lm_head.bias", "16777216", 16777216},
+    };
+    struct buf header = {0};
+    int64_t at = 0;
+    for (size_t i = 0; i < COUNT_OF(tensors); at += 2 * tensors[i].n, i++)
+        buf_printf(&header,
+                   "%s\"%s\": {\"dtype\": \"F16\", \"shape\": [%s], \"data_offsets\": [%" PRId64 ", %" PRId64 "]}",
+                   i ? ", " : "{", tensors[i].name, tensors[i].shape, at, at + 2 * tensors[i].n);
+    buf_puts(&header, "}");
+    char path[512];
+    assert_int_equal(file_join(path, sizeof path, huge, "model.safetensors"), OK);
+    FILE *f = fopen(path, "wb");
+    const uint64_t len = header.len;
+    assert_int_equal(fwrite(&len, sizeof len, 1, f), 1);
+    assert_int_equal(fwrite(header.data, 1, header.len, f), header.len);
+    fflush(f);
+    assert_int_equal(ftruncate(fileno(f), (off_t)(8 + header.len) + at), 0);
+    fclose(f);
+    buf_free(&header);
+    scratch_put(huge, "config.json", config);
+}
+
+static void weights_that_do_not_fit_in_memory_are_refused_before_they_are_read(void **state)
+{
+    (void)state;
+    if (memory_available() > 60 * INT64_C(1000000000)) skip();
+    char huge[] = P_tmpdir "/gptjt-test-XXXXXX";
+    struct gptjt_engine *e = NULL;
+    struct gptjt_engine_options o;
+    assert_non_null(mkdtemp(huge));
+    write_huge(huge);
+    gptjt_engine_options_init(&o);
+    o.weights = GPTJT_WEIGHTS_FP32;
+    assert_int_equal(gptjt_engine_open(&e, huge, &o), GPTJT_E_NOMEM);
+    assert_non_null(strstr(gptjt_error(), "take 68.8 GB of memory"));
+    o.weights = GPTJT_WEIGHTS_FP16; /* as stored: nothing but vectors is copied */
+    assert_int_equal(gptjt_engine_open(&e, huge, &o), GPTJT_OK);
+    gptjt_engine_close(e);
+    scratch_drop(huge, "config.json");
+    scratch_drop(huge, "model.safetensors");
+    assert_int_equal(rmdir(huge), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -559,6 +627,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_synthetic_model_leaves_nothing),
         cmocka_unit_test(sizes_that_make_no_model_are_refused),
         cmocka_unit_test(every_value_that_is_not_finite_is_found),
+        cmocka_unit_test(weights_that_do_not_fit_in_memory_are_refused_before_they_are_read),
     };
     return cmocka_run_group_tests(tests, make_dir, drop_dir);
 }

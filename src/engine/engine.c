@@ -10,6 +10,7 @@
 #include "base/compiler.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 /* Public and internal statuses are the same numbers. */
 _Static_assert((int)GPTJT_E_ARG == (int)E_ARG && (int)GPTJT_E_IO == (int)E_IO && (int)GPTJT_E_FORMAT == (int)E_FORMAT &&
@@ -162,6 +163,17 @@ enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum
     return OK;
 }
 
+/* Better one line now than the kernel's choice of a process to kill later. */
+static enum status check_memory(const struct gptjt_engine *e, enum weight_type type)
+{
+    const int64_t heap = gptj_memory(&e->config.model, e->source, type).heap, available = memory_available();
+    if (heap <= available) return OK;
+    return fail(E_NOMEM,
+                "%s: weights in another type than they are stored in take %.1f GB of memory, %.1f GB are available; "
+                "as stored they are mapped, not copied",
+                e->name, (double)heap * 1e-9, (double)available * 1e-9);
+}
+
 static enum status open_parts(struct gptjt_engine *e, const char *dir, const struct gptjt_engine_options *o)
 {
     static const enum weight_type types[] = {WEIGHTS_AS_STORED, WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_BF16};
@@ -172,6 +184,7 @@ static enum status open_parts(struct gptjt_engine *e, const char *dir, const str
     if (o->threads < 0 || o->threads > 1024) return fail(E_ARG, "threads is %d, not within 0..1024", o->threads);
     TRY(choose_cpu(&level, o->cpu));
     TRY(engine_read_checkpoint(e, dir, o->prompt_mask));
+    TRY(check_memory(e, types[o->weights]));
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);
     TRY(ops_cpu_create(&e->ops, level, e->threads, e->config.model.P));
