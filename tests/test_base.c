@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "scratch_directory.h"
 #include "test.h"
 
 #include "base/buf.h"
@@ -100,20 +101,6 @@ static void an_append_without_memory_is_reported_once_at_the_end(void **state)
     assert_int_equal(buf_status(&b), E_NOMEM);
     assert_string_equal(b.data, "kept");
     buf_free(&b);
-}
-
-static char directory[] = P_tmpdir "/gptjt-test-XXXXXX";
-
-static int make_directory(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    return rmdir(directory); /* fails if a test has left a file behind */
 }
 
 static void path_to(char path[static 256], const char *name)

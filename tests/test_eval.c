@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Few-shot prompts, label scoring arithmetic, and classifying files, on a stand-in for the engine. */
+#include "scratch_directory.h"
 #include "test.h"
 
 #include <inttypes.h>
@@ -333,20 +334,6 @@ static void failures_of_the_engine_are_passed_on(void **state)
 }
 
 /* ---- Files ---- */
-
-static char directory[] = P_tmpdir "/gptjt-test-XXXXXX";
-
-static int make_directory(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    return rmdir(directory); /* fails if a test has left a file behind */
-}
 
 static const char *in_directory(char out[static 256], const char *name)
 {

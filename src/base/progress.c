@@ -7,24 +7,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/amount.h"
 #include "base/clock.h"
-#include "base/compiler.h"
 
 static const int64_t SECOND = 1000000000;
 
 static void format_amount(char *text, size_t bytes, double amount, const char *unit)
 {
-    static const char *const prefixes[] = {"", "K", "M", "G", "T"};
-    size_t i = 0;
-    if (strcmp(unit, "B")) {
+    if (strcmp(unit, "B"))
         snprintf(text, bytes, amount < 10 ? "%.2f %s" : "%.0f %s", amount, unit);
-        return;
-    }
-    while (amount >= 1000 && i + 1 < COUNT_OF(prefixes)) {
-        amount /= 1000;
-        i++;
-    }
-    snprintf(text, bytes, i ? "%.1f %sB" : "%.0f %sB", amount, prefixes[i]);
+    else
+        snprintf(text, bytes, "%s", amount_bytes((uint64_t)amount).text);
 }
 
 /* "12.3 MB/s, 0:41 left" */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/amount.h"
+#include "base/amount.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/model_path.h"

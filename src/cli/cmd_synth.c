@@ -10,10 +10,10 @@
 
 #include <dirent.h>
 
+#include "base/amount.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/progress.h"
-#include "cli/amount.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"

@@ -8,11 +8,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_path.h"
 
-/* The public statuses are the internal ones under public names. */
-_Static_assert((int)GPTJT_OK == (int)OK, "status codes differ");
-_Static_assert((int)GPTJT_E_ARG == (int)E_ARG, "status codes differ");
-_Static_assert((int)GPTJT_E_CANCELLED == (int)E_CANCELLED, "status codes differ");
-
+/* The public statuses are the internal ones under public names, as engine/engine.c asserts. */
 enum status cli_status(enum gptjt_status s)
 {
     return s == GPTJT_OK ? OK : fail((enum status)s, "%s", gptjt_error());

@@ -134,9 +134,11 @@ static int32_t choose(struct generator *g, int i, const float *logits)
     const struct stream *t = &g->streams[i];
     const int V = g->s->engine->config.model.V;
     memcpy(g->scores, logits, (size_t)V * sizeof *logits);
-    memcpy(g->seen, r->prompt, r->n_prompt * sizeof *g->seen);
-    memcpy(g->seen + r->n_prompt, t->c.tokens, t->c.n_tokens * sizeof *g->seen);
-    sampling_penalise(g->scores, V, g->seen, r->n_prompt + t->c.n_tokens, r->repetition_penalty, g->marks);
+    if (r->repetition_penalty != 1) {
+        memcpy(g->seen, r->prompt, r->n_prompt * sizeof *g->seen);
+        memcpy(g->seen + r->n_prompt, t->c.tokens, t->c.n_tokens * sizeof *g->seen);
+        sampling_penalise(g->scores, V, g->seen, r->n_prompt + t->c.n_tokens, r->repetition_penalty, g->marks);
+    }
     if (g->greedy) return logits_argmax(g->scores, V);
     int n;
     sampling_distribution(g->candidates, g->probability, &n, g->scores, V, &g->sampling);

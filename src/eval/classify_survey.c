@@ -15,13 +15,6 @@ static enum status out_of_memory(const char *path)
     return fail(E_NOMEM, "%s: out of memory", path);
 }
 
-static int label_index(const struct classify_input *in, const char *text)
-{
-    for (int i = 0; i < in->n_labels; i++)
-        if (!strcmp(text, in->labels[i])) return i;
-    return -1;
-}
-
 /* From the first row: which columns the text is in and which may be the gold one. */
 static enum status choose_columns(struct classify_survey *s, const struct classify_input *in, const struct rows *rows,
                                   const struct row *row)
@@ -71,7 +64,9 @@ static enum status check_gold(struct classify_survey *s, const struct classify_i
     const int at = row_find(row, s->gold);
     const bool is_text = at >= 0 && row->is_text[at];
     if (in->gold) TRY(rows_text(rows, row, s->gold, &text));
-    if (is_text && (label_index(in, row->values[at]) >= 0 || (in->gold && !row->values[at][0]))) return OK;
+    if (is_text &&
+        (shots_label_index(row->values[at], in->labels, in->n_labels) >= 0 || (in->gold && !row->values[at][0])))
+        return OK;
     if (in->gold)
         return fail(E_FORMAT, "%s: \"%s\" in field \"%s\" is not one of the labels", rows_where(rows, row), text,
                     s->gold);

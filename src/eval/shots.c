@@ -15,11 +15,11 @@ const char *shots_label_field(const struct row *row, const char *name)
     return NULL;
 }
 
-static bool among(const char *label, const char *const *labels, int n)
+int shots_label_index(const char *label, const char *const *labels, int n)
 {
     for (int i = 0; i < n; i++)
-        if (!strcmp(label, labels[i])) return true;
-    return false;
+        if (!strcmp(label, labels[i])) return i;
+    return -1;
 }
 
 struct loading {
@@ -84,7 +84,7 @@ static enum status add_shot(struct loading *l, const struct row *row)
     const int n = l->query->n_fields ? l->query->n_fields : 1;
     const char *label;
     TRY(rows_text(l->rows, row, l->label, &label));
-    if (l->n_labels && !among(label, l->labels, l->n_labels))
+    if (l->n_labels && shots_label_index(label, l->labels, l->n_labels) < 0)
         return fail(E_FORMAT, "%s: label \"%s\" is not one of the labels given", rows_where(l->rows, row), label);
     const char **values = calloc((size_t)n, sizeof *values);
     if (!values) return fail(E_NOMEM, "shots: out of memory");
@@ -96,7 +96,7 @@ static enum status add_shot(struct loading *l, const struct row *row)
     free(values);
     if (s != OK) return s;
     label = shots->items[shots->n++].label;
-    if (!among(label, shots->labels, shots->n_labels)) shots->labels[shots->n_labels++] = label;
+    if (shots_label_index(label, shots->labels, shots->n_labels) < 0) shots->labels[shots->n_labels++] = label;
     return OK;
 }
 

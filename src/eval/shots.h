@@ -26,6 +26,9 @@ enum status shots_load(struct shots *out, const char *path, const struct shots_q
                        int n_labels);
 void shots_free(struct shots *shots);
 
+/* The place of label among labels[n], or -1. */
+int shots_label_index(const char *label, const char *const *labels, int n);
+
 /* The field of row named like name, whatever its case, NULL without one; borrowed from the row. */
 const char *shots_label_field(const struct row *row, const char *name);
 

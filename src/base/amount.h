@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Numbers as people read them. */
-#ifndef GPTJT_CLI_AMOUNT_H
-#define GPTJT_CLI_AMOUNT_H
+#ifndef GPTJT_BASE_AMOUNT_H
+#define GPTJT_BASE_AMOUNT_H
 
 #include <stdint.h>
 

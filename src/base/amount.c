@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/amount.h"
+#include "base/amount.h"
 
 #include <inttypes.h>
 #include <stdio.h>
