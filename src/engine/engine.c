@@ -174,26 +174,40 @@ static enum status check_memory(const struct gptjt_engine *e, enum weight_type t
                 e->name, (double)heap * 1e-9, (double)available * 1e-9);
 }
 
-static enum status open_parts(struct gptjt_engine *e, const char *dir, const struct gptjt_engine_options *o)
+static const enum weight_type weight_types[] = {WEIGHTS_AS_STORED, WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_BF16};
+
+static enum status check_options(enum cpu_level *level, const struct gptjt_engine_options *o)
 {
-    static const enum weight_type types[] = {WEIGHTS_AS_STORED, WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_BF16};
-    enum cpu_level level;
     if ((unsigned)o->prompt_mask > GPTJT_MASK_CAUSAL) return fail(E_ARG, "prompt_mask is %d", (int)o->prompt_mask);
-    if ((unsigned)o->weights >= COUNT_OF(types)) return fail(E_ARG, "weights is %d", (int)o->weights);
+    if ((unsigned)o->weights >= COUNT_OF(weight_types)) return fail(E_ARG, "weights is %d", (int)o->weights);
     if (o->compute != GPTJT_COMPUTE_FP32) return fail(E_ARG, "compute is %d", (int)o->compute);
     if (o->threads < 0 || o->threads > 1024) return fail(E_ARG, "threads is %d, not within 0..1024", o->threads);
-    TRY(choose_cpu(&level, o->cpu));
-    TRY(engine_read_checkpoint(e, dir, o->prompt_mask));
-    TRY(check_memory(e, types[o->weights]));
+    return choose_cpu(level, o->cpu);
+}
+
+enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_options *o)
+{
+    enum cpu_level level;
+    TRY(check_options(&level, o));
+    const enum weight_type type = weight_types[o->weights];
+    TRY(check_memory(e, type));
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);
     TRY(ops_cpu_create(&e->ops, level, e->threads, e->config.model.P));
-    TRY(gptj_load(&e->model, &e->config.model, e->source, e->ops, 0, e->config.model.L, types[o->weights]));
+    TRY(gptj_load(&e->model, &e->config.model, e->source, e->ops, 0, e->config.model.L, type));
     e->weights = weights_name(e->model->layers[0].q.dtype);
     const double millions = (double)gptj_config_parameters(&e->config.model) * 1e-6;
     log_line(LOG_INFO, "%s: %d layers, %.1f million parameters as %s, %s kernels, %d threads", e->name,
              e->config.model.L, millions, e->weights, e->cpu, e->threads);
     return OK;
+}
+
+static enum status open_parts(struct gptjt_engine *e, const char *dir, const struct gptjt_engine_options *o)
+{
+    enum cpu_level level;
+    TRY(check_options(&level, o));
+    TRY(engine_read_checkpoint(e, dir, o->prompt_mask));
+    return engine_load(e, o);
 }
 
 enum gptjt_status gptjt_engine_open(struct gptjt_engine **out, const char *dir,

@@ -48,6 +48,10 @@ enum status engine_choose_mask(struct mask_choice *out, enum gptjt_mask asked, c
  * a failure. */
 enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum gptjt_mask asked);
 
+/* The rest of opening: weights, kernels, threads. Of o, prompt_mask has been used already. The first part may also have
+ * been done by hand, for a model that is not in a directory: e zeroed, then name, config, source, no_tokenizer, mask. */
+enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_options *o);
+
 /* What a session for max_tokens (as gptjt_session_create() takes it, 1 .. 2^30) allocates. */
 struct session_size {
     int n_pages, max_rows;
