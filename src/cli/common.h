@@ -41,33 +41,44 @@ struct common {
             "else the gpt-jt-tiny that ships with gptjt)"                                                              \
     }
 
-#define COMMON_ENGINE_OPTIONS                                                                                          \
-    {.name = "prompt-mask",                                                                                            \
-     .type = OPTION_CHOICE,                                                                                            \
-     .offset = offsetof(struct common, prompt_mask),                                                                   \
-     .choices = "auto|prefix|causal",                                                                                  \
-     .help = "prefix: all prompt tokens see each other; causal: each sees those before it; auto: what the checkpoint " \
-             "was trained for"},                                                                                       \
-        {.name = "weights",                                                                                            \
-         .type = OPTION_CHOICE,                                                                                        \
-         .offset = offsetof(struct common, weights),                                                                   \
-         .choices = "auto|fp32|fp16|bf16",                                                                             \
-         .help = "how matrices are held in memory; auto: as stored, without a copy"},                                  \
-        {.name = "compute",                                                                                            \
-         .type = OPTION_CHOICE,                                                                                        \
-         .offset = offsetof(struct common, compute),                                                                   \
-         .choices = "fp32",                                                                                            \
-         .help = "what products and sums are computed in"},                                                            \
-        {.name = "threads",                                                                                            \
-         .type = OPTION_INT,                                                                                           \
-         .offset = offsetof(struct common, threads),                                                                   \
-         .max = 1024,                                                                                                  \
-         .meta = "N",                                                                                                  \
-         .help = "threads to compute with (default 0: as many as this process may use)"},                              \
+/* What --weights and --compute take, in the order of enum gptjt_weights and enum gptjt_compute. */
+#define COMMON_WEIGHTS "auto|fp32|fp16|bf16"
+#define COMMON_COMPUTE "fp32"
+
+#define COMMON_MASK_OPTION                                                                                             \
+    {                                                                                                                  \
+        .name = "prompt-mask", .type = OPTION_CHOICE, .offset = offsetof(struct common, prompt_mask),                  \
+        .choices = "auto|prefix|causal",                                                                               \
+        .help = "prefix: all prompt tokens see each other; causal: each sees those before it; auto: what the "         \
+                "checkpoint was trained for"                                                                           \
+    }
+
+#define COMMON_COMPUTE_OPTION                                                                                          \
+    {                                                                                                                  \
+        .name = "compute", .type = OPTION_CHOICE, .offset = offsetof(struct common, compute),                          \
+        .choices = COMMON_COMPUTE, .help = "what products and sums are computed in"                                    \
+    }
+
+#define COMMON_THREAD_OPTIONS                                                                                          \
+    {.name = "threads",                                                                                                \
+     .type = OPTION_INT,                                                                                               \
+     .offset = offsetof(struct common, threads),                                                                       \
+     .max = 1024,                                                                                                      \
+     .meta = "N",                                                                                                      \
+     .help = "threads to compute with (default 0: as many as this process may use)"},                                  \
     {                                                                                                                  \
         .name = "cpu", .type = OPTION_STRING, .offset = offsetof(struct common, cpu), .meta = "ISA",                   \
         .help = "instruction set of the kernels: auto, ref, avx2, ..."                                                 \
     }
+
+#define COMMON_ENGINE_OPTIONS                                                                                          \
+    COMMON_MASK_OPTION,                                                                                                \
+        {.name = "weights",                                                                                            \
+         .type = OPTION_CHOICE,                                                                                        \
+         .offset = offsetof(struct common, weights),                                                                   \
+         .choices = COMMON_WEIGHTS,                                                                                    \
+         .help = "how matrices are held in memory; auto: as stored, without a copy"},                                  \
+        COMMON_COMPUTE_OPTION, COMMON_THREAD_OPTIONS
 
 #define COMMON_LOG_OPTIONS                                                                                             \
     {.name = "log",                                                                                                    \

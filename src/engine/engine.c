@@ -116,7 +116,7 @@ static void name_of(char *out, size_t out_bytes, const char *dir)
     snprintf(out, out_bytes, "%.200s", slash && slash[1] ? slash + 1 : path);
 }
 
-static enum status choose_cpu(enum cpu_level *out, const char *asked)
+enum status engine_choose_cpu(enum cpu_level *out, const char *asked)
 {
     const enum cpu_level best = kernels_best_level();
     *out = best;
@@ -182,12 +182,12 @@ static enum status check_options(enum cpu_level *level, const struct gptjt_engin
     if ((unsigned)o->weights >= COUNT_OF(weight_types)) return fail(E_ARG, "weights is %d", (int)o->weights);
     if (o->compute != GPTJT_COMPUTE_FP32) return fail(E_ARG, "compute is %d", (int)o->compute);
     if (o->threads < 0 || o->threads > 1024) return fail(E_ARG, "threads is %d, not within 0..1024", o->threads);
-    return choose_cpu(level, o->cpu);
+    return engine_choose_cpu(level, o->cpu);
 }
 
 enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_options *o)
 {
-    enum cpu_level level;
+    enum cpu_level level = CPU_REF;
     TRY(check_options(&level, o));
     const enum weight_type type = weight_types[o->weights];
     TRY(check_memory(e, type));
@@ -204,7 +204,7 @@ enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_option
 
 static enum status open_parts(struct gptjt_engine *e, const char *dir, const struct gptjt_engine_options *o)
 {
-    enum cpu_level level;
+    enum cpu_level level = CPU_REF;
     TRY(check_options(&level, o));
     TRY(engine_read_checkpoint(e, dir, o->prompt_mask));
     return engine_load(e, o);

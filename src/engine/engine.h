@@ -52,6 +52,9 @@ enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum
  * been done by hand, for a model that is not in a directory: e zeroed, then name, config, source, no_tokenizer, mask. */
 enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_options *o);
 
+/* The kernels' level for what --cpu takes; NULL is "auto". */
+enum status engine_choose_cpu(enum cpu_level *out, const char *asked);
+
 /* What a session for max_tokens (as gptjt_session_create() takes it, 1 .. 2^30) allocates. */
 struct session_size {
     int n_pages, max_rows;

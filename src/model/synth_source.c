@@ -155,8 +155,8 @@ static enum status map_shared(struct synth_source *m, int fd)
 
 static enum status make_matrices(struct synth_source *m, enum synth_memory memory, struct pool *pool)
 {
-    int fd;
-    char *block;
+    int fd = -1;
+    char *block = NULL;
     TRY(make_block(&fd, &block, m->synth, pool));
     const enum status s = memory == SYNTH_SHARED ? map_shared(m, fd) : fill_distinct(m, block, pool);
     munmap(block, BLOCK);

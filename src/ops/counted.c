@@ -6,7 +6,8 @@
 
 #include "base/clock.h"
 
-const char *const ops_names[OPS] = {"embed", "layer_norm", "linear", "rotary", "kv_store", "attention", "gather", "read"};
+const char *const ops_names[OPS] = {"embed",    "layer_norm", "linear", "rotary",
+                                    "kv_store", "attention",  "gather", "read"};
 
 struct counted {
     struct ops base; /* first */

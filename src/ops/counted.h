@@ -10,17 +10,7 @@
 
 #include "ops/ops.h"
 
-enum op {
-    OP_EMBED,
-    OP_LAYER_NORM,
-    OP_LINEAR,
-    OP_ROTARY,
-    OP_KV_STORE,
-    OP_ATTENTION,
-    OP_GATHER,
-    OP_READ,
-    OPS
-};
+enum op { OP_EMBED, OP_LAYER_NORM, OP_LINEAR, OP_ROTARY, OP_KV_STORE, OP_ATTENTION, OP_GATHER, OP_READ, OPS };
 
 extern const char *const ops_names[OPS];
 
