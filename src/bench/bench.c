@@ -80,10 +80,10 @@ struct job {
 
 static bool between_blocks(void *user, size_t done, size_t total)
 {
-    (void)total;
     struct job *j = user;
     if (j->measuring) meter_look(&j->meter);
-    return !j->b->progress || j->b->progress(j->b->user, j->done + (j->batch ? 0 : done));
+    if (j->batch) done = done < total ? 0 : (size_t)j->batch; /* the step's tokens are done together */
+    return !j->b->progress || j->b->progress(j->b->user, j->measuring ? j->done + done : 0);
 }
 
 /* A page of memory costs its first user more than its next. */
@@ -225,11 +225,12 @@ static enum status decode_runs(struct job *j, struct bench_row *row)
     for (int r = 0; r < j->b->repeats; r++) {
         ops_counted_get(ops, &before);
         meter_begin(&j->meter, j->b->machine, j->b->unit);
+        j->measuring = true;
         for (int i = 0; i < j->steps; i++) {
             TRY(decode_step(j, j->context + i));
             j->done += (size_t)j->batch;
-            meter_look(&j->meter);
         }
+        j->measuring = false;
         meter_end(&j->meter);
         ops_counted_get(ops, &row->counts);
         runs[r] = run_of(&j->meter, &before, &row->counts, j->steps);

@@ -49,7 +49,8 @@ enum status engine_choose_mask(struct mask_choice *out, enum gptjt_mask asked, c
 enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum gptjt_mask asked);
 
 /* The rest of opening: weights, kernels, threads. Of o, prompt_mask has been used already. The first part may also have
- * been done by hand, for a model that is not in a directory: e zeroed, then name, config, source, no_tokenizer, mask. */
+ * been done by hand, for a model that is not in a directory: e zeroed, then name, config, source, no_tokenizer, mask.
+ */
 enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_options *o);
 
 /* The kernels' level for what --cpu takes; NULL is "auto". */
