@@ -16,7 +16,7 @@ enum {
     TASK_BYTES = 4 << 20,
     TASK_NS = 200000,
     TASKS_A_THREAD = 24,
-    BURSTS = 3,
+    BURSTS = 5,
     TRIES = 4, /* of every way, at opening */
     CACHES = 16,
 };
@@ -66,38 +66,49 @@ static double peak_burst(const struct machine *m, const struct probe_peak *way, 
     return tasks * (double)rounds * way->ops / clock_seconds(start, clock_ns());
 }
 
-double machine_read_rate(struct machine *m)
+static int by_size(const void *a, const void *b)
 {
-    double best = 0;
-    for (int i = 0; i < BURSTS; i++) {
-        const double rate = read_burst(m, &m->read);
-        best = rate > best ? rate : best;
-    }
-    return best;
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
 }
 
-double machine_peak_rate(struct machine *m, enum probe_unit unit)
+static double median_of_bursts(double rates[BURSTS])
 {
-    double best = 0;
-    for (int i = 0; m->peak[unit].run && i < BURSTS; i++) {
-        const double rate = peak_burst(m, &m->peak[unit], m->rounds[unit]);
-        best = rate > best ? rate : best;
-    }
-    return best;
+    qsort(rates, BURSTS, sizeof *rates, by_size);
+    return rates[BURSTS / 2];
+}
+
+double machine_read_rate(const struct machine *m)
+{
+    double rates[BURSTS];
+    for (int i = 0; i < BURSTS; i++)
+        rates[i] = read_burst(m, &m->read);
+    return median_of_bursts(rates);
+}
+
+double machine_peak_rate(const struct machine *m, enum probe_unit unit)
+{
+    double rates[BURSTS];
+    if (!m->peak[unit].run) return 0;
+    for (int i = 0; i < BURSTS; i++)
+        rates[i] = peak_burst(m, &m->peak[unit], m->rounds[unit]);
+    return median_of_bursts(rates);
 }
 
 /* ---- Choosing the way ---- */
 
 static void choose_read(struct machine *m, const struct probes *p)
 {
+    double best = 0;
     for (int try = 0; try < TRIES; try++) {
         for (int i = 0; i < p->n_read; i++) {
             const double rate = read_burst(m, &p->read[i]);
-            if (rate <= m->read_rate) continue;
-            m->read_rate = rate;
+            if (rate <= best) continue;
+            best = rate;
             m->read = p->read[i];
         }
     }
+    m->read_rate = machine_read_rate(m);
 }
 
 /* How many rounds take TASK_NS. */
@@ -114,17 +125,19 @@ static int64_t calibrate(const struct probe_peak *way)
 static void choose_peak(struct machine *m, const struct probes *p, enum probe_unit unit)
 {
     int64_t rounds[PROBE_WAYS];
+    double best = 0;
     for (int i = 0; i < p->n_peak[unit]; i++)
         rounds[i] = calibrate(&p->peak[unit][i]);
     for (int try = 0; try < TRIES; try++) {
         for (int i = 0; i < p->n_peak[unit]; i++) {
             const double rate = peak_burst(m, &p->peak[unit][i], rounds[i]);
-            if (rate <= m->peak_rate[unit]) continue;
-            m->peak_rate[unit] = rate;
+            if (rate <= best) continue;
+            best = rate;
             m->peak[unit] = p->peak[unit][i];
             m->rounds[unit] = rounds[i];
         }
     }
+    m->peak_rate[unit] = machine_peak_rate(m, unit);
 }
 
 /* ---- Opening ---- */

@@ -18,7 +18,7 @@ struct machine {
     struct probe_read read;
     struct probe_peak peak[PROBE_UNITS];
     int64_t rounds[PROBE_UNITS]; /* of one task: a fraction of a millisecond */
-    double read_rate;            /* bytes/s when it was opened */
+    double read_rate;            /* bytes/s when it was opened, and operations/s */
     double peak_rate[PROBE_UNITS];
 };
 
@@ -27,8 +27,9 @@ struct machine {
 enum status machine_open(struct machine *m, int threads, enum cpu_level level);
 void machine_close(struct machine *m);
 
-/* Now, the best of a few bursts of milliseconds, so that a single interruption does not count. */
-double machine_read_rate(struct machine *m);                       /* bytes/s */
-double machine_peak_rate(struct machine *m, enum probe_unit unit); /* operations/s; 0 where there is no such unit */
+/* Now: the median of a few bursts of milliseconds, so that neither an interruption nor a lucky moment counts. */
+double machine_read_rate(const struct machine *m); /* bytes/s */
+double machine_peak_rate(const struct machine *m,
+                         enum probe_unit unit); /* operations/s; 0 where there is no such unit */
 
 #endif

@@ -18,14 +18,20 @@ void meter_begin(struct meter *t, struct machine *m, enum probe_unit unit)
     t->from_ns = clock_ns();
 }
 
-/* Rates are taken to change evenly from one look to the next. */
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+/* Of the looks at both ends the better one counts: in a second a machine hardly drifts, but a probe may be disturbed,
+ * and a machine that seems slower than it is makes what was measured seem faster. */
 static void end_stretch(struct meter *t)
 {
     const double seconds = clock_seconds(t->from_ns, clock_ns()), read = t->read_rate, peak = t->peak_rate;
     look(t);
     t->seconds += seconds;
-    t->could_read += seconds * (read + t->read_rate) / 2;
-    t->could_compute += seconds * (peak + t->peak_rate) / 2;
+    t->could_read += seconds * larger(read, t->read_rate);
+    t->could_compute += seconds * larger(peak, t->peak_rate);
 }
 
 void meter_look(struct meter *t)
