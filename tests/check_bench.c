@@ -19,36 +19,6 @@ struct arrays {
 
 typedef void bench_fn(const struct kernels *k, const struct arrays *a);
 
-static void matvec_f32(const struct kernels *k, const struct arrays *a)
-{
-    k->matmul_f32(a->y, D, a->x, D, a->w32, 1, D, D);
-}
-
-static void matvec_f16(const struct kernels *k, const struct arrays *a)
-{
-    k->matmul_f16(a->y, D, a->x, D, a->w16, 1, D, D);
-}
-
-static void matvec_bf16(const struct kernels *k, const struct arrays *a)
-{
-    k->matmul_bf16(a->y, D, a->x, D, a->w16, 1, D, D);
-}
-
-static void matmul_f32(const struct kernels *k, const struct arrays *a)
-{
-    k->matmul_f32(a->y, D, a->x, D, a->w32, ROWS, D, D);
-}
-
-static void matmul_f16(const struct kernels *k, const struct arrays *a)
-{
-    k->matmul_f16(a->y, D, a->x, D, a->w16, ROWS, D, D);
-}
-
-static void matmul_bf16(const struct kernels *k, const struct arrays *a)
-{
-    k->matmul_bf16(a->y, D, a->x, D, a->w16, ROWS, D, D);
-}
-
 static void widen_f16(const struct kernels *k, const struct arrays *a)
 {
     k->widen_f16(a->y, a->w16, MAX_N);
@@ -98,12 +68,6 @@ static const struct {
     double work;  /* bytes or operations a call */
     size_t entry; /* where the table has its function */
 } benches[] = {
-    {"matmul_f32 1 x 4096 x 4096", "GB/s", matvec_f32, 4.0 * D *D, offsetof(struct kernels, matmul_f32)},
-    {"matmul_f16 1 x 4096 x 4096", "GB/s", matvec_f16, 2.0 * D *D, offsetof(struct kernels, matmul_f16)},
-    {"matmul_bf16 1 x 4096 x 4096", "GB/s", matvec_bf16, 2.0 * D *D, offsetof(struct kernels, matmul_bf16)},
-    {"matmul_f32 48 x 4096 x 4096", "GFLOP/s", matmul_f32, 2.0 * ROWS *D *D, offsetof(struct kernels, matmul_f32)},
-    {"matmul_f16 48 x 4096 x 4096", "GFLOP/s", matmul_f16, 2.0 * ROWS *D *D, offsetof(struct kernels, matmul_f16)},
-    {"matmul_bf16 48 x 4096 x 4096", "GFLOP/s", matmul_bf16, 2.0 * ROWS *D *D, offsetof(struct kernels, matmul_bf16)},
     {"widen_f16 48 x 4096", "GB/s", widen_f16, 6.0 * MAX_N, offsetof(struct kernels, widen_f16)},
     {"widen_bf16 48 x 4096", "GB/s", widen_bf16, 6.0 * MAX_N, offsetof(struct kernels, widen_bf16)},
     {"layer_norm 4096", "GB/s", layer_norm, 16.0 * D, offsetof(struct kernels, layer_norm)},

@@ -76,7 +76,8 @@ enum { D = 8, O = 24, H = 2, K = 4, POSITIONS = 64 };
 static struct ops *counted_backend(void)
 {
     struct ops *inner = NULL, *o = NULL;
-    check(ops_cpu_create(&inner, CPU_REF, 1, POSITIONS));
+    const struct ops_cpu_limits limits = {.positions = POSITIONS, .inputs = D};
+    check(ops_cpu_create(&inner, CPU_REF, COMPUTE_FP32, 1, limits));
     check(ops_counted_create(&o, inner, 4));
     return o;
 }
@@ -96,8 +97,8 @@ static void weights_are_read_once_a_step(void **state)
     static float x[5 * D], y[5 * O];
     struct weight w[2];
     for (int i = 0; i < 2; i++) {
-        const struct tensor t = {.data = values[i], .dtype = DTYPE_F16, .n_dims = 2, .shape = {O, D}};
-        check(o->fn->weight_bind(o, &w[i], &t, DTYPE_F16));
+        const struct weight host = {.data = values[i], .type = WEIGHT_F16, .O = O, .I = D};
+        check(o->fn->weight_bind(o, &w[i], &host, WEIGHT_F16));
     }
     const int32_t token = 3;
     for (int step = 1; step <= 3; step++) {

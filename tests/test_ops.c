@@ -14,10 +14,13 @@
 
 #define EPS 0x1p-24
 
+static const char *const weight_names[WEIGHT_TYPES] = {"fp32", "fp16", "bf16", "q8", "q4"};
+
 static struct ops *backend(enum cpu_level level, int n_threads, int max_positions)
 {
     struct ops *o = NULL;
-    if (ops_cpu_create(&o, level, n_threads, max_positions) != OK) fail_msg("%s", status_message());
+    const struct ops_cpu_limits limits = {.positions = max_positions, .inputs = 4096};
+    if (ops_cpu_create(&o, level, COMPUTE_FP32, n_threads, limits) != OK) fail_msg("%s", status_message());
     return o;
 }
 
@@ -51,39 +54,29 @@ static float *copy_of(const float *x, size_t n)
     return y;
 }
 
-static struct tensor matrix(const void *data, enum dtype dtype, int rows, int columns)
+static struct weight bind(struct ops *o, const float *x, int rows, int columns, enum weight_type as)
 {
-    return (struct tensor){.data = data, .dtype = dtype, .n_dims = 2, .shape = {rows, columns}};
-}
-
-static struct tensor vector(const void *data, enum dtype dtype, int n)
-{
-    return (struct tensor){.data = data, .dtype = dtype, .n_dims = 1, .shape = {n}};
-}
-
-static struct weight bind(struct ops *o, const struct tensor *t, enum dtype as)
-{
+    const struct weight host = {.data = x, .type = WEIGHT_F32, .O = rows, .I = columns};
     struct weight w = {0};
-    if (o->fn->weight_bind(o, &w, t, as) != OK) fail_msg("%s", status_message());
+    if (o->fn->weight_bind(o, &w, &host, as) != OK) fail_msg("%s", status_message());
     return w;
-}
-
-static struct weight bind_matrix(struct ops *o, const float *x, int rows, int columns, enum dtype as)
-{
-    const struct tensor t = matrix(x, DTYPE_F32, rows, columns);
-    return bind(o, &t, as);
 }
 
 static struct weight bind_vector(struct ops *o, const float *x, int n)
 {
-    const struct tensor t = vector(x, DTYPE_F32, n);
-    return bind(o, &t, DTYPE_F32);
+    return bind(o, x, n, 1, WEIGHT_F32);
 }
 
-static double value_of(const struct weight *w, size_t i)
+/* What a bound matrix holds, [O][I] floats. */
+static float *values_of(const struct weight *w)
 {
-    const struct tensor t = {.data = w->data, .dtype = w->dtype};
-    return tensor_value(&t, (int64_t)i);
+    float *y = malloc((size_t)w->O * (size_t)w->I * sizeof *y);
+    assert_non_null(y);
+    struct kernels k;
+    kernels_init(&k, CPU_REF);
+    for (int o = 0; o < w->O; o++)
+        ops_cpu_weight_row(&k, y + (size_t)o * (size_t)w->I, w, o);
+    return y;
 }
 
 static void must_be_near(double have, double truth, double bound, const char *what, int t, int o)
@@ -113,14 +106,16 @@ static void finish(double *y, double *bound, double z, double before, enum epilo
     }
 }
 
-static void linear_is_near_truth(struct ops *o, int T, int O, int I, enum dtype dtype, enum epilogue e, bool biased)
+static void linear_is_near_truth(struct ops *o, int T, int O, int I, enum weight_type type, enum epilogue e,
+                                 bool biased)
 {
     float *x = numbers((size_t)T * (size_t)I, 1), *host = numbers((size_t)O * (size_t)I, 2);
     float *b = numbers((size_t)O, 3), *before = numbers((size_t)T * (size_t)O, 4);
     float *y = copy_of(before, (size_t)T * (size_t)O);
-    struct weight w = bind_matrix(o, host, O, I, dtype), bias = bind_vector(o, b, O);
+    struct weight w = bind(o, host, O, I, type), bias = bind_vector(o, b, O);
+    float *values = values_of(&w);
     char what[96];
-    snprintf(what, sizeof what, "T %d, O %d, I %d, %s, epilogue %d, bias %d", T, O, I, dtype_name(dtype), (int)e,
+    snprintf(what, sizeof what, "T %d, O %d, I %d, %s, epilogue %d, bias %d", T, O, I, weight_names[type], (int)e,
              biased);
 
     o->fn->linear(o, y, x, &w, biased ? &bias : NULL, T, e);
@@ -129,7 +124,7 @@ static void linear_is_near_truth(struct ops *o, int T, int O, int I, enum dtype 
         for (int k = 0; k < O; k++) {
             double z = 0, size = 0, truth;
             for (int i = 0; i < I; i++) {
-                const double product = (double)x[t * I + i] * value_of(&w, (size_t)(k * I + i));
+                const double product = (double)x[t * I + i] * (double)values[k * I + i];
                 z += product;
                 size += fabs(product);
             }
@@ -141,6 +136,7 @@ static void linear_is_near_truth(struct ops *o, int T, int O, int I, enum dtype 
     }
     o->fn->weight_free(o, &w);
     o->fn->weight_free(o, &bias);
+    free(values);
     free(x);
     free(host);
     free(b);
@@ -151,20 +147,18 @@ static void linear_is_near_truth(struct ops *o, int T, int O, int I, enum dtype 
 static void linear_equals_plain_loops_for_every_dtype_epilogue_and_odd_size(void **state)
 {
     (void)state;
-    static const int some_T[] = {
-        0, 1, 2, 3, CPU_TILE_ROWS - 1, CPU_TILE_ROWS, CPU_TILE_ROWS + 1, 2 * CPU_TILE_ROWS + 5};
-    static const int some_O[] = {1, 3, CPU_TILE_OUTPUTS - 1, CPU_TILE_OUTPUTS, CPU_TILE_OUTPUTS + 1, 131};
+    static const int some_T[] = {0, 1, 2, 3, 9, 48, 256, 257 + 5}; /* streamed, by panels, in two goes */
+    static const int some_O[] = {1, 3, 63, 64, 65, 131};
     static const int some_I[] = {1, 7, 8, 80, 131};
-    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
     for (enum cpu_level level = 0; level <= kernels_best_level(); level++) {
         struct ops *o = backend(level, 2, 1);
-        int variant = 0; /* every shape meets two of the 18 combinations, every combination many shapes */
+        int variant = 0; /* every shape meets two of the 30 combinations, every combination many shapes */
         for (size_t t = 0; t < COUNT_OF(some_T); t++)
             for (size_t k = 0; k < COUNT_OF(some_O); k++)
                 for (size_t i = 0; i < COUNT_OF(some_I); i++)
-                    for (int twice = 0; twice < 2; twice++, variant += 5)
-                        linear_is_near_truth(o, some_T[t], some_O[k], some_I[i], dtypes[variant % 3],
-                                             (enum epilogue)(variant / 3 % 3), variant / 9 % 2);
+                    for (int twice = 0; twice < 2; twice++, variant += 7)
+                        linear_is_near_truth(o, some_T[t], some_O[k], some_I[i], (enum weight_type)(variant % 5),
+                                             (enum epilogue)(variant / 5 % 3), variant / 15 % 2);
         o->fn->close(o);
     }
 }
@@ -173,14 +167,13 @@ static void linear_bits_are_the_same_for_any_threads_and_any_rows(void **state)
 {
     (void)state;
     enum { T = 101, O = 203, I = 83 };
-    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
     float *x = numbers(T * I, 1), *host = numbers(O * I, 2), *b = numbers(O, 3), *before = numbers(T * O, 4);
-    for (size_t d = 0; d < COUNT_OF(dtypes); d++) {
+    for (enum weight_type type = 0; type < WEIGHT_TYPES; type++) {
         for (enum epilogue e = EPILOGUE_STORE; e <= EPILOGUE_ADD; e++) {
             float *first = NULL;
             for (int n_threads = 1; n_threads <= 3; n_threads++) {
                 struct ops *o = backend(kernels_best_level(), n_threads, 1);
-                struct weight w = bind_matrix(o, host, O, I, dtypes[d]), bias = bind_vector(o, b, O);
+                struct weight w = bind(o, host, O, I, type), bias = bind_vector(o, b, O);
                 float *y = copy_of(before, T * O);
                 o->fn->linear(o, y, x, &w, &bias, T, e);
                 if (!first) first = copy_of(y, T * O);
@@ -211,15 +204,16 @@ static void embed_takes_rows_exactly(void **state)
     (void)state;
     enum { V = 11, D = 37 };
     static const int32_t token[] = {10, 0, 3, 3, 9};
-    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
     struct ops *o = best_backend();
     float *host = numbers(V * D, 1), y[COUNT_OF(token) * D];
-    for (size_t d = 0; d < COUNT_OF(dtypes); d++) {
-        struct weight w = bind_matrix(o, host, V, D, dtypes[d]);
+    for (enum weight_type type = 0; type < WEIGHT_TYPES; type++) {
+        struct weight w = bind(o, host, V, D, type);
+        float *values = values_of(&w);
         o->fn->embed(o, y, &w, token, COUNT_OF(token));
         for (size_t t = 0; t < COUNT_OF(token); t++)
-            for (size_t i = 0; i < D; i++)
-                assert_true((double)y[t * D + i] == value_of(&w, (size_t)token[t] * D + i));
+            for (int i = 0; i < D; i++)
+                assert_true((double)y[t * D + (size_t)i] == (double)values[token[t] * D + i]);
+        free(values);
         o->fn->weight_free(o, &w);
     }
     free(host);
@@ -581,11 +575,11 @@ static void kv_store_writes_the_rows_slots_and_nothing_else(void **state)
     o->fn->close(o);
 }
 
-/* Longer than a linear map's tile, so the scratch is sized by max_positions; equal scores average the values. */
+/* Longer than what a linear map takes, so the scratch is sized by max_positions; equal scores average the values. */
 static void attention_reaches_to_max_positions(void **state)
 {
     (void)state;
-    enum { N = CPU_TILE_ROWS * CPU_TILE_OUTPUTS + KV_PAGE, PAGES = N / KV_PAGE, WIDE = 8 };
+    enum { N = (1 << 15) + KV_PAGE, PAGES = N / KV_PAGE, WIDE = 8 };
     struct ops *o = backend(kernels_best_level(), 2, N);
     float *pages = alloc(o, (size_t)N * WIDE * sizeof *pages), q[WIDE] = {0}, y[WIDE];
     int32_t table[PAGES], lo = 0, hi = N, sequence = 0, position = N - 1;
@@ -607,13 +601,13 @@ static void attention_reaches_to_max_positions(void **state)
 static void what_fits_is_borrowed(void **state)
 {
     (void)state;
-    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
     struct ops *o = best_backend();
-    char bytes[65] = {0};
-    for (size_t d = 0; d < COUNT_OF(dtypes); d++) {
+    static char bytes[4096];
+    for (enum weight_type type = 0; type < WEIGHT_TYPES; type++) {
         for (int odd = 0; odd < 2; odd++) { /* a matrix may lie anywhere */
-            const struct tensor t = matrix(bytes + odd, dtypes[d], 2, 8);
-            struct weight w = bind(o, &t, dtypes[d]);
+            const struct weight host = {.data = bytes + odd, .type = type, .O = 2, .I = 8};
+            struct weight w = {0};
+            assert_int_equal(o->fn->weight_bind(o, &w, &host, type), OK);
             assert_ptr_equal(w.data, bytes + odd);
             assert_int_equal(w.owned_bytes, 0);
             assert_int_equal(w.O, 2);
@@ -641,8 +635,7 @@ static void unaligned_vectors_are_copied(void **state)
     struct ops *o = best_backend();
     for (int odd = 1; odd < 4; odd++) {
         memcpy(bytes + odd, values, sizeof values);
-        const struct tensor t = vector(bytes + odd, DTYPE_F32, 3);
-        struct weight w = bind(o, &t, DTYPE_F32);
+        struct weight w = bind_vector(o, (const float *)(const void *)(bytes + odd), 3);
         assert_int_equal((uintptr_t)w.data % sizeof(float), 0);
         assert_int_equal(w.owned_bytes, sizeof values);
         assert_memory_equal(w.data, values, sizeof values);
@@ -651,29 +644,34 @@ static void unaligned_vectors_are_copied(void **state)
     o->fn->close(o);
 }
 
+static double half_value(enum weight_type type, uint16_t h)
+{
+    return (double)(type == WEIGHT_F16 ? f16_to_f32(h) : bf16_to_f32(h));
+}
+
 /* All 65536 halves: widening is exact, so coming back gives the same bits, NaNs aside. */
 static void halves_are_widened_exactly(void **state)
 {
     (void)state;
     enum { N = 65536 };
     static uint16_t halves[N];
-    static const enum dtype dtypes[] = {DTYPE_F16, DTYPE_BF16};
     for (size_t i = 0; i < N; i++)
         halves[i] = (uint16_t)i;
     struct ops *o = best_backend();
-    for (size_t d = 0; d < COUNT_OF(dtypes); d++) {
-        const struct tensor narrow = matrix(halves, dtypes[d], 256, 256);
-        struct weight wide = bind(o, &narrow, DTYPE_F32);
+    for (enum weight_type type = WEIGHT_F16; type <= WEIGHT_BF16; type++) {
+        const struct weight narrow = {.data = halves, .type = type, .O = 256, .I = 256};
+        struct weight wide = {0};
+        assert_int_equal(o->fn->weight_bind(o, &wide, &narrow, WEIGHT_F32), OK);
         assert_int_equal(wide.owned_bytes, N * sizeof(float));
         for (size_t i = 0; i < N; i++) {
-            const double x = value_of(&wide, i), want = tensor_value(&narrow, (int64_t)i);
+            const double x = (double)((const float *)wide.data)[i], want = half_value(type, halves[i]);
             if (!isnan(want)) assert_true(x == want && !signbit(x) == !signbit(want));
             if (isnan(want)) assert_true(isnan(x));
         }
-        const struct tensor t = matrix(wide.data, DTYPE_F32, 256, 256);
-        struct weight back = bind(o, &t, dtypes[d]);
+        struct weight back = bind(o, wide.data, 256, 256, type);
         for (size_t i = 0; i < N; i++)
-            if (!isnan(value_of(&wide, i))) assert_memory_equal((const uint16_t *)back.data + i, halves + i, 2);
+            if (!isnan(((const float *)wide.data)[i]))
+                assert_memory_equal((const uint16_t *)back.data + i, halves + i, 2);
         o->fn->weight_free(o, &back);
         o->fn->weight_free(o, &wide);
     }
@@ -684,32 +682,31 @@ static void halves_are_widened_exactly(void **state)
 static void narrowing_rounds_to_nearest(void **state)
 {
     (void)state;
-    enum { ROWS = 3, COLUMNS = 4099 }; /* more than one conversion task, the last one short */
-    static const enum dtype dtypes[] = {DTYPE_F16, DTYPE_BF16};
+    enum { ROWS = 19, COLUMNS = 419 }; /* more than one conversion task, the last one short */
     float *x = numbers(ROWS * COLUMNS, 1);
     for (int i = 0; i < ROWS * COLUMNS; i++)
         x[i] = ldexpf(x[i], (int)(rng_u64(1, 5, (uint64_t)i) % 40) - 26);
     struct ops *o = best_backend();
-    for (size_t d = 0; d < COUNT_OF(dtypes); d++) {
-        struct weight w = bind_matrix(o, x, ROWS, COLUMNS, dtypes[d]);
+    for (enum weight_type type = WEIGHT_F16; type <= WEIGHT_BF16; type++) {
+        struct weight w = bind(o, x, ROWS, COLUMNS, type);
         assert_int_equal(w.owned_bytes, ROWS * COLUMNS * 2);
         for (size_t i = 0; i < ROWS * COLUMNS; i++) {
             uint16_t h;
             memcpy(&h, (const uint16_t *)w.data + i, sizeof h);
-            const double off = fabs(value_of(&w, i) - (double)x[i]);
+            const double off = fabs(half_value(type, h) - (double)x[i]);
             for (int step = -1; step <= 1; step += 2) {
                 const uint16_t next = (uint16_t)((h & 0x7fff) == 0 && step < 0 ? 0x8001 : h + step);
-                const struct tensor neighbour = {.data = &next, .dtype = dtypes[d]};
-                const double other = fabs(tensor_value(&neighbour, 0) - (double)x[i]);
+                const double other = fabs(half_value(type, next) - (double)x[i]);
                 if (!(off < other || (off == other && h % 2 == 0)))
-                    fail_msg("%.9g became %s 0x%04x", (double)x[i], dtype_name(dtypes[d]), h);
+                    fail_msg("%.9g became %s 0x%04x", (double)x[i], weight_names[type], h);
             }
         }
         o->fn->weight_free(o, &w);
     }
     const uint16_t third = 0x3555; /* f16 0.33325; bf16 has 8 significant bits: 0x3eab is 0.33398, 0x3eaa 0.33203 */
-    const struct tensor t = matrix(&third, DTYPE_F16, 1, 1);
-    struct weight w = bind(o, &t, DTYPE_BF16);
+    const struct weight host = {.data = &third, .type = WEIGHT_F16, .O = 1, .I = 1};
+    struct weight w = {0};
+    assert_int_equal(o->fn->weight_bind(o, &w, &host, WEIGHT_BF16), OK);
     assert_memory_equal(w.data, &(uint16_t){0x3eab}, 2);
     o->fn->weight_free(o, &w);
     free(x);

@@ -149,35 +149,16 @@ struct job {
 
 /* ---- Opening ---- */
 
-static const char *nth_word(const char *choices, int n, char *text, size_t bytes)
-{
-    for (; n > 0; n--)
-        choices = strchr(choices, '|') + 1;
-    snprintf(text, bytes, "%.*s", (int)strcspn(choices, "|"), choices);
-    return text;
-}
-
-/* About; scales come on top. 0: as stored. */
-static int weight_bits(enum gptjt_weights type)
-{
-    static const struct {
-        const char *name;
-        int bits;
-    } known[] = {{"fp32", 32}, {"fp16", 16}, {"bf16", 16}, {"q8", 8}, {"q4", 4}};
-    char name[16];
-    nth_word(COMMON_WEIGHTS, (int)type, name, sizeof name);
-    for (size_t i = 0; i < COUNT_OF(known); i++)
-        if (!strcmp(known[i].name, name)) return known[i].bits;
-    return 0;
-}
+/* By enum gptjt_weights; a synthetic model is made in fp16 unless another type is asked for. */
+static const enum weight_type held_types[] = {WEIGHT_F16, WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16, WEIGHT_Q8, WEIGHT_Q4};
 
 /* As many layers as asked for, and as it takes to make BENCH_CACHES last-level caches of weights. */
-static int layers_to_run(const struct job *j, const struct gptj_config *c, int bits)
+static int layers_to_run(const struct job *j, const struct gptj_config *c, enum weight_type t)
 {
     const int asked = (int)j->set->layers;
     if (!asked || asked >= c->L) return c->L;
-    const double bytes = (double)c->D * (4.0 * c->D + 2.0 * c->F) * bits / 8;
-    const double least = ceil((double)BENCH_CACHES * (double)j->machine.cache_bytes / bytes);
+    const size_t bytes = 4 * weight_bytes(t, c->D, c->D) + weight_bytes(t, c->F, c->D) + weight_bytes(t, c->D, c->F);
+    const double least = ceil((double)BENCH_CACHES * (double)j->machine.cache_bytes / (double)bytes);
     const int n = least > c->L ? c->L : least > asked ? (int)least : asked;
     if (n != asked && !j->set->common.quiet)
         fprintf(stderr, "--layers %d: %d of %d, fewer would stay in the cache\n", asked, n, c->L);
@@ -195,7 +176,7 @@ static enum status make_synthetic(struct job *j, enum gptjt_weights type)
     TRY(synth_complete(&s.config));
     s.dtype = type == GPTJT_WEIGHTS_FP32 ? DTYPE_F32 : type == GPTJT_WEIGHTS_BF16 ? DTYPE_BF16 : DTYPE_F16;
     j->of_layers = s.config.L;
-    s.config.L = layers_to_run(j, &s.config, as_made ? 8 * (int)dtype_bytes(s.dtype) : weight_bits(type));
+    s.config.L = layers_to_run(j, &s.config, held_types[type]);
     e->config.model = s.config;
     e->mask = (struct mask_choice){.mask = causal ? GPTJT_MASK_CAUSAL : GPTJT_MASK_PREFIX};
     snprintf(e->name, sizeof e->name, "synthetic %s", p->name);
@@ -208,10 +189,9 @@ static enum status read_model(struct job *j, enum gptjt_weights type)
     struct gptjt_engine *e = j->engine;
     struct gptj_config *c = &e->config.model;
     TRY(engine_read_checkpoint(e, j->path.dir, (enum gptjt_mask)j->set->common.prompt_mask));
-    const struct tensor *stored = source_find(e->source, "transformer.h.0.attn.q_proj.weight");
-    const int bits = type == GPTJT_WEIGHTS_AUTO ? 8 * (int)dtype_bytes(stored->dtype) : weight_bits(type);
     j->of_layers = c->L;
-    c->L = layers_to_run(j, c, bits);
+    c->L = layers_to_run(j, c,
+                         gptj_held_type(e->source, type == GPTJT_WEIGHTS_AUTO ? WEIGHT_AS_STORED : held_types[type]));
     return OK;
 }
 
@@ -345,7 +325,7 @@ static enum status add_row(struct job *j, enum bench_phase phase, int prompt, in
     struct bench b = {.machine = &j->machine, .engine = j->engine, .repeats = (int)set->repeats};
     struct progress bar;
     char label[64];
-    nth_word(COMMON_COMPUTE, set->common.compute, r->compute, sizeof r->compute);
+    snprintf(r->compute, sizeof r->compute, "%s", j->engine->compute);
     snprintf(r->weights, sizeof r->weights, "%s", j->engine->weights);
     r->layers = j->engine->config.model.L;
     b.unit = unit_of(j, r->compute);

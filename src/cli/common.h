@@ -42,8 +42,8 @@ struct common {
     }
 
 /* What --weights and --compute take, in the order of enum gptjt_weights and enum gptjt_compute. */
-#define COMMON_WEIGHTS "auto|fp32|fp16|bf16"
-#define COMMON_COMPUTE "fp32"
+#define COMMON_WEIGHTS "auto|fp32|fp16|bf16|q8|q4"
+#define COMMON_COMPUTE "auto|fp32|bf16|int8"
 
 #define COMMON_MASK_OPTION                                                                                             \
     {                                                                                                                  \
@@ -56,7 +56,9 @@ struct common {
 #define COMMON_COMPUTE_OPTION                                                                                          \
     {                                                                                                                  \
         .name = "compute", .type = OPTION_CHOICE, .offset = offsetof(struct common, compute),                          \
-        .choices = COMMON_COMPUTE, .help = "what products and sums are computed in"                                    \
+        .choices = COMMON_COMPUTE,                                                                                     \
+        .help = "factors of matrix products; auto: int8 for q8 and q4, bf16 where the CPU has it, "                    \
+                "else fp32"                                                                                            \
     }
 
 #define COMMON_THREAD_OPTIONS                                                                                          \

@@ -34,7 +34,7 @@ struct gptjt_engine {
     struct gptjt_tokenizer tokenizer; /* bpe NULL: none, because of ... */
     char no_tokenizer[512];           /* ... this */
     struct mask_choice mask;
-    const char *weights, *cpu; /* static */
+    const char *weights, *compute, *cpu; /* static */
     int threads;
 };
 

@@ -14,10 +14,53 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* y[t][o] = sum_i x[t][i] * w[o][i]; row t of y starts at y + t * y_stride, of x at x + t * x_stride, w is [O][I]
- * without gaps. Products and sums in fp32 or better. y aliases nothing. T, O, I >= 0. */
-typedef void k_matmul_fn(float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T, int O,
-                         int I);
+/* ---- Linear maps: y[T][O] = x[T][I] w^T ----
+ *
+ * A matrix of weights is stored in one of these ways. The first three are [O][I] row-major without gaps; the others
+ * are in kernels/quant.h. */
+enum weight_type { WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16, WEIGHT_Q8, WEIGHT_Q4, WEIGHT_TYPES };
+
+/* What a product is made of. Whatever the table, sums are in fp32 or better.
+ *   COMPUTE_FP32  x and w as they are, widened.
+ *   COMPUTE_BF16  x and w rounded to bf16 (nearest even) first.
+ *   COMPUTE_INT8  q8 and q4 only: x quantised to int8 in the groups of w (quant.h), groups summed in integers, then
+ *                 y = y + (scale_x * scale_w) * sum, by fused multiply-add in ascending order of groups. */
+enum compute_type { COMPUTE_FP32, COMPUTE_BF16, COMPUTE_INT8, COMPUTE_TYPES };
+
+/* A product takes the rows of x in a form of its own, which only the functions of the same struct understand. */
+
+/* Few rows. prepare: all I inputs of T rows; row t of x starts at x + t * x_stride. stream: y[t][o] for outputs 0 ..
+ * O-1 of w, which is read once, as it is stored; row t of y starts at y + t * y_stride. */
+typedef size_t k_prepared_bytes_fn(int T, int I);
+typedef void k_prepare_fn(void *to, const float *x, size_t x_stride, int T, int I);
+typedef void k_stream_fn(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I);
+
+/* Many rows: w is packed a panel of outputs and a block of inputs at a time and used for all rows while it is in the
+ * cache. A block is inputs [at, at + n): at is a multiple of depth, and n is depth except at the end.
+ * pack_w: w is the panel's first output; O <= panel of them exist, the others are packed as zeros.
+ * multiply: z[T][panel] += the block's share. */
+typedef size_t k_packed_bytes_fn(int T, int n);
+typedef void k_pack_x_fn(void *to, const float *x, size_t x_stride, int T, int n);
+typedef void k_pack_w_fn(void *to, const void *w, int O, int I, int at, int n);
+typedef void k_multiply_fn(float *z, const void *x, const void *w, int T, int n);
+
+/* One way to compute with weights of one type. Streaming and multiplying by panels give the same bits for any T and O.
+ * Where outputs are cut in pieces, all pieces but the last have a multiple of 16 outputs. */
+struct linear_kernels {
+    k_prepared_bytes_fn *prepared_bytes;
+    k_prepare_fn *prepare;
+    k_stream_fn *stream; /* NULL: panels only                                          */
+    int stream_rows;     /* as long as T is not larger, streaming is the faster of the two */
+
+    int panel, depth;   /* outputs and inputs of a packed block; depth is a multiple of 64 */
+    size_t panel_bytes; /* of a packed block of w */
+    k_packed_bytes_fn *packed_x_bytes;
+    k_pack_x_fn *pack_x;
+    k_pack_w_fn *pack_w;
+    k_multiply_fn *multiply; /* NULL: streaming only */
+};
+
+/* ---- The rest ---- */
 
 /* y[n] = widened w[n], exact. */
 typedef void k_widen_fn(float *y, const void *w, size_t n);
@@ -42,8 +85,8 @@ typedef void k_softmax_fn(float *p, int n);
 typedef void k_attention_mix_fn(float *y, const float *p, const float *values, int n, int K);
 
 struct kernels {
-    const char *name;                                   /* of the most capable overlay in use: "ref", "avx2" */
-    k_matmul_fn *matmul_f32, *matmul_f16, *matmul_bf16; /* by the dtype of w */
+    const char *name;                                          /* of the most capable overlay in use: "ref", "avx2" */
+    struct linear_kernels linear[COMPUTE_TYPES][WEIGHT_TYPES]; /* all NULL where there is no such product */
     k_widen_fn *widen_f16, *widen_bf16;
     k_layer_norm_fn *layer_norm;
     k_gelu_fn *gelu;
@@ -66,6 +109,9 @@ void kernels_init(struct kernels *k, enum cpu_level level);
 
 /* Implementation: one function a file, each filling what it has. */
 void kernels_init_ref(struct kernels *k);
+void kernels_init_ref_linear(struct kernels *k);
 void kernels_init_avx2(struct kernels *k);
+void kernels_init_avx2_linear(struct kernels *k);
+void kernels_init_avx2_int8(struct kernels *k);
 
 #endif

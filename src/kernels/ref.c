@@ -7,13 +7,6 @@
 #include "base/half.h"
 #include "kernels/kernels.h"
 
-static float load_f32(const void *w, size_t i)
-{
-    float x;
-    memcpy(&x, (const char *)w + i * sizeof x, sizeof x);
-    return x;
-}
-
 static uint16_t load_u16(const void *w, size_t i)
 {
     uint16_t x;
@@ -29,39 +22,6 @@ static float load_f16(const void *w, size_t i)
 static float load_bf16(const void *w, size_t i)
 {
     return bf16_to_f32(load_u16(w, i));
-}
-
-typedef float load_fn(const void *w, size_t i);
-
-static void matmul(load_fn *load, float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T,
-                   int O, int I)
-{
-    for (int o = 0; o < O; o++) {
-        for (int t = 0; t < T; t++) {
-            double sum = 0;
-            for (int i = 0; i < I; i++)
-                sum += (double)x[(size_t)t * x_stride + (size_t)i] * (double)load(w, (size_t)o * (size_t)I + (size_t)i);
-            y[(size_t)t * y_stride + (size_t)o] = (float)sum;
-        }
-    }
-}
-
-static void k_matmul_f32_ref(float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T, int O,
-                             int I)
-{
-    matmul(load_f32, y, y_stride, x, x_stride, w, T, O, I);
-}
-
-static void k_matmul_f16_ref(float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T, int O,
-                             int I)
-{
-    matmul(load_f16, y, y_stride, x, x_stride, w, T, O, I);
-}
-
-static void k_matmul_bf16_ref(float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T, int O,
-                              int I)
-{
-    matmul(load_bf16, y, y_stride, x, x_stride, w, T, O, I);
 }
 
 static void k_widen_f16_ref(float *y, const void *w, size_t n)
@@ -144,9 +104,6 @@ void kernels_init_ref(struct kernels *k)
 {
     *k = (struct kernels){
         .name = "ref",
-        .matmul_f32 = k_matmul_f32_ref,
-        .matmul_f16 = k_matmul_f16_ref,
-        .matmul_bf16 = k_matmul_bf16_ref,
         .widen_f16 = k_widen_f16_ref,
         .widen_bf16 = k_widen_bf16_ref,
         .layer_norm = k_layer_norm_ref,

@@ -61,7 +61,8 @@ static void counted_copy(struct ops *o, void *to, const void *from, size_t bytes
     counted(o)->inner->fn->copy(counted(o)->inner, to, from, bytes);
 }
 
-static enum status counted_weight_bind(struct ops *o, struct weight *out, const struct tensor *host, enum dtype as)
+static enum status counted_weight_bind(struct ops *o, struct weight *out, const struct weight *host,
+                                       enum weight_type as)
 {
     return counted(o)->inner->fn->weight_bind(counted(o)->inner, out, host, as);
 }
@@ -96,12 +97,6 @@ static void counted_layer_norm(struct ops *o, float *y, const float *x, const st
     add(o, OP_LAYER_NORM, start, 0, 0);
 }
 
-/* What streaming w once reads. */
-static double weight_bytes(const struct weight *w)
-{
-    return (double)w->O * (double)w->I * (double)dtype_bytes(w->dtype);
-}
-
 /* True the first time in a step. */
 static bool first_use(struct counted *c, const struct weight *w)
 {
@@ -117,7 +112,7 @@ static void counted_linear(struct ops *o, float *y, const float *x, const struct
 {
     const int64_t start = clock_ns();
     counted(o)->inner->fn->linear(counted(o)->inner, y, x, w, b, T, e);
-    const double bytes = first_use(counted(o), w) ? weight_bytes(w) : 0;
+    const double bytes = first_use(counted(o), w) ? (double)weight_bytes(w->type, w->O, w->I) : 0;
     add(o, OP_LINEAR, start, 2.0 * T * w->O * w->I, bytes);
 }
 

@@ -21,13 +21,16 @@
 
 struct ops;
 
-/* A matrix or vector of parameters bound to a device. */
+/* A matrix or vector of parameters, on the host or bound to a device. */
 struct weight {
-    const void *data;   /* on the device; borrowed from the file mapping, or owned (see owned_bytes) */
-    enum dtype dtype;   /* F32, F16 or BF16                                                          */
-    int O, I;           /* [O][I]; a vector has I 1                                                  */
-    size_t owned_bytes; /* 0: borrowed                                                             */
+    const void *data; /* borrowed from the file mapping, or owned (see owned_bytes) */
+    enum weight_type type;
+    int O, I;           /* [O][I]; a vector has I 1 */
+    size_t owned_bytes; /* 0: borrowed              */
 };
+
+/* Bytes of an [O][I] matrix. */
+size_t weight_bytes(enum weight_type t, int O, int I);
 
 /* What happens to a matrix product before it is stored. */
 enum epilogue {
@@ -61,9 +64,9 @@ struct ops_table {
     void (*read)(struct ops *o, void *host, const void *from, size_t bytes);
     void (*copy)(struct ops *o, void *to, const void *from, size_t bytes);
 
-    /* Binds host to the device as dtype `as` (F32, F16 or BF16): borrowed when nothing has to change. host is 1- or
-     * 2-dimensional, its dtype one of these three. weight_free accepts a zeroed weight. */
-    enum status (*weight_bind)(struct ops *o, struct weight *out, const struct tensor *host, enum dtype as);
+    /* Binds host, which lies in host memory, to the device as type `as`: borrowed when nothing has to change. A vector
+     * (I 1) is bound as WEIGHT_F32. weight_free accepts a zeroed weight. */
+    enum status (*weight_bind)(struct ops *o, struct weight *out, const struct weight *host, enum weight_type as);
     void (*weight_free)(struct ops *o, struct weight *w);
 
     /* y[T][D] = row token[t] of wte [V][D] */
@@ -99,11 +102,18 @@ struct ops {
     const struct ops_table *fn;
 };
 
-/* The CPU backend: kernels at the given level, a pool of its own. max_positions bounds hi of any row. *out is owned:
- * out->fn->close(out). */
-enum status ops_cpu_create(struct ops **out, enum cpu_level level, int n_threads, int max_positions);
+/* The largest sizes the CPU backend will be asked for, from which it computes its scratch memory. */
+struct ops_cpu_limits {
+    int positions; /* bounds hi of any row             */
+    int inputs;    /* bounds I of any linear map       */
+};
+
+/* The CPU backend: kernels at the given level, products of the given compute type (int8 holds for q8 and q4 weights,
+ * others are then computed in fp32), a pool of its own. *out is owned: out->fn->close(out). */
+enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_type compute, int n_threads,
+                           struct ops_cpu_limits limits);
 
 /* What the CPU backend's weight_bind() allocates: 0 where it borrows. */
-size_t ops_cpu_weight_bytes(const struct tensor *host, enum dtype as);
+size_t ops_cpu_weight_bytes(const struct weight *host, enum weight_type as);
 
 #endif

@@ -7,15 +7,17 @@ fractions_are_sane() {
     done
 }
 
-run 0 bench --synthetic tiny --weights fp32,bf16 --prompt 5,64 --decode 3 --batch 1,2,17 --repeats 2 --json --quiet
+run 0 bench --synthetic tiny --weights fp32,bf16,q8,q4 --prompt 5,64 --decode 3 --batch 1,2,17 \
+    --repeats 2 --json --quiet
 [ ! -s err ] || die "there is something on stderr"
 has '^{"machine": {"isa": "[a-z0-9]*", "threads": [1-9][0-9]*, "read_gbps": [0-9.]*, "bf16_tflops": [0-9.nul]*, '
 has '"bf16_tflops": [^,]*, "fp32_tflops": [0-9.e-]*, "int8_tops": [^}]*}, "model": "synthetic tiny", "rows": \['
-row='"compute": "fp32", "prompt": [0-9]*, "batch": [0-9]*, "ms": [0-9.e-]*, "tokens_per_s": [0-9.]*, '
+row='"compute": "[a-z0-9]*", "prompt": [0-9]*, "batch": [0-9]*, "ms": [0-9.e-]*, "tokens_per_s": [0-9.]*, '
 row=$row'"gbps": [0-9.e-]*, "tflops": [0-9.e-]*, "fraction": [0-9.e-]*, "floor": "compute", '
 has "{\"phase\": \"prefill\", \"weights\": \"bf16\", $row"
 has "{\"phase\": \"decode\", \"weights\": \"fp32\", $row"
-[ "$(grep -o '"phase"' out | wc -l)" = 10 ] || die "not two prompts and three batches for each of two types"
+has "{\"phase\": \"decode\", \"weights\": \"q4\", $row"
+[ "$(grep -o '"phase"' out | wc -l)" = 20 ] || die "not two prompts and three batches for each of four types"
 has '"layers": 2, "partial": false'
 lacks '"partial": true'
 fractions_are_sane
@@ -40,6 +42,8 @@ run 2 bench "$MODEL" --synthetic tiny
 says 'gptjt bench: give a model or --synthetic, not both'
 run 2 bench --synthetic tiny --weights fp32,fp8
 complains "^gptjt bench: --weights: 'fp8' is not one of auto|fp32|"
+run 2 bench --synthetic tiny --weights fp16 --compute int8 --json
+says 'gptjt bench: compute int8 needs q8 or q4 weights, these are fp16'
 run 2 bench --synthetic tiny --prompt 64,,2
 says "gptjt bench: --prompt: '' is not a whole number within 0..1048576"
 run 2 bench --synthetic tiny --batch 0

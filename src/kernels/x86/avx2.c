@@ -23,128 +23,19 @@ static inline float add_lanes(__m256 v)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-/* Eight weights, and one, of each dtype. */
-static inline __m256 load8_f32(const char *w)
-{
-    return _mm256_loadu_ps((const float *)(const void *)w);
-}
-
-static inline __m256 load8_f16(const char *w)
-{
-    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)w));
-}
-
-static inline __m256 load8_bf16(const char *w)
-{
-    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)w));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
-}
-
-static inline float load1_f32(const char *w)
-{
-    float x;
-    memcpy(&x, w, sizeof x);
-    return x;
-}
-
-static inline float load1_f16(const char *w)
-{
-    uint16_t h;
-    memcpy(&h, w, sizeof h);
-    return _cvtsh_ss(h);
-}
-
-static inline float load1_bf16(const char *w)
-{
-    uint16_t h;
-    memcpy(&h, w, sizeof h);
-    return bf16_to_f32(h);
-}
-
-typedef __m256 load8_fn(const char *w);
-typedef float load1_fn(const char *w);
-
-/* One tile, T <= 3 rows of x by O <= 4 rows of w (T x O accumulators live in registers once this is inlined with
- * constants). bytes: of one weight. */
-static inline __attribute__((always_inline)) void tile(load8_fn *load8, load1_fn *load1, size_t bytes, int T, int O,
-                                                       float *y, size_t y_stride, const float *x, size_t x_stride,
-                                                       const char *w, int I)
-{
-    __m256 sum[3][4];
-    const size_t row = (size_t)I * bytes;
-    for (int t = 0; t < T; t++)
-        for (int o = 0; o < O; o++)
-            sum[t][o] = _mm256_setzero_ps();
-    int i = 0;
-    for (; i + LANES <= I; i += LANES) {
-        __m256 xi[3];
-        for (int t = 0; t < T; t++)
-            xi[t] = _mm256_loadu_ps(x + (size_t)t * x_stride + i);
-        for (int o = 0; o < O; o++) {
-            const __m256 wi = load8(w + (size_t)o * row + (size_t)i * bytes);
-            for (int t = 0; t < T; t++)
-                sum[t][o] = _mm256_fmadd_ps(xi[t], wi, sum[t][o]);
-        }
-    }
-    for (int t = 0; t < T; t++) {
-        for (int o = 0; o < O; o++) {
-            float s = add_lanes(sum[t][o]);
-            for (int k = i; k < I; k++)
-                s = fmaf(x[(size_t)t * x_stride + (size_t)k], load1(w + (size_t)o * row + (size_t)k * bytes), s);
-            y[(size_t)t * y_stride + (size_t)o] = s;
-        }
-    }
-}
-
-/* T rows against O <= 4 rows of w, three at a time. */
-static inline __attribute__((always_inline)) void panel(load8_fn *load8, load1_fn *load1, size_t bytes, int O, float *y,
-                                                        size_t y_stride, const float *x, size_t x_stride, const char *w,
-                                                        int T, int I)
-{
-    int t = 0;
-    for (; t + 3 <= T; t += 3)
-        tile(load8, load1, bytes, 3, O, y + (size_t)t * y_stride, y_stride, x + (size_t)t * x_stride, x_stride, w, I);
-    if (T - t == 2)
-        tile(load8, load1, bytes, 2, O, y + (size_t)t * y_stride, y_stride, x + (size_t)t * x_stride, x_stride, w, I);
-    if (T - t == 1)
-        tile(load8, load1, bytes, 1, O, y + (size_t)t * y_stride, y_stride, x + (size_t)t * x_stride, x_stride, w, I);
-}
-
-static inline __attribute__((always_inline)) void matmul(load8_fn *load8, load1_fn *load1, size_t bytes, float *y,
-                                                         size_t y_stride, const float *x, size_t x_stride,
-                                                         const void *w, int T, int O, int I)
-{
-    const char *row = w;
-    int o = 0;
-    for (; o + 4 <= O; o += 4, row += 4 * (size_t)I * bytes)
-        panel(load8, load1, bytes, 4, y + o, y_stride, x, x_stride, row, T, I);
-    for (; o < O; o++, row += (size_t)I * bytes)
-        panel(load8, load1, bytes, 1, y + o, y_stride, x, x_stride, row, T, I);
-}
-
-static void k_matmul_f32_avx2(float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T, int O,
-                              int I)
-{
-    matmul(load8_f32, load1_f32, 4, y, y_stride, x, x_stride, w, T, O, I);
-}
-
-static void k_matmul_f16_avx2(float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T, int O,
-                              int I)
-{
-    matmul(load8_f16, load1_f16, 2, y, y_stride, x, x_stride, w, T, O, I);
-}
-
-static void k_matmul_bf16_avx2(float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T, int O,
-                               int I)
-{
-    matmul(load8_bf16, load1_bf16, 2, y, y_stride, x, x_stride, w, T, O, I);
-}
-
 static void k_attention_scores_avx2(float *score, const float *q, const float *keys, int n, int K, float scale)
 {
-    k_matmul_f32_avx2(score, (size_t)n, q, (size_t)K, keys, 1, n, K);
-    for (int s = 0; s < n; s++)
+    for (int s = 0; s < n; s++) {
+        const float *key = keys + (size_t)s * (size_t)K;
+        __m256 sum = _mm256_setzero_ps();
+        int k = 0;
+        for (; k + LANES <= K; k += LANES)
+            sum = _mm256_fmadd_ps(_mm256_loadu_ps(q + k), _mm256_loadu_ps(key + k), sum);
+        score[s] = add_lanes(sum);
+        for (; k < K; k++)
+            score[s] = fmaf(q[k], key[k], score[s]);
         score[s] *= scale;
+    }
 }
 
 /* V vectors of components, V accumulators: each component is still one chain over s. */
@@ -177,9 +68,6 @@ static void k_attention_mix_avx2(float *y, const float *p, const float *values, 
 
 void kernels_init_avx2(struct kernels *k)
 {
-    k->matmul_f32 = k_matmul_f32_avx2;
-    k->matmul_f16 = k_matmul_f16_avx2;
-    k->matmul_bf16 = k_matmul_bf16_avx2;
     k->attention_scores = k_attention_scores_avx2;
     k->attention_mix = k_attention_mix_avx2;
 }
