@@ -101,7 +101,8 @@ static void touch_kv(const struct job *j)
 
 static enum status job_open(struct job *j, const struct bench *b, int context, int batch, int steps)
 {
-    *j = (struct job){.b = b, .context = context, .batch = batch, .steps = steps};
+    *j = (struct job){
+        .b = b, .meter = {.m = b->machine, .unit = b->unit}, .context = context, .batch = batch, .steps = steps};
     const size_t sequence = gptjt_tokens_needed((size_t)context + (size_t)steps, 1, 0);
     TRY((enum status)gptjt_session_create(&j->s, b->engine, sequence * ((size_t)batch + 1)));
     j->prompt = calloc((size_t)context, sizeof *j->prompt);
@@ -150,7 +151,7 @@ static enum status prefill_runs(struct job *j, struct bench_row *row)
     ops_counted_reset(ops);
     for (int r = 0; r < j->b->repeats; r++) {
         ops_counted_get(ops, &before);
-        meter_begin(&j->meter, j->b->machine, j->b->unit);
+        meter_begin(&j->meter);
         j->measuring = true;
         TRY(prefill(j, (uint64_t)r, j->context));
         j->measuring = false;
@@ -224,7 +225,7 @@ static enum status decode_runs(struct job *j, struct bench_row *row)
     ops_counted_reset(ops);
     for (int r = 0; r < j->b->repeats; r++) {
         ops_counted_get(ops, &before);
-        meter_begin(&j->meter, j->b->machine, j->b->unit);
+        meter_begin(&j->meter);
         j->measuring = true;
         for (int i = 0; i < j->steps; i++) {
             TRY(decode_step(j, j->context + i));

@@ -3,18 +3,19 @@
 
 #include "base/clock.h"
 
-static const int64_t STRETCH_NS = 1000000000;
+static const int64_t STRETCH_NS = 1000000000, FRESH_NS = 10000000;
 
 static void look(struct meter *t)
 {
     t->read_rate = machine_read_rate(t->m);
     t->peak_rate = machine_peak_rate(t->m, t->unit);
+    t->looked_ns = clock_ns();
 }
 
-void meter_begin(struct meter *t, struct machine *m, enum probe_unit unit)
+void meter_begin(struct meter *t)
 {
-    *t = (struct meter){.m = m, .unit = unit};
-    look(t);
+    t->seconds = t->could_read = t->could_compute = 0;
+    if (!t->looked_ns || clock_ns() - t->looked_ns > FRESH_NS) look(t);
     t->from_ns = clock_ns();
 }
 

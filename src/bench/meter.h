@@ -10,12 +10,14 @@
 struct meter {
     struct machine *m;
     enum probe_unit unit;
-    int64_t from_ns; /* the measured stretch began then, when the machine's rates were ... */
-    double read_rate, peak_rate;
+    int64_t from_ns;             /* the measured stretch began then, when the machine's rates were ... */
+    double read_rate, peak_rate; /* ... as looked at then, or just before: */
+    int64_t looked_ns;
     double seconds, could_read, could_compute; /* so far: bytes, operations */
 };
 
-void meter_begin(struct meter *t, struct machine *m, enum probe_unit unit);
+/* t has m and unit set and the rest zero, or is used again: measurements that follow each other share a look. */
+void meter_begin(struct meter *t);
 void meter_look(struct meter *t); /* call often between pieces of work */
 void meter_end(struct meter *t);
 
