@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -97,12 +98,20 @@ double machine_peak_rate(const struct machine *m, enum probe_unit unit)
 
 /* ---- Choosing the way ---- */
 
+/* A way that was far behind when it was tried first is not tried again. */
+static bool hopeless(double first, double best)
+{
+    return first > 0 && first < 0.7 * best;
+}
+
 static void choose_read(struct machine *m, const struct probes *p)
 {
-    double best = 0;
+    double best = 0, first[PROBE_WAYS] = {0};
     for (int try = 0; try < TRIES; try++) {
         for (int i = 0; i < p->n_read; i++) {
+            if (hopeless(first[i], best)) continue;
             const double rate = read_burst(m, &p->read[i]);
+            first[i] = try ? first[i] : rate;
             if (rate <= best) continue;
             best = rate;
             m->read = p->read[i];
@@ -125,12 +134,14 @@ static int64_t calibrate(const struct probe_peak *way)
 static void choose_peak(struct machine *m, const struct probes *p, enum probe_unit unit)
 {
     int64_t rounds[PROBE_WAYS];
-    double best = 0;
+    double best = 0, first[PROBE_WAYS] = {0};
     for (int i = 0; i < p->n_peak[unit]; i++)
         rounds[i] = calibrate(&p->peak[unit][i]);
     for (int try = 0; try < TRIES; try++) {
         for (int i = 0; i < p->n_peak[unit]; i++) {
+            if (hopeless(first[i], best)) continue;
             const double rate = peak_burst(m, &p->peak[unit][i], rounds[i]);
+            first[i] = try ? first[i] : rate;
             if (rate <= best) continue;
             best = rate;
             m->peak[unit] = p->peak[unit][i];

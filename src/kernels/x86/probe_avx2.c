@@ -7,6 +7,7 @@
 
 #include <immintrin.h>
 
+#include "base/compiler.h"
 #include "kernels/x86/probe.h"
 
 enum { LINE = 64 };
@@ -29,8 +30,9 @@ static inline __attribute__((always_inline)) uint64_t read_streams(const char *p
     }
     for (int s = 1; s < n; s++)
         sum[0] = _mm256_add_epi64(sum[0], sum[s]);
-    return (uint64_t)(_mm256_extract_epi64(sum[0], 0) + _mm256_extract_epi64(sum[0], 1) +
-                      _mm256_extract_epi64(sum[0], 2) + _mm256_extract_epi64(sum[0], 3));
+    ALIGNED(32) uint64_t lanes[4];
+    _mm256_store_si256((__m256i *)(void *)lanes, sum[0]);
+    return lanes[0] + lanes[1] + lanes[2] + lanes[3];
 }
 
 static uint64_t k_probe_read2_avx2(const void *p, size_t bytes)
