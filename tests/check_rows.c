@@ -304,8 +304,9 @@ static void rotary_run(struct check *c, int H, int K, int R, enum kind kind)
             check_same(c, "other bits elsewhere", i, y[i], first[i]);
     }
     rotary_is_near_truth(c, first, x, sin, cos, H, K, R);
-    for (size_t h = 0; h < (size_t)H; h++) { /* each head alone, in x: it is not needed any more */
-        c->k->rotary(x + h * (size_t)K, sin, cos, 1, K, R);
+    for (size_t h = 0; h < (size_t)H; h++) { /* each pair alone, in x: it is not needed any more */
+        for (size_t j = 0; j < half; j++)
+            c->k->rotary(x + h * (size_t)K + 2 * j, sin + j, cos + j, 1, 2, 2);
         for (size_t i = h * (size_t)K; i < (h + 1) * (size_t)K; i++)
             check_same(c, "other bits alone", i, first[i], x[i]);
     }

@@ -102,6 +102,9 @@ void check_argmax(struct check *c)
             check_argmax_of(c, x, n);
             x[check_u64(c) % n] = 100; /* and another, before or behind it */
             check_argmax_of(c, x, n);
+            for (size_t nan = 1 + at % 2; nan < n; nan += 2) /* and no numbers all around */
+                x[nan] = NAN;
+            check_argmax_of(c, x, n);
         }
         snprintf(c->what, sizeof c->what, "infinities and NaN");
         for (int round = 0; round < 8; round++) {
