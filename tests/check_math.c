@@ -87,7 +87,7 @@ int main(void)
     static const struct {
         enum cpu_level level;
         vector_exp_fn *exp;
-    } all[] = {{CPU_AVX2, vector_exp_avx2}};
+    } all[] = {{CPU_AVX2, vector_exp_avx2}, {CPU_AVX512, vector_exp_avx512}};
     static struct check c;
     int failures = 0;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {

@@ -7,6 +7,6 @@
 
 /* y[i] = exp(x[i]), n a multiple of the vector's length. */
 typedef void vector_exp_fn(float *y, const float *x, size_t n);
-vector_exp_fn vector_exp_avx2;
+vector_exp_fn vector_exp_avx2, vector_exp_avx512;
 
 #endif

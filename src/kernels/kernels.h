@@ -58,7 +58,7 @@ typedef size_t k_first_not_finite_fn(const float *x, size_t n);
 typedef void k_attention_mix_fn(float *y, const float *p, const float *values, int n, int K);
 
 struct kernels {
-    const char *name;                                   /* of the most capable overlay in use: "ref", "avx2" */
+    const char *name; /* of the most capable overlay in use: "ref", "avx2", "avx512" */
     k_matmul_fn *matmul_f32, *matmul_f16, *matmul_bf16; /* by the dtype of w */
     k_widen_fn *widen_f16, *widen_bf16;
     k_narrow_fn *narrow_f16, *narrow_bf16;
@@ -75,7 +75,7 @@ struct kernels {
 };
 
 /* Levels are cumulative: each includes the ones before it. */
-enum cpu_level { CPU_REF, CPU_AVX2, CPU_LEVELS };
+enum cpu_level { CPU_REF, CPU_AVX2, CPU_AVX512, CPU_LEVELS };
 
 const char *kernels_level_name(enum cpu_level level);
 
@@ -89,5 +89,6 @@ void kernels_init(struct kernels *k, enum cpu_level level);
 void kernels_init_ref(struct kernels *k);
 void kernels_init_avx2(struct kernels *k);
 void kernels_init_rows_avx2(struct kernels *k);
+void kernels_init_rows_avx512(struct kernels *k);
 
 #endif
