@@ -128,7 +128,7 @@ static enum status choose_cpu(enum cpu_level *out, const char *asked)
         *out = (enum cpu_level)l;
         return OK;
     }
-    return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2 or auto", asked);
+    return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2, avx512 or auto", asked);
 }
 
 static const char *weights_name(enum weight_type t)
@@ -211,6 +211,7 @@ static enum status open_parts(struct gptjt_engine *e, const char *dir, const str
     e->cpu = kernels_level_name(level);
     const struct gptj_config *c = &e->config.model;
     const struct ops_cpu_limits limits = {.positions = c->P, .inputs = c->F > c->D ? c->F : c->D};
+    kernels_init(&e->host, level);
     TRY(ops_cpu_create(&e->ops, level, compute, e->threads, limits));
     TRY(gptj_load(&e->model, &e->config.model, e->source, e->ops, 0, e->config.model.L, types[o->weights]));
     e->compute = compute_name(compute);
