@@ -5,7 +5,6 @@
 
 #include "base/rng.h"
 #include "bench/meter.h"
-#include "engine/logits.h"
 
 const char *const bench_phase_names[] = {"prefill", "decode"};
 
@@ -181,12 +180,12 @@ enum status bench_prefill(struct bench_row *out, const struct bench *b, int n)
 static enum status choose_next(struct job *j)
 {
     struct gptjt_session *s = j->s;
-    const int V = s->engine->config.model.V;
+    const size_t V = (size_t)s->engine->config.model.V;
     for (int i = 0; i < j->batch; i += LOGITS_BLOCK) {
         const int n = j->batch - i < LOGITS_BLOCK ? j->batch - i : LOGITS_BLOCK;
         TRY(step_logits(s, j->rows + i, n));
         for (int k = 0; k < n; k++)
-            j->last[i + k] = logits_argmax(s->logits + (size_t)k * (size_t)V, V);
+            j->last[i + k] = (int32_t)s->engine->host.argmax(s->logits + (size_t)k * V, V);
     }
     return OK;
 }
@@ -210,7 +209,7 @@ static enum status make_contexts(struct job *j)
         TRY(prefill(j, (uint64_t)i, j->context));
         TRY(kvcache_fork(j->s->kv, &j->forks[i], &j->s->prompt, j->context));
         TRY(kvcache_extend(j->s->kv, &j->forks[i], j->context + j->steps));
-        j->last[i] = logits_argmax(j->s->logits, j->s->engine->config.model.V);
+        j->last[i] = (int32_t)j->s->engine->host.argmax(j->s->logits, (size_t)j->s->engine->config.model.V);
     }
     return OK;
 }

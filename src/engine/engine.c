@@ -128,7 +128,7 @@ enum status engine_choose_cpu(enum cpu_level *out, const char *asked)
         *out = (enum cpu_level)l;
         return OK;
     }
-    return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2 or auto", asked);
+    return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2, avx512 or auto", asked);
 }
 
 static const char *weights_name(enum weight_type t)
@@ -217,6 +217,7 @@ enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_option
     e->cpu = kernels_level_name(level);
     const struct gptj_config *c = &e->config.model;
     const struct ops_cpu_limits limits = {.positions = c->P, .inputs = c->F > c->D ? c->F : c->D};
+    kernels_init(&e->host, level);
     TRY(ops_cpu_create(&e->ops, level, compute, e->threads, limits));
     TRY(gptj_load(&e->model, c, e->source, e->ops, 0, c->L, type));
     e->compute = compute_name(compute);

@@ -23,4 +23,5 @@ void probes_init(struct probes *p, enum cpu_level level)
     *p = (struct probes){0};
     probes_init_ref(p);
     if (level >= CPU_AVX2) probes_init_avx2(p);
+    if (level >= CPU_AVX512) probes_init_avx512(p);
 }
