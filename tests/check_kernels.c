@@ -225,9 +225,9 @@ static bool entry(const struct kernels *k, int i, const char **name, any_fn **fn
         {"layer_norm", (any_fn *)k->layer_norm, check_layer_norm},
         {"gelu", (any_fn *)k->gelu, check_gelu},
         {"rotary", (any_fn *)k->rotary, check_rotary},
-        {"attention_scores", (any_fn *)k->attention_scores, check_scores},
         {"softmax", (any_fn *)k->softmax, check_softmax},
-        {"attention_mix", (any_fn *)k->attention_mix, check_mix},
+        {"attention_f32", (any_fn *)k->attention_f32, check_attention_f32},
+        {"attention_f16", (any_fn *)k->attention_f16, check_attention_f16},
     };
     _Static_assert(COUNT_OF(all) == sizeof *k / sizeof(any_fn *) - 1, "a new entry of struct kernels has no check");
     if (i >= (int)COUNT_OF(all)) return false;

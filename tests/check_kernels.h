@@ -68,7 +68,7 @@ void check_clean(struct check *c, unsigned mode, const void *y, size_t y_bytes, 
 
 /* The entries. */
 typedef void check_fn(struct check *c);
-check_fn check_matmul_f32, check_matmul_f16, check_matmul_bf16, check_scores, check_mix;
+check_fn check_matmul_f32, check_matmul_f16, check_matmul_bf16, check_attention_f32, check_attention_f16;
 check_fn check_widen_f16, check_widen_bf16, check_layer_norm, check_gelu, check_rotary, check_softmax;
 
 /* Times every entry of every table this host can run. */

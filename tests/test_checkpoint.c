@@ -341,7 +341,7 @@ static void memory_is_what_loading_takes(void **state)
             const struct gptj_config *c = &e.config.model;
             struct ops *ops;
             struct gptj *m;
-            assert_int_equal(ops_cpu_create(&ops, CPU_REF, 1, c->P), OK);
+            assert_int_equal(ops_cpu_create(&ops, CPU_REF, 1, c->K), OK);
             assert_int_equal(gptj_load(&m, c, e.source, ops, 0, c->L, (enum weight_type)type), OK);
             const struct gptj_memory memory = gptj_memory(c, e.source, (enum weight_type)type);
             const int64_t rotary = 2 * (int64_t)sizeof(float) * c->P * (c->R / 2);

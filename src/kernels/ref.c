@@ -109,16 +109,6 @@ static void k_rotary_ref(float *x, const float *sin, const float *cos, int H, in
     }
 }
 
-static void k_attention_scores_ref(float *score, const float *q, const float *keys, int n, int K, float scale)
-{
-    for (int s = 0; s < n; s++) {
-        double sum = 0;
-        for (int k = 0; k < K; k++)
-            sum += (double)q[k] * (double)keys[(size_t)s * (size_t)K + (size_t)k];
-        score[s] = (float)(sum * (double)scale);
-    }
-}
-
 static void k_softmax_ref(float *p, int n)
 {
     float max = p[0];
@@ -133,13 +123,6 @@ static void k_softmax_ref(float *p, int n)
         p[s] = (float)((double)p[s] / sum);
 }
 
-static void k_attention_mix_ref(float *y, const float *p, const float *values, int n, int K)
-{
-    for (int s = 0; s < n; s++)
-        for (int k = 0; k < K; k++)
-            y[k] += p[s] * values[(size_t)s * (size_t)K + (size_t)k];
-}
-
 void kernels_init_ref(struct kernels *k)
 {
     *k = (struct kernels){
@@ -152,8 +135,6 @@ void kernels_init_ref(struct kernels *k)
         .layer_norm = k_layer_norm_ref,
         .gelu = k_gelu_ref,
         .rotary = k_rotary_ref,
-        .attention_scores = k_attention_scores_ref,
         .softmax = k_softmax_ref,
-        .attention_mix = k_attention_mix_ref,
     };
 }

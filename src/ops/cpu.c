@@ -63,14 +63,31 @@ static void cpu_layer_norm(struct ops *o, float *y, const float *x, const struct
     pool_run(j.c->pool, (T + ROWS_A_TASK - 1) / ROWS_A_TASK, norm_task, &j);
 }
 
+struct rotary_job {
+    struct ops_cpu *c;
+    float *x;
+    const float *sin, *cos;
+    const int32_t *position;
+    int T, H, K, R;
+};
+
+static void rotary_task(void *user, int task, int thread)
+{
+    (void)thread;
+    const struct rotary_job *j = user;
+    const int end = task * ROWS_A_TASK + ROWS_A_TASK;
+    for (int t = task * ROWS_A_TASK; t < end && t < j->T; t++) {
+        const size_t at = (size_t)j->position[t] * (size_t)(j->R / 2);
+        j->c->kernels.rotary(j->x + (size_t)t * (size_t)j->H * (size_t)j->K, j->sin + at, j->cos + at, j->H, j->K,
+                             j->R);
+    }
+}
+
 static void cpu_rotary(struct ops *o, float *x, const float *sin, const float *cos, const int32_t *position, int T,
                        int H, int K, int R)
 {
-    const size_t half = (size_t)R / 2;
-    for (int t = 0; t < T; t++) {
-        const size_t at = (size_t)position[t] * half;
-        ops_cpu(o)->kernels.rotary(x + (size_t)t * (size_t)H * (size_t)K, sin + at, cos + at, H, K, R);
-    }
+    struct rotary_job j = {ops_cpu(o), x, sin, cos, position, T, H, K, R};
+    pool_run(j.c->pool, (T + ROWS_A_TASK - 1) / ROWS_A_TASK, rotary_task, &j);
 }
 
 static void cpu_gather(struct ops *o, float *y, const float *x, const int32_t *index, int n, int D)
@@ -107,7 +124,7 @@ static const struct ops_table cpu_table = {
     .gather = cpu_gather,
 };
 
-enum status ops_cpu_create(struct ops **out, enum cpu_level level, int n_threads, int max_positions)
+enum status ops_cpu_create(struct ops **out, enum cpu_level level, int n_threads, int max_K)
 {
     struct ops_cpu *c = calloc(1, sizeof *c);
     if (!c) return fail(E_NOMEM, "cpu backend: out of memory");
@@ -117,9 +134,9 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, int n_threads
     enum status s = pool_create(&c->pool, n_threads);
     if (s != OK) goto free_c;
 
-    /* A thread needs one output tile or one row's attention scores, whichever is larger; whole cache lines each. */
-    const size_t tile = (size_t)CPU_TILE_ROWS * CPU_TILE_OUTPUTS, scores = (size_t)max_positions;
-    c->scratch_floats = ((tile > scores ? tile : scores) + 15) / 16 * 16;
+    /* A thread needs one output tile or what attention needs, whichever is larger; whole cache lines each. */
+    const size_t tile = (size_t)CPU_TILE_ROWS * CPU_TILE_OUTPUTS, attention = ops_cpu_attention_scratch(max_K);
+    c->scratch_floats = ((tile > attention ? tile : attention) + 15) / 16 * 16;
     const size_t bytes = (size_t)n_threads * c->scratch_floats * sizeof *c->scratch;
     c->scratch = aligned_alloc(64, bytes);
     if (!c->scratch) {

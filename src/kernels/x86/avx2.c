@@ -140,48 +140,11 @@ static void k_matmul_bf16_avx2(float *y, size_t y_stride, const float *x, size_t
     matmul(load8_bf16, load1_bf16, 2, y, y_stride, x, x_stride, w, T, O, I);
 }
 
-static void k_attention_scores_avx2(float *score, const float *q, const float *keys, int n, int K, float scale)
-{
-    k_matmul_f32_avx2(score, (size_t)n, q, (size_t)K, keys, 1, n, K);
-    for (int s = 0; s < n; s++)
-        score[s] *= scale;
-}
-
-/* V vectors of components, V accumulators: each component is still one chain over s. */
-static inline __attribute__((always_inline)) void mix(int V, float *y, const float *p, const float *values, int n,
-                                                      int K)
-{
-    __m256 sum[8];
-    for (int v = 0; v < V; v++)
-        sum[v] = _mm256_loadu_ps(y + v * LANES);
-    for (int s = 0; s < n; s++) {
-        const __m256 ps = _mm256_set1_ps(p[s]);
-        for (int v = 0; v < V; v++)
-            sum[v] = _mm256_fmadd_ps(ps, _mm256_loadu_ps(values + (size_t)s * (size_t)K + v * LANES), sum[v]);
-    }
-    for (int v = 0; v < V; v++)
-        _mm256_storeu_ps(y + v * LANES, sum[v]);
-}
-
-static void k_attention_mix_avx2(float *y, const float *p, const float *values, int n, int K)
-{
-    int k = 0;
-    for (; k + 8 * LANES <= K; k += 8 * LANES)
-        mix(8, y + k, p, values + k, n, K);
-    for (; k + LANES <= K; k += LANES)
-        mix(1, y + k, p, values + k, n, K);
-    for (; k < K; k++)
-        for (int s = 0; s < n; s++)
-            y[k] = fmaf(p[s], values[(size_t)s * (size_t)K + (size_t)k], y[k]);
-}
-
 void kernels_init_avx2(struct kernels *k)
 {
     k->matmul_f32 = k_matmul_f32_avx2;
     k->matmul_f16 = k_matmul_f16_avx2;
     k->matmul_bf16 = k_matmul_bf16_avx2;
-    k->attention_scores = k_attention_scores_avx2;
-    k->attention_mix = k_attention_mix_avx2;
 }
 
 #else /* not an x86 compiler: kernels_best_level() never offers this level */
