@@ -11,11 +11,11 @@
 #include "base/half.h"
 #include "check_kernels.h"
 
-enum { D = 4096, H = 16, K = 256, R = 64, ROWS = 48, KEYS = 512, MAX_N = ROWS * D };
+enum { D = 4096, H = 16, K = 256, R = 64, ROWS = 48, KEYS = 512, V = 50400, MAX_N = ROWS * D };
 
 struct arrays {
     float *x, *y, *w32, *sin, *cos;
-    uint16_t *w16;
+    uint16_t *w16, *h;
 };
 
 typedef void bench_fn(const struct kernels *k, const struct arrays *a);
@@ -58,6 +58,16 @@ static void widen_f16(const struct kernels *k, const struct arrays *a)
 static void widen_bf16(const struct kernels *k, const struct arrays *a)
 {
     k->widen_bf16(a->y, a->w16, MAX_N);
+}
+
+static void narrow_f16(const struct kernels *k, const struct arrays *a)
+{
+    k->narrow_f16(a->h, a->x, MAX_N);
+}
+
+static void narrow_bf16(const struct kernels *k, const struct arrays *a)
+{
+    k->narrow_bf16(a->h, a->x, MAX_N);
 }
 
 static void layer_norm(const struct kernels *k, const struct arrays *a)
@@ -120,6 +130,27 @@ static void attention_f16(const struct kernels *k, const struct arrays *a)
     attend(k->attention_f16, a, a->w16, 2, ROWS);
 }
 
+/* Scans of a row of logits; the last two find nothing, which is their usual case. */
+static void argmax(const struct kernels *k, const struct arrays *a)
+{
+    a->y[0] = (float)k->argmax(a->w32, V);
+}
+
+static void log_sum_exp(const struct kernels *k, const struct arrays *a)
+{
+    a->y[0] = (float)k->log_sum_exp(a->w32, V);
+}
+
+static void first_at_least(const struct kernels *k, const struct arrays *a)
+{
+    a->y[0] = (float)k->first_at_least(a->w32, V, 100);
+}
+
+static void first_not_finite(const struct kernels *k, const struct arrays *a)
+{
+    a->y[0] = (float)k->first_not_finite(a->w32, V);
+}
+
 static const struct {
     const char *name, *unit;
     bench_fn *run;
@@ -134,6 +165,8 @@ static const struct {
     {"matmul_bf16 48 x 4096 x 4096", "GFLOP/s", matmul_bf16, 2.0 * ROWS *D *D, offsetof(struct kernels, matmul_bf16)},
     {"widen_f16 48 x 4096", "GB/s", widen_f16, 6.0 * MAX_N, offsetof(struct kernels, widen_f16)},
     {"widen_bf16 48 x 4096", "GB/s", widen_bf16, 6.0 * MAX_N, offsetof(struct kernels, widen_bf16)},
+    {"narrow_f16 48 x 4096", "GB/s", narrow_f16, 6.0 * MAX_N, offsetof(struct kernels, narrow_f16)},
+    {"narrow_bf16 48 x 4096", "GB/s", narrow_bf16, 6.0 * MAX_N, offsetof(struct kernels, narrow_bf16)},
     {"layer_norm 4096", "GB/s", layer_norm, 16.0 * D, offsetof(struct kernels, layer_norm)},
     {"gelu 16384", "GB/s", gelu, 8.0 * 4 * D, offsetof(struct kernels, gelu)},
     {"rotary 16 x 256, 64", "GB/s", rotary, 8.0 * H *R, offsetof(struct kernels, rotary)},
@@ -144,6 +177,10 @@ static const struct {
      offsetof(struct kernels, attention_f32)},
     {"attention_f16 48 x 512, 256", "GFLOP/s", attention_f16, 4.0 * ROWS *KEYS *K,
      offsetof(struct kernels, attention_f16)},
+    {"argmax 50400", "GB/s", argmax, 4.0 * V, offsetof(struct kernels, argmax)},
+    {"log_sum_exp 50400", "GB/s", log_sum_exp, 4.0 * V, offsetof(struct kernels, log_sum_exp)},
+    {"first_at_least 50400", "GB/s", first_at_least, 4.0 * V, offsetof(struct kernels, first_at_least)},
+    {"first_not_finite 50400", "GB/s", first_not_finite, 4.0 * V, offsetof(struct kernels, first_not_finite)},
 };
 
 static int64_t time_of(bench_fn *run, const struct kernels *k, const struct arrays *a, int n)
@@ -176,9 +213,10 @@ static bool arrays_fill(struct arrays *a)
     a->y = malloc(MAX_N * sizeof *a->y);
     a->w32 = malloc((size_t)D * D * sizeof *a->w32);
     a->w16 = malloc((size_t)D * D * sizeof *a->w16);
+    a->h = malloc(MAX_N * sizeof *a->h);
     a->sin = malloc(R / 2 * sizeof *a->sin);
     a->cos = malloc(R / 2 * sizeof *a->cos);
-    if (!a->x || !a->y || !a->w32 || !a->w16 || !a->sin || !a->cos) return false;
+    if (!a->x || !a->y || !a->w32 || !a->w16 || !a->h || !a->sin || !a->cos) return false;
     for (size_t i = 0; i < MAX_N; i++)
         a->x[i] = a->y[i] = (float)(i * 2654435761u % 1000) * 2e-3f - 1;
     for (size_t i = 0; i < (size_t)D * D; i++) {
@@ -210,8 +248,8 @@ void kernels_bench(void)
                 kernels_init(&k, level);
                 const double s = seconds(benches[i].run, &k, &a);
                 if (level == CPU_REF) of_ref = s;
-                printf("%-30s %-6s %9.2f %-7s %7.1f x ref\n", benches[i].name, k.name, benches[i].work / s * 1e-9,
-                       benches[i].unit, of_ref / s);
+                printf("%-30s %-6s %9.2f %-7s %7.1f x ref %10.2f us\n", benches[i].name, k.name,
+                       benches[i].work / s * 1e-9, benches[i].unit, of_ref / s, s * 1e6);
             }
         }
     }
@@ -219,6 +257,7 @@ void kernels_bench(void)
     free(a.y);
     free(a.w32);
     free(a.w16);
+    free(a.h);
     free(a.sin);
     free(a.cos);
 }

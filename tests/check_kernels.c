@@ -222,12 +222,18 @@ static bool entry(const struct kernels *k, int i, const char **name, any_fn **fn
         {"matmul_bf16", (any_fn *)k->matmul_bf16, check_matmul_bf16},
         {"widen_f16", (any_fn *)k->widen_f16, check_widen_f16},
         {"widen_bf16", (any_fn *)k->widen_bf16, check_widen_bf16},
+        {"narrow_f16", (any_fn *)k->narrow_f16, check_narrow_f16},
+        {"narrow_bf16", (any_fn *)k->narrow_bf16, check_narrow_bf16},
         {"layer_norm", (any_fn *)k->layer_norm, check_layer_norm},
         {"gelu", (any_fn *)k->gelu, check_gelu},
         {"rotary", (any_fn *)k->rotary, check_rotary},
         {"softmax", (any_fn *)k->softmax, check_softmax},
         {"attention_f32", (any_fn *)k->attention_f32, check_attention_f32},
         {"attention_f16", (any_fn *)k->attention_f16, check_attention_f16},
+        {"argmax", (any_fn *)k->argmax, check_argmax},
+        {"log_sum_exp", (any_fn *)k->log_sum_exp, check_log_sum_exp},
+        {"first_at_least", (any_fn *)k->first_at_least, check_first_at_least},
+        {"first_not_finite", (any_fn *)k->first_not_finite, check_first_not_finite},
     };
     _Static_assert(COUNT_OF(all) == sizeof *k / sizeof(any_fn *) - 1, "a new entry of struct kernels has no check");
     if (i >= (int)COUNT_OF(all)) return false;

@@ -14,6 +14,8 @@
 
 enum { MAX_V = 512 };
 
+static struct kernels kernels; /* each level in turn: see main() */
+
 static int read_numbers(const json_t *array, double *out)
 {
     size_t i;
@@ -46,7 +48,7 @@ static void distribution(double *p, const json_t *c)
     const struct sampling how = {number(c, "temperature"), (int)number(c, "top_k"), number(c, "top_p"),
                                  number(c, "repetition_penalty")};
     sampling_penalise(score, V, ids, (size_t)n_seen, how.repetition_penalty, marks);
-    sampling_distribution(candidates, probability, &n, score, V, &how);
+    sampling_distribution(&kernels, candidates, probability, &n, score, V, &how);
     for (int v = 0; v < V; v++)
         p[v] = 0;
     for (int i = 0; i < n; i++)
@@ -93,7 +95,7 @@ static void top_k_keeps_the_k_largest(void **state)
             score[v] = (float)rng_uniform(11, (uint64_t)round, (uint64_t)v);
         const int k = 1 + round * 10;
         int n;
-        sampling_distribution(c, p, &n, score, MAX_V, &(struct sampling){1, k, 1, 1});
+        sampling_distribution(&kernels, c, p, &n, score, MAX_V, &(struct sampling){1, k, 1, 1});
         assert_int_equal(n, k);
         double sum = 0;
         for (int i = 0; i < n; i++) {
@@ -115,7 +117,7 @@ static void draws_follow_the_distribution(void **state)
     double p[4];
     int n, count[4] = {0};
     enum { DRAWS = 100000 };
-    sampling_distribution(c, p, &n, logits, 4, &(struct sampling){1, 0, 1, 1});
+    sampling_distribution(&kernels, c, p, &n, logits, 4, &(struct sampling){1, 0, 1, 1});
     for (int i = 0; i < DRAWS; i++)
         count[sampling_pick(c, p, n, rng_uniform(5, 0, (uint64_t)i))]++;
     for (int i = 0; i < n; i++) { /* four standard deviations */
@@ -174,7 +176,7 @@ static void extreme_settings_leave_a_distribution(void **state)
                 const struct sampling how = {tiny[i], 0, 1, tiny[k]};
                 memcpy(scores, logits, sizeof scores);
                 sampling_penalise(scores, V, seen, 3, tiny[k], marks);
-                sampling_distribution(candidates, probability, &n, scores, V, &how);
+                sampling_distribution(&kernels, candidates, probability, &n, scores, V, &how);
                 for (int c = 0; c < n; c++)
                     sum += probability[c];
                 assert_int_equal(n, V);
@@ -197,5 +199,10 @@ int main(void)
         cmocka_unit_test(penalty_applies_once_however_often_seen),
         cmocka_unit_test(stop_strings_are_found_and_held_back),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failures = 0;
+    for (enum cpu_level level = 0; level <= kernels_best_level(); level++) {
+        kernels_init(&kernels, level);
+        failures += cmocka_run_group_tests_name(kernels.name, tests, NULL, NULL);
+    }
+    return failures;
 }

@@ -187,6 +187,7 @@ static enum status open_parts(struct gptjt_engine *e, const char *dir, const str
     TRY(check_memory(e, types[o->weights]));
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);
+    kernels_init(&e->host, level);
     TRY(ops_cpu_create(&e->ops, level, e->threads, e->config.model.K));
     TRY(gptj_load(&e->model, &e->config.model, e->source, e->ops, 0, e->config.model.L, types[o->weights]));
     e->weights = weights_name(e->model->layers[0].q.dtype);

@@ -9,6 +9,7 @@
 #include "formats/gptj_config.h"
 #include "formats/source.h"
 #include "gptjt.h"
+#include "kernels/kernels.h"
 #include "model/forward.h"
 #include "model/gptj.h"
 #include "model/kvcache.h"
@@ -36,6 +37,7 @@ struct gptjt_engine {
     struct mask_choice mask;
     const char *weights, *cpu; /* static */
     int threads;
+    struct kernels host; /* for what is on the host whatever the device: logits */
 };
 
 /* Finds the mask for a checkpoint (docs/MODEL.md has the order). name: the directory's or the hub's; asked: the

@@ -45,13 +45,15 @@ static int by_float_descending(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* The k-th largest of score[V], found with a heap of the k largest: k is small where this matters. */
-static float kth_largest(const float *score, int V, int k, float *heap)
+/* The k-th largest of score[V], found with a heap of the k largest: k is small where this matters. Few of many numbers
+ * are among the largest so far, so the kernel that skips those which are not does nearly all of the work. */
+static float kth_largest(const struct kernels *kernels, const float *score, int V, int k, float *heap)
 {
     memcpy(heap, score, (size_t)k * sizeof *heap);
     qsort(heap, (size_t)k, sizeof *heap, by_float_descending);
-    for (int v = k; v < V; v++) {
-        if (score[v] <= heap[k - 1]) continue;
+    for (size_t v = (size_t)k, end = (size_t)V; v < end; v++) {
+        v += kernels->first_at_least(score + v, end - v, heap[k - 1]);
+        if (v == end || score[v] == heap[k - 1]) continue;
         int at = k - 1;
         for (; at > 0 && heap[at - 1] < score[v]; at--)
             heap[at] = heap[at - 1];
@@ -79,17 +81,19 @@ static void softmax(double *probability, const struct candidate *c, int n)
         probability[i] /= sum;
 }
 
-void sampling_distribution(struct candidate *candidates, double *probability, int *n, const float *logits, int V,
-                           const struct sampling *how)
+void sampling_distribution(const struct kernels *k, struct candidate *candidates, double *probability, int *n,
+                           const float *logits, int V, const struct sampling *how)
 {
     /* Temperature scales all scores alike, so the order, and the k largest, are found before it. The threshold's
      * scratch is the candidates' own room. */
     float threshold = -INFINITY;
-    if (how->top_k > 0 && how->top_k < V) threshold = kth_largest(logits, V, how->top_k, (float *)candidates);
+    if (how->top_k > 0 && how->top_k < V) threshold = kth_largest(k, logits, V, how->top_k, (float *)candidates);
     const float t = divisor(how->temperature);
     int count = 0;
-    for (int v = 0; v < V; v++)
-        if (logits[v] >= threshold) candidates[count++] = (struct candidate){bounded(logits[v] / t), v};
+    for (int v = 0; v < V; v++) {
+        v += (int)k->first_at_least(logits + v, (size_t)(V - v), threshold);
+        if (v < V) candidates[count++] = (struct candidate){bounded(logits[v] / t), v};
+    }
     qsort(candidates, (size_t)count, sizeof *candidates, by_score);
     softmax(probability, candidates, count);
     if (how->top_p < 1) {

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "engine/engine.h"
-#include "engine/logits.h"
 
 static size_t pages_needed(size_t n_prompt, size_t n_sequences, size_t n_new)
 {
@@ -171,13 +170,13 @@ enum status step_run(struct gptjt_session *s)
 
 enum status step_logits(struct gptjt_session *s, const int32_t *rows, int n)
 {
-    const int V = s->engine->config.model.V;
+    const size_t V = (size_t)s->engine->config.model.V;
     forward_logits(s->engine->model, s->workspace, rows, n, s->logits);
     for (int i = 0; i < n; i++) {
-        const int32_t bad = logits_not_finite(s->logits + (size_t)i * (size_t)V, V);
-        if (bad < 0) continue;
+        const size_t bad = s->engine->host.first_not_finite(s->logits + (size_t)i * V, V);
+        if (bad == V) continue;
         return fail(E_NUMERIC,
-                    "logit of token %d at position %d is not finite; gptjt inspect --verify names bad weights", bad,
+                    "logit of token %zu at position %d is not finite; gptjt inspect --verify names bad weights", bad,
                     s->step.position[rows[i]]);
     }
     return OK;

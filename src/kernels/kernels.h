@@ -22,6 +22,9 @@ typedef void k_matmul_fn(float *y, size_t y_stride, const float *x, size_t x_str
 /* y[n] = widened w[n], exact. */
 typedef void k_widen_fn(float *y, const void *w, size_t n);
 
+/* y[n] = x narrowed, to the nearest, ties to even; overflows to infinity, NaN stays NaN (base/half.h). */
+typedef void k_narrow_fn(uint16_t *y, const float *x, size_t n);
+
 /* y[D] = (x - mean(x)) / sqrt(var(x) + eps) * w + b, biased variance, two passes. y may be x. D >= 1. */
 typedef void k_layer_norm_fn(float *y, const float *x, const float *w, const float *b, int D, float eps);
 
@@ -32,8 +35,21 @@ typedef void k_gelu_fn(float *y, size_t n);
  * are sin[j] and cos[j], j < R/2 (Su et al. 2021, interleaved as in GPT-J). x [H][K]. */
 typedef void k_rotary_fn(float *x, const float *sin, const float *cos, int H, int K, int R);
 
-/* In place: p[s] = exp(p[s] - max) / sum. n >= 1. Sum in double, in order of s. */
+/* In place: p[s] = exp(p[s] - max) / sum. n >= 1. Sum in double, in an order that n alone decides. */
 typedef void k_softmax_fn(float *p, int n);
+
+/* Where the largest of x[n] is, the first of equals; n >= 1. A NaN is larger than nothing, and nothing than it. */
+typedef size_t k_argmax_fn(const float *x, size_t n);
+
+/* log sum exp(x[i]), n >= 1: exp in fp32 of what each is below the largest, summed in double. NaN if one is NaN or
+ * +inf, or all are -inf. */
+typedef double k_log_sum_exp_fn(const float *x, size_t n);
+
+/* The first i with x[i] >= least; n if there is none. */
+typedef size_t k_first_at_least_fn(const float *x, size_t n, float least);
+
+/* The first i whose x[i] is NaN or infinite; n if there is none. */
+typedef size_t k_first_not_finite_fn(const float *x, size_t n);
 
 /* ---- Attention ----
  *
@@ -81,11 +97,16 @@ struct kernels {
     const char *name;                                   /* of the most capable overlay in use: "ref", "avx2" */
     k_matmul_fn *matmul_f32, *matmul_f16, *matmul_bf16; /* by the dtype of w */
     k_widen_fn *widen_f16, *widen_bf16;
+    k_narrow_fn *narrow_f16, *narrow_bf16;
     k_layer_norm_fn *layer_norm;
     k_gelu_fn *gelu;
     k_rotary_fn *rotary;
     k_softmax_fn *softmax;
     k_attention_fn *attention_f32, *attention_f16; /* by the dtype of keys and values */
+    k_argmax_fn *argmax;
+    k_log_sum_exp_fn *log_sum_exp;
+    k_first_at_least_fn *first_at_least;
+    k_first_not_finite_fn *first_not_finite;
 };
 
 /* Levels are cumulative: each includes the ones before it. */
@@ -101,8 +122,9 @@ void kernels_init(struct kernels *k, enum cpu_level level);
 
 /* Implementation: one function a file, each filling what it has. */
 void kernels_init_ref(struct kernels *k);
-void kernels_init_ref_attention(struct kernels *k);
+void kernels_init_attention_ref(struct kernels *k);
 void kernels_init_avx2(struct kernels *k);
 void kernels_init_attention_avx2(struct kernels *k);
+void kernels_init_rows_avx2(struct kernels *k);
 
 #endif

@@ -76,6 +76,18 @@ static void k_widen_bf16_ref(float *y, const void *w, size_t n)
         y[i] = load_bf16(w, i);
 }
 
+static void k_narrow_f16_ref(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = f16_from_f32(x[i]);
+}
+
+static void k_narrow_bf16_ref(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = bf16_from_f32(x[i]);
+}
+
 static void k_layer_norm_ref(float *y, const float *x, const float *w, const float *b, int D, float eps)
 {
     double mean = 0, variance = 0;
@@ -123,6 +135,41 @@ static void k_softmax_ref(float *p, int n)
         p[s] = (float)((double)p[s] / sum);
 }
 
+static size_t k_argmax_ref(const float *x, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        if (x[i] > x[best]) best = i;
+    return best;
+}
+
+static double k_log_sum_exp_ref(const float *x, size_t n)
+{
+    float max = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)expf(x[i] - max);
+    return (double)max + log(sum);
+}
+
+static size_t k_first_at_least_ref(const float *x, size_t n, float least)
+{
+    size_t i = 0;
+    while (i < n && !(x[i] >= least))
+        i++;
+    return i;
+}
+
+static size_t k_first_not_finite_ref(const float *x, size_t n)
+{
+    size_t i = 0;
+    while (i < n && isfinite(x[i]))
+        i++;
+    return i;
+}
+
 void kernels_init_ref(struct kernels *k)
 {
     *k = (struct kernels){
@@ -132,9 +179,15 @@ void kernels_init_ref(struct kernels *k)
         .matmul_bf16 = k_matmul_bf16_ref,
         .widen_f16 = k_widen_f16_ref,
         .widen_bf16 = k_widen_bf16_ref,
+        .narrow_f16 = k_narrow_f16_ref,
+        .narrow_bf16 = k_narrow_bf16_ref,
         .layer_norm = k_layer_norm_ref,
         .gelu = k_gelu_ref,
         .rotary = k_rotary_ref,
         .softmax = k_softmax_ref,
+        .argmax = k_argmax_ref,
+        .log_sum_exp = k_log_sum_exp_ref,
+        .first_at_least = k_first_at_least_ref,
+        .first_not_finite = k_first_not_finite_ref,
     };
 }

@@ -68,7 +68,7 @@ static void k_attention_f16_ref(const struct attention_rows *a, const void *keys
     attend(load_f16, a, keys, values, at);
 }
 
-void kernels_init_ref_attention(struct kernels *k)
+void kernels_init_attention_ref(struct kernels *k)
 {
     k->attention_f32 = k_attention_f32_ref;
     k->attention_f16 = k_attention_f16_ref;

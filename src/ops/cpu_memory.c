@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/half.h"
 #include "ops/cpu.h"
 
 enum status ops_cpu_alloc(struct ops *o, void **out, size_t bytes)
@@ -35,20 +34,13 @@ struct convert_job {
 
 enum { CONVERT_BLOCK = 4096 };
 
-static void narrow(void *to, enum dtype dtype, const float *x, size_t n)
-{
-    uint16_t *h = to;
-    for (size_t i = 0; i < n; i++)
-        h[i] = dtype == DTYPE_F16 ? f16_from_f32(x[i]) : bf16_from_f32(x[i]);
-}
-
 static void convert_task(void *user, int task, int thread)
 {
     (void)thread;
     const struct convert_job *j = user;
     const size_t begin = (size_t)task * CONVERT_BLOCK, n = j->n - begin < CONVERT_BLOCK ? j->n - begin : CONVERT_BLOCK;
     const char *from = j->from + begin * dtype_bytes(j->from_dtype);
-    char *to = j->to + begin * dtype_bytes(j->to_dtype);
+    void *to = j->to + begin * dtype_bytes(j->to_dtype);
     float wide[CONVERT_BLOCK];
     if (j->from_dtype == DTYPE_F16)
         j->k->widen_f16(wide, from, n);
@@ -58,8 +50,10 @@ static void convert_task(void *user, int task, int thread)
         memcpy(wide, from, n * sizeof *wide);
     if (j->to_dtype == DTYPE_F32)
         memcpy(to, wide, n * sizeof *wide);
+    else if (j->to_dtype == DTYPE_F16)
+        j->k->narrow_f16(to, wide, n);
     else
-        narrow(to, j->to_dtype, wide, n);
+        j->k->narrow_bf16(to, wide, n);
 }
 
 size_t ops_cpu_weight_bytes(const struct tensor *host, enum dtype as)

@@ -4,89 +4,38 @@
  *
  * A score is one chain of fused multiply-adds over the components, with positions in the lanes; a component of the
  * result is one chain over the positions, with components in the lanes. So nothing is ever added across lanes but a
- * row's 32 probabilities, and a tile of R rows by some vectors holds that many independent chains: it hides the FMA's
- * latency and loads each vector of the page once for R rows, without changing any bit. */
+ * row's 32 weights, and a tile of some rows by some vectors is that many independent chains: it hides the latency of an
+ * FMA and loads each vector of the page once for all its rows, without changing any bit. */
 #ifndef GPTJT_KERNELS_X86_ATTENTION_H
 #define GPTJT_KERNELS_X86_ATTENTION_H
 
+#include "kernels/kernels.h"
 #include "kernels/x86/vec.h"
 
-#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#ifdef VEC
 
 #include <math.h>
 #include <stdbool.h>
 
-#include "kernels/kernels.h"
-
 enum {
     SCORE_VECS = KV_PAGE / VEC,    /* of one row */
     COLUMN_VECS = KV_COLUMN / VEC, /* of one position */
-    ROWS = 3,                      /* a tile's: with 4 vectors that is 12 accumulators of 16 registers */
+
+    /* A tile: 3 rows by 4 vectors are 12 accumulators of 16 registers; 6 by 4 are 24 of 32. */
+    TILE_ROWS = VEC == 16 ? 6 : 3,
     TILE_COLUMNS = 4 / COLUMN_VECS,
+    /* As many columns for a single row would be one chain after the other. */
+    ROW_COLUMNS = 2 * TILE_COLUMNS,
+
     /* Components of keys that all rows pass over before the next ones: 16 KB of fp32, which stay in the L1 cache. */
     KEY_BLOCK = 128,
 };
 
-typedef vec load_fn(const char *p);
+typedef vec load_fn(const void *p);
 
-static inline vec load_f32(const char *p)
+static inline vec load_f32(const void *p)
 {
-    return vec_load((const float *)(const void *)p);
-}
-
-static inline vec load_f16(const char *p)
-{
-    return vec_load_f16(p);
-}
-
-/* score[r][s] (+)= sum over n components of q[r][k] * keys[k][s] */
-static inline __attribute__((always_inline)) void score_tile(load_fn *load, size_t bytes, int R, float *score,
-                                                             const float *q, size_t stride, const char *keys, int n,
-                                                             bool go_on)
-{
-    vec sum[ROWS][SCORE_VECS];
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < SCORE_VECS; v++)
-            sum[r][v] = go_on ? vec_load(score + r * KV_PAGE + v * VEC) : vec_set1(0);
-    for (int k = 0; k < n; k++, keys += KV_PAGE * bytes) {
-        vec key[SCORE_VECS];
-        for (int v = 0; v < SCORE_VECS; v++)
-            key[v] = load(keys + (size_t)(v * VEC) * bytes);
-        for (int r = 0; r < R; r++) {
-            const vec component = vec_set1(q[(size_t)r * stride + (size_t)k]);
-            for (int v = 0; v < SCORE_VECS; v++)
-                sum[r][v] = vec_fma(component, key[v], sum[r][v]);
-        }
-    }
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < SCORE_VECS; v++)
-            vec_store(score + r * KV_PAGE + v * VEC, sum[r][v]);
-}
-
-/* y[r][.] = y[r][.] * keep[r] + sum over positions from <= s < to of p[r][s] * values[s][.], for `columns` columns */
-static inline __attribute__((always_inline)) void mix_tile(load_fn *load, size_t bytes, int R, int columns, float *y,
-                                                           size_t stride, const float *keep, const float *p,
-                                                           const char *values, int from, int to)
-{
-    const int n = columns * COLUMN_VECS;
-    vec sum[ROWS][2 * TILE_COLUMNS * COLUMN_VECS];
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < n; v++)
-            sum[r][v] = vec_mul(vec_load(y + (size_t)r * stride + v * VEC), vec_set1(keep[r]));
-    values += (size_t)from * KV_COLUMN * bytes;
-    for (int s = from; s < to; s++, values += KV_COLUMN * bytes) {
-        vec value[2 * TILE_COLUMNS * COLUMN_VECS];
-        for (int v = 0; v < n; v++)
-            value[v] = load(values + (size_t)(v / COLUMN_VECS * KV_PAGE * KV_COLUMN + v % COLUMN_VECS * VEC) * bytes);
-        for (int r = 0; r < R; r++) {
-            const vec weight = vec_set1(p[r * KV_PAGE + s]);
-            for (int v = 0; v < n; v++)
-                sum[r][v] = vec_fma(weight, value[v], sum[r][v]);
-        }
-    }
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < n; v++)
-            vec_store(y + (size_t)r * stride + v * VEC, sum[r][v]);
+    return vec_load(p);
 }
 
 /* What row t sees of the page that begins at position `at`. */
@@ -113,106 +62,184 @@ static inline bool any_sees(const struct attention_rows *a, int t, int R, int at
     return false;
 }
 
-/* Whether R rows see the same part of the page, and do see some. */
-static inline bool all_see(const struct attention_rows *a, int t, int R, int at, struct seen same)
+static inline bool all_see(const struct attention_rows *a, int t, int R, int at, struct seen part)
 {
-    for (int r = 1; r < R; r++) {
+    for (int r = 0; r < R; r++) {
         const struct seen s = seen_by(a, t + r, at);
-        if (s.from != same.from || s.to != same.to) return false;
+        if (s.from != part.from || s.to != part.to) return false;
     }
-    return same.from < same.to;
+    return part.from < part.to;
 }
 
-/* Scores become exp(score - max), and the sum so far and max become those with this page. */
-static inline void soften(const struct attention_rows *a, int t, struct seen s)
+/* ---- Scores ---- */
+
+/* score[r][s] = (go_on ? score[r][s] : 0) + sum over n components of q[r][k] * keys[k][s], for R rows */
+static inline __attribute__((always_inline)) void score_tile(load_fn *load, size_t bytes, int R, float *score,
+                                                             const float *q, size_t stride, const char *keys, int n,
+                                                             bool go_on)
 {
-    float *p = a->score + t * KV_PAGE;
-    vec x[SCORE_VECS], max = vec_set1(-INFINITY), sum = vec_set1(0);
-    for (int v = 0; v < SCORE_VECS; v++) {
-        x[v] = vec_mul(vec_load(p + v * VEC), vec_set1(a->scale));
-        if (s.from > v * VEC || s.to < (v + 1) * VEC) /* the others are of another row or were never stored */
-            x[v] = vec_select(x[v], vec_set1(-INFINITY), s.from - v * VEC, s.to - v * VEC);
-        max = vec_max(max, x[v]);
+    vec sum[TILE_ROWS][SCORE_VECS];
+    for (int r = 0; r < R; r++)
+        for (int v = 0; v < SCORE_VECS; v++)
+            sum[r][v] = go_on ? vec_load(score + r * KV_PAGE + v * VEC) : vec_set1(0);
+    for (int k = 0; k < n; k++, keys += KV_PAGE * bytes) {
+        vec key[SCORE_VECS];
+        for (int v = 0; v < SCORE_VECS; v++)
+            key[v] = load(keys + (size_t)(v * VEC) * bytes);
+        for (int r = 0; r < R; r++) {
+            const vec component = vec_set1(q[(size_t)r * stride + (size_t)k]);
+            for (int v = 0; v < SCORE_VECS; v++)
+                sum[r][v] = vec_fma(component, key[v], sum[r][v]);
+        }
     }
-    const float page_max = vec_reduce_max(max), new_max = page_max > a->max[t] ? page_max : a->max[t];
-    /* as long as all scores are -inf, any finite number will do: exp(-inf - it) is 0 */
-    const float base = new_max == -INFINITY ? 0 : new_max;
-    for (int v = 0; v < SCORE_VECS; v++) {
-        x[v] = vec_exp(vec_add(x[v], vec_set1(-base)));
-        vec_store(p + v * VEC, x[v]);
-        sum = vec_add(sum, x[v]);
-    }
-    a->keep[t] = vec_first(vec_exp(vec_set1(a->max[t] - base)));
-    a->sum[t] = a->sum[t] * a->keep[t] + vec_reduce_add(sum);
-    a->max[t] = new_max;
+    for (int r = 0; r < R; r++)
+        for (int v = 0; v < SCORE_VECS; v++)
+            vec_store(score + r * KV_PAGE + v * VEC, sum[r][v]);
 }
 
-static inline __attribute__((always_inline)) void
-score_rows(load_fn *load, size_t bytes, int R, const struct attention_rows *a, int t, const char *keys, int k)
-{
-    const int left = a->K - k, n = left < KEY_BLOCK ? left : KEY_BLOCK;
-    score_tile(load, bytes, R, a->score + t * KV_PAGE, a->q + (size_t)t * a->stride + k, a->stride,
-               keys + (size_t)(k * KV_PAGE) * bytes, n, k > 0);
-}
-
+/* Of all positions of the page: what a row does not see, soften() drops. */
 static inline __attribute__((always_inline)) void score_page(load_fn *load, size_t bytes,
                                                              const struct attention_rows *a, const char *keys, int at)
 {
-    for (int k = 0; k < a->K; k += KEY_BLOCK) {
-        int t = 0;
-        for (; t + ROWS <= a->T; t += ROWS)
-            if (any_sees(a, t, ROWS, at)) score_rows(load, bytes, ROWS, a, t, keys, k);
-        for (; t < a->T; t++)
-            if (any_sees(a, t, 1, at)) score_rows(load, bytes, 1, a, t, keys, k);
+    for (int k = 0; k < a->K; k += KEY_BLOCK, keys += KEY_BLOCK * KV_PAGE * bytes) {
+        const int n = a->K - k < KEY_BLOCK ? a->K - k : KEY_BLOCK;
+        for (int t = 0; t < a->T;) {
+            float *score = a->score + t * KV_PAGE;
+            const float *q = a->q + (size_t)t * a->stride + k;
+            const bool tile = t + TILE_ROWS <= a->T;
+            if (tile && any_sees(a, t, TILE_ROWS, at))
+                score_tile(load, bytes, TILE_ROWS, score, q, a->stride, keys, n, k > 0);
+            else if (!tile && any_sees(a, t, 1, at))
+                score_tile(load, bytes, 1, score, q, a->stride, keys, n, k > 0);
+            t += tile ? TILE_ROWS : 1;
+        }
     }
 }
 
-/* n columns from column c on. */
-static inline __attribute__((always_inline)) void mix_rows(load_fn *load, size_t bytes, int R,
-                                                           const struct attention_rows *a, int t, const char *values,
-                                                           struct seen s, int c, int n)
+/* Row t's scores become weights, exp(score - max); its max and sum so far become those with this page. */
+static inline void soften(const struct attention_rows *a, int t, struct seen seen)
 {
-    const int most = R == 1 ? 2 * TILE_COLUMNS : TILE_COLUMNS;
-    for (int step; n; c += step, n -= step) {
-        step = n >= most ? most : 1;
-        float *y = a->y + (size_t)t * a->stride + (size_t)c * KV_COLUMN;
-        const char *v = values + (size_t)(c * KV_PAGE * KV_COLUMN) * bytes;
-        const float *keep = a->keep + t, *p = a->score + t * KV_PAGE;
-        if (step == most)
-            mix_tile(load, bytes, R, most, y, a->stride, keep, p, v, s.from, s.to);
-        else
-            mix_tile(load, bytes, R, 1, y, a->stride, keep, p, v, s.from, s.to);
+    float *p = a->score + t * KV_PAGE;
+    vec x[SCORE_VECS], max = vec_set1(-INFINITY), sum = vec_set1(0);
+    for (int s = 0; s < seen.from; s++) /* of positions that only other rows see, or that were never stored */
+        p[s] = -INFINITY;
+    for (int s = seen.to; s < KV_PAGE; s++)
+        p[s] = -INFINITY;
+    for (int v = 0; v < SCORE_VECS; v++) {
+        x[v] = vec_mul(vec_load(p + v * VEC), vec_set1(a->scale));
+        max = vec_max(max, x[v]);
     }
+    const float page_max = vec_reduce_max(max), old_max = a->max[t], new_max = page_max > old_max ? page_max : old_max;
+    /* as long as all scores are -inf, any finite number will do: exp(-inf - it) is 0 */
+    const float base = new_max == -INFINITY ? 0 : new_max;
+    for (int v = 0; v < SCORE_VECS; v++) {
+        x[v] = vec_exp(vec_sub(x[v], vec_set1(base)));
+        vec_store(p + v * VEC, x[v]);
+        sum = vec_add(sum, x[v]);
+    }
+    vec_store_n(a->keep + t, 1, vec_exp(vec_set1(old_max - base)));
+    a->sum[t] = a->sum[t] * a->keep[t] + (float)dvec_reduce_add(dvec_add(dvec_low(sum), dvec_high(sum)));
+    a->max[t] = new_max;
 }
 
+/* ---- Values ---- */
+
+/* y[r][.] = y[r][.] * keep[r] + sum over positions s that are seen of p[r][s] * values[s][.], for R rows and so many
+ * columns */
+static inline __attribute__((always_inline)) void mix_tile(load_fn *load, size_t bytes, int R, int columns, float *y,
+                                                           size_t stride, const float *keep, const float *p,
+                                                           const char *values, struct seen seen)
+{
+    const int n = columns * COLUMN_VECS;
+    vec sum[TILE_ROWS][ROW_COLUMNS * COLUMN_VECS];
+    for (int r = 0; r < R; r++)
+        for (int v = 0; v < n; v++)
+            sum[r][v] = vec_mul(vec_load(y + (size_t)r * stride + v * VEC), vec_set1(keep[r]));
+    values += (size_t)seen.from * KV_COLUMN * bytes;
+    for (int s = seen.from; s < seen.to; s++, values += KV_COLUMN * bytes) {
+        vec value[ROW_COLUMNS * COLUMN_VECS];
+        for (int v = 0; v < n; v++)
+            value[v] = load(values + (size_t)(v / COLUMN_VECS * KV_PAGE * KV_COLUMN + v % COLUMN_VECS * VEC) * bytes);
+        for (int r = 0; r < R; r++) {
+            const vec weight = vec_set1(p[r * KV_PAGE + s]);
+            for (int v = 0; v < n; v++)
+                sum[r][v] = vec_fma(weight, value[v], sum[r][v]);
+        }
+    }
+    for (int r = 0; r < R; r++)
+        for (int v = 0; v < n; v++)
+            vec_store(y + (size_t)r * stride + v * VEC, sum[r][v]);
+}
+
+/* R rows from t on, n columns from column c on, `most` at once. */
+static inline __attribute__((always_inline)) void mix_rows(load_fn *load, size_t bytes, int R, int most,
+                                                           const struct attention_rows *a, int t, const char *values,
+                                                           struct seen seen, int c, int n)
+{
+    const size_t column = KV_PAGE * KV_COLUMN * bytes;
+    const float *keep = a->keep + t, *p = a->score + t * KV_PAGE;
+    float *y = a->y + (size_t)t * a->stride + (size_t)c * KV_COLUMN;
+    values += (size_t)c * column;
+    for (; n >= most; n -= most, y += most * KV_COLUMN, values += (size_t)most * column)
+        mix_tile(load, bytes, R, most, y, a->stride, keep, p, values, seen);
+    for (; n > 0; n--, y += KV_COLUMN, values += column)
+        mix_tile(load, bytes, R, 1, y, a->stride, keep, p, values, seen);
+}
+
+/* A few columns of the page stay in the L1 cache while all rows pass. */
 static inline __attribute__((always_inline)) void mix_page(load_fn *load, size_t bytes, const struct attention_rows *a,
                                                            const char *values, int at)
 {
-    const int columns = (a->K + KV_COLUMN - 1) / KV_COLUMN, most = 2 * TILE_COLUMNS;
-    for (int c = 0; c < columns; c += most) {
-        const int n = columns - c < most ? columns - c : most;
+    const int columns = (a->K + KV_COLUMN - 1) / KV_COLUMN;
+    for (int c = 0; c < columns; c += ROW_COLUMNS) {
+        const int n = columns - c < ROW_COLUMNS ? columns - c : ROW_COLUMNS;
         for (int t = 0; t < a->T;) {
-            const struct seen s = seen_by(a, t, at);
-            if (t + ROWS <= a->T && all_see(a, t, ROWS, at, s)) {
-                mix_rows(load, bytes, ROWS, a, t, values, s, c, n);
-                t += ROWS;
+            const struct seen seen = seen_by(a, t, at);
+            if (t + TILE_ROWS <= a->T && all_see(a, t, TILE_ROWS, at, seen)) {
+                mix_rows(load, bytes, TILE_ROWS, TILE_COLUMNS, a, t, values, seen, c, n);
+                t += TILE_ROWS;
             } else {
-                if (s.from < s.to) mix_rows(load, bytes, 1, a, t, values, s, c, n);
+                if (seen.from < seen.to) mix_rows(load, bytes, 1, ROW_COLUMNS, a, t, values, seen, c, n);
                 t++;
             }
         }
     }
 }
 
+/* ---- The page ---- */
+
 static inline __attribute__((always_inline)) void attend(load_fn *load, size_t bytes, const struct attention_rows *a,
                                                          const char *keys, const char *values, int at)
 {
     score_page(load, bytes, a, keys, at);
     for (int t = 0; t < a->T; t++) {
-        const struct seen s = seen_by(a, t, at);
-        if (s.from < s.to) soften(a, t, s);
+        const struct seen seen = seen_by(a, t, at);
+        if (seen.from < seen.to) soften(a, t, seen);
     }
     mix_page(load, bytes, a, values, at);
+}
+
+static inline void k_attention_f32(const struct attention_rows *a, const void *keys, const void *values, int at)
+{
+    attend(load_f32, sizeof(float), a, keys, values, at);
+}
+
+static inline void k_attention_f16(const struct attention_rows *a, const void *keys, const void *values, int at)
+{
+    attend(vec_load_f16, sizeof(uint16_t), a, keys, values, at);
+}
+
+static inline void attention_fill(struct kernels *k)
+{
+    k->attention_f32 = k_attention_f32;
+    k->attention_f16 = k_attention_f16;
+}
+
+#else /* not an x86 compiler: kernels_best_level() never offers this level */
+
+static inline void attention_fill(struct kernels *k)
+{
+    (void)k;
 }
 
 #endif
