@@ -65,8 +65,19 @@ static void step_run(struct check *c, const struct step *s, int first, int T, en
     const void *keys = check_place(&c->in[1], where, page, bytes), *values = check_place(&c->in[2], where, page, bytes);
     memcpy((void *)(uintptr_t)keys, s->keys, page);
     memcpy((void *)(uintptr_t)values, s->values, page);
-    const struct attention_rows rows = {T,         s->K,  s->scale, s->stride, q,         s->lo + f,
-                                        s->hi + f, at[Y], at[MAX],  at[SUM],   at[SCORE], at[KEEP]};
+    const struct attention_rows rows = {T,
+                                        s->K,
+                                        s->scale,
+                                        s->stride,
+                                        q,
+                                        s->lo + f,
+                                        s->hi + f,
+                                        at[Y],
+                                        at[MAX],
+                                        at[SUM],
+                                        at[SCORE],
+                                        at[KEEP],
+                                        first % 2 ? values : NULL};
     const unsigned mode = check_float_mode();
     snprintf(c->now, sizeof c->now, "%s, rows %d+%d, place %d", c->what, first, T, (int)where);
 

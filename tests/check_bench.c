@@ -104,7 +104,7 @@ static void attend(k_attention_fn *attention, const struct arrays *a, const void
         sum[t] = 0;
         hi[t] = KEYS;
     }
-    const struct attention_rows rows = {T, K, 0.0625f, K, a->x, lo, hi, a->y, max, sum, score, keep};
+    const struct attention_rows rows = {T, K, 0.0625f, K, a->x, lo, hi, a->y, max, sum, score, keep, NULL};
     for (int at = 0; at < KEYS; at += KV_PAGE)
         attention(&rows, (const char *)pages + (size_t)(at * K) * bytes,
                   (const char *)pages + (size_t)((KEYS + at) * K) * bytes, at);

@@ -87,6 +87,7 @@ struct attention_rows {
     float *y;               /* [T][stride] sum of exp(score - max) * value, with the columns' filling */
     float *max, *sum;       /* [T] largest score; sum of exp(score - max) */
     float *score, *keep;    /* [T][KV_PAGE], [T] scratch */
+    const void *next;       /* keys of the next page, to be brought nearer meanwhile; NULL if unknown */
 };
 
 /* Takes the rows through the page of positions at .. at + KV_PAGE; a row that sees none of them stays as it is. Nothing

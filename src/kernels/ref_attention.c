@@ -6,14 +6,14 @@
 #include "base/half.h"
 #include "kernels/kernels.h"
 
-typedef double load_fn(const void *p, size_t i);
+typedef double load_fn(const void *p, int i);
 
-static double load_f32(const void *p, size_t i)
+static double load_f32(const void *p, int i)
 {
     return (double)((const float *)p)[i];
 }
 
-static double load_f16(const void *p, size_t i)
+static double load_f16(const void *p, int i)
 {
     return (double)f16_to_f32(((const uint16_t *)p)[i]);
 }
@@ -28,7 +28,7 @@ static double soften(load_fn *load, const struct attention_rows *a, int t, const
     for (int s = from; s < to; s++) {
         double score = 0;
         for (int k = 0; k < a->K; k++)
-            score += (double)q[k] * load(keys, (size_t)(k * KV_PAGE + s));
+            score += (double)q[k] * load(keys, k * KV_PAGE + s);
         p[s] = score * (double)a->scale;
         if (p[s] > (double)a->max[t]) a->max[t] = (float)p[s];
     }
@@ -52,7 +52,7 @@ static void attend(load_fn *load, const struct attention_rows *a, const void *ke
         for (int k = 0; k < a->K; k++) {
             double sum = (double)y[k] * keep;
             for (int s = from; s < to; s++)
-                sum += p[s] * load(values, (size_t)((k / KV_COLUMN * KV_PAGE + s) * KV_COLUMN + k % KV_COLUMN));
+                sum += p[s] * load(values, (k / KV_COLUMN * KV_PAGE + s) * KV_COLUMN + k % KV_COLUMN);
             y[k] = (float)sum;
         }
     }

@@ -64,8 +64,11 @@ static void tile_begin(struct tile *x, const struct attention_job *j, float *scr
     float *y = scratch, *q = y + n * stride, *keys = q + n * stride, *values = keys + page, *score = values + page;
     float *max = score + n * KV_PAGE, *sum = max + MOST_ROWS, *keep = sum + MOST_ROWS;
     const int32_t *lo = j->batch->lo + j->first + t, *hi = j->batch->hi + j->first + t;
-    *x = (struct tile){
-        {T, j->K, 1 / sqrtf((float)j->K), stride, q, lo, hi, y, max, sum, score, keep}, keys, values, h, j->first + t};
+    *x = (struct tile){{T, j->K, 1 / sqrtf((float)j->K), stride, q, lo, hi, y, max, sum, score, keep, NULL},
+                       keys,
+                       values,
+                       h,
+                       j->first + t};
     memset(y, 0, n * stride * sizeof *y);
     for (int i = 0; i < T; i++) {
         max[i] = -INFINITY;
@@ -88,21 +91,36 @@ static void tile_end(const struct tile *x, const struct attention_job *j, int t)
 
 /* ---- Through the pages ---- */
 
+/* The page that holds positions at .. at + KV_PAGE of row i's sequence, -1 if the row sees none of them. */
+static int32_t page_of(const struct tile *x, const struct batch *b, int i, int at)
+{
+    const bool sees = x->rows.lo[i] < at + KV_PAGE && x->rows.hi[i] > at;
+    return sees ? b->pages[b->sequence[x->first + i]][at / KV_PAGE] : -1;
+}
+
+/* Where a page of K or V has a head. */
+static const void *head_of(const struct attention_job *j, const void *pages, int32_t page, int h)
+{
+    const size_t at = ((size_t)page * (size_t)j->H + (size_t)h) * kernels_head_page(j->K);
+    return (const char *)pages + at * dtype_bytes(j->kv->dtype);
+}
+
 /* Rows begin .. end of the tile through the page of that number. */
 static void pass(const struct tile *x, const struct attention_job *j, int begin, int end, int32_t page, int at)
 {
     const struct kernels *kernels = &j->c->kernels;
-    const size_t n = kernels_head_page(j->K), offset = ((size_t)page * (size_t)j->H + (size_t)x->h) * n;
-    const size_t bytes = dtype_bytes(j->kv->dtype), b = (size_t)begin;
-    const void *keys = (const char *)j->kv->k + offset * bytes, *values = (const char *)j->kv->v + offset * bytes;
+    const int32_t next = page_of(x, j->batch, begin, at + KV_PAGE);
+    const void *keys = head_of(j, j->kv->k, page, x->h), *values = head_of(j, j->kv->v, page, x->h);
+    const size_t n = kernels_head_page(j->K), first = (size_t)begin;
     struct attention_rows r = x->rows;
     r.T = end - begin;
-    r.q += b * r.stride;
-    r.y += b * r.stride;
+    r.q += first * r.stride;
+    r.y += first * r.stride;
     r.lo += begin;
     r.hi += begin;
     r.max += begin;
     r.sum += begin;
+    r.next = next < 0 ? NULL : head_of(j, j->kv->k, next, x->h);
     k_attention_fn *attention = kernels->attention_f32;
     if (j->kv->dtype == DTYPE_F16 && r.T < WIDEN_ROWS) {
         attention = kernels->attention_f16;
@@ -111,15 +129,9 @@ static void pass(const struct tile *x, const struct attention_job *j, int begin,
         kernels->widen_f16(x->values, values, n);
         keys = x->keys;
         values = x->values;
+        r.next = NULL;
     }
     attention(&r, keys, values, at);
-}
-
-/* The page that holds positions at .. at + KV_PAGE of row i's sequence, -1 if the row sees none of them. */
-static int32_t page_of(const struct tile *x, const struct batch *b, int i, int at)
-{
-    const bool sees = x->rows.lo[i] < at + KV_PAGE && x->rows.hi[i] > at;
-    return sees ? b->pages[b->sequence[x->first + i]][at / KV_PAGE] : -1;
 }
 
 static void attention_task(void *user, int task, int thread)
@@ -159,38 +171,44 @@ void ops_cpu_attention(struct ops *o, float *y, const float *q, const struct kv_
 /* ---- Storing ---- */
 
 struct store_job {
+    const struct kernels *kernels;
     const struct kv_pages *kv;
     const float *k, *v;
     const struct batch *batch;
     int first, T, H, K;
 };
 
-static void put(void *to, enum dtype dtype, size_t i, float x)
+/* n components, at most a column, of one position: keys lie KV_PAGE apart, values side by side. */
+static void put(const struct store_job *j, size_t key_at, size_t value_at, const float *k, const float *v, size_t n)
 {
-    if (dtype == DTYPE_F32)
-        ((float *)to)[i] = x;
-    else
-        ((f16 *)to)[i] = f16_from_f32(x);
+    if (j->kv->dtype == DTYPE_F32) {
+        float *keys = (float *)j->kv->k + key_at;
+        for (size_t i = 0; i < n; i++)
+            keys[i * KV_PAGE] = k[i];
+        memcpy((float *)j->kv->v + value_at, v, n * sizeof *v);
+    } else {
+        f16 *keys = (f16 *)j->kv->k + key_at, narrow[KV_COLUMN];
+        j->kernels->narrow_f16(narrow, k, n);
+        for (size_t i = 0; i < n; i++)
+            keys[i * KV_PAGE] = narrow[i];
+        j->kernels->narrow_f16((f16 *)j->kv->v + value_at, v, n);
+    }
 }
 
-/* KV_PAGE rows of one head, column by column: what is read and written of a column stays in the L1 cache. */
+/* Up to KV_PAGE rows of one head, column by column: the keys of a column stay in the L1 cache. */
 static void store_task(void *user, int task, int thread)
 {
     (void)thread;
     const struct store_job *j = user;
     const int h = task % j->H, begin = task / j->H * KV_PAGE, end = least(begin + KV_PAGE, j->T);
-    const size_t H = (size_t)j->H, K = (size_t)j->K, page_elements = kernels_head_page(j->K);
+    const size_t H = (size_t)j->H, K = (size_t)j->K;
     for (size_t c = 0; c < K; c += KV_COLUMN) {
-        const size_t n = K - c < KV_COLUMN ? K - c : KV_COLUMN;
         for (int t = begin; t < end; t++) {
             const int row = j->first + t, position = j->batch->position[row];
             const size_t page = (size_t)j->batch->pages[j->batch->sequence[row]][position / KV_PAGE];
-            const size_t slot = (size_t)(position % KV_PAGE), to = (page * H + (size_t)h) * page_elements + c * KV_PAGE;
-            const size_t from = ((size_t)t * H + (size_t)h) * K + c;
-            for (size_t i = 0; i < n; i++)
-                put(j->kv->k, j->kv->dtype, to + i * KV_PAGE + slot, j->k[from + i]);
-            for (size_t i = 0; i < n; i++)
-                put(j->kv->v, j->kv->dtype, to + slot * KV_COLUMN + i, j->v[from + i]);
+            const size_t at = (page * H + (size_t)h) * kernels_head_page(j->K) + c * KV_PAGE;
+            const size_t slot = (size_t)(position % KV_PAGE), from = ((size_t)t * H + (size_t)h) * K + c;
+            put(j, at + slot, at + slot * KV_COLUMN, j->k + from, j->v + from, K - c < KV_COLUMN ? K - c : KV_COLUMN);
         }
     }
 }
@@ -198,7 +216,7 @@ static void store_task(void *user, int task, int thread)
 void ops_cpu_kv_store(struct ops *o, const struct kv_pages *kv, const float *k, const float *v,
                       const struct batch *batch, int first, int T, int H, int K)
 {
-    struct store_job j = {kv, k, v, batch, first, T, H, K};
+    struct store_job j = {&ops_cpu(o)->kernels, kv, k, v, batch, first, T, H, K};
     const int n_tasks = (T + KV_PAGE - 1) / KV_PAGE * H;
     if (T > 1)
         pool_run(ops_cpu(o)->pool, n_tasks, store_task, &j);
