@@ -71,12 +71,12 @@ static void a_machine_has_rates(void **state)
 
 /* ---- Counting ---- */
 
-enum { D = 8, O = 24, H = 2, K = 4, POSITIONS = 64 };
+enum { D = 8, O = 24, H = 2, K = 4 };
 
 static struct ops *counted_backend(void)
 {
     struct ops *inner = NULL, *o = NULL;
-    const struct ops_cpu_limits limits = {.positions = POSITIONS, .inputs = D};
+    const struct ops_cpu_limits limits = {.head = K, .inputs = D};
     check(ops_cpu_create(&inner, CPU_REF, COMPUTE_FP32, 1, limits));
     check(ops_counted_create(&o, inner, 4));
     return o;
@@ -123,16 +123,23 @@ static void attention_counts_what_is_visible(void **state)
 {
     (void)state;
     struct ops *o = counted_backend();
-    static float k[4 * H * KV_PAGE * K], v[4 * H * KV_PAGE * K], q[5 * H * K], y[5 * H * K];
+    static float q[5 * H * K], y[5 * H * K];
+    static uint16_t k[4 * H * 64 * K], v[4 * H * 64 * K]; /* zeros, more than four pages */
+    assert_true(4 * ops_kv_page_bytes(H, K, DTYPE_F16) <= sizeof k);
+    const struct kv_pages layers[2] = {{k, v, DTYPE_F16}, {v, k, DTYPE_F16}};
     const int32_t pages[2][2] = {{0, 1}, {2, 3}}, *const tables[2] = {pages[0], pages[1]};
     const int32_t token[5] = {0}, position[5] = {0, 1, 2, 40, 41}, sequence[5] = {0, 0, 0, 1, 1};
     const int32_t lo[5] = {0, 0, 1, 8, 8}, hi[5] = {3, 3, 3, 41, 42};
-    const struct batch b = {5, token, position, lo, hi, sequence, tables};
-    o->fn->attention(o, y, q, k, v, &b, 0, 2, H, K); /* in two blocks, as a long prompt goes */
-    o->fn->attention(o, y, q, k, v, &b, 2, 3, H, K);
-    const struct op_count c = count_of(o, OP_ATTENTION);
+    const struct batch b = {5, token, position, lo, hi, sequence, tables, 0};
+    o->fn->attention(o, y, q, &layers[0], &b, 0, 2, H, K); /* in two blocks, as a long prompt goes */
+    o->fn->attention(o, y, q, &layers[0], &b, 2, 3, H, K);
+    struct op_count c = count_of(o, OP_ATTENTION);
     assert_true(c.flop == 4.0 * (3 + 3 + 2 + 33 + 34) * H * K);
     assert_true(c.bytes == 2.0 * (3 + 34) * H * K * sizeof *k);
+    o->fn->attention(o, y, q, &layers[1], &b, 4, 1, H, K); /* the last layer, of which only the last row is wanted */
+    c = count_of(o, OP_ATTENTION);
+    assert_true(c.flop == 4.0 * (3 + 3 + 2 + 33 + 34 + 34) * H * K);
+    assert_true(c.bytes == 2.0 * (3 + 34 + 34) * H * K * sizeof *k);
     o->fn->close(o);
 }
 

@@ -90,11 +90,11 @@ static void touch_kv(const struct job *j)
 {
     const struct kvcache *kv = j->s->kv;
     static const float zeros[1 << 10];
-    const size_t bytes = (size_t)kv->n_pages * (size_t)kv->H * KV_PAGE * (size_t)kv->K * sizeof(float);
+    const size_t bytes = (size_t)kv->n_pages * ops_kv_page_bytes(kv->H, kv->K, kv->dtype);
     for (int l = 0; l < kv->n_layers; l++)
         for (size_t at = 0; at + sizeof zeros <= bytes; at += sizeof zeros) {
-            kv->ops->fn->write(kv->ops, (char *)kv->k[l] + at, zeros, sizeof zeros);
-            kv->ops->fn->write(kv->ops, (char *)kv->v[l] + at, zeros, sizeof zeros);
+            kv->ops->fn->write(kv->ops, (char *)kv->layers[l].k + at, zeros, sizeof zeros);
+            kv->ops->fn->write(kv->ops, (char *)kv->layers[l].v + at, zeros, sizeof zeros);
         }
 }
 
@@ -134,7 +134,7 @@ static enum status prefill(struct job *j, uint64_t stream, int n)
     s->n_cached = 0;
     const bool prefix = session_mask(s, GPTJT_MASK_AUTO) == GPTJT_MASK_PREFIX;
     size_t first = 0;
-    TRY(session_prefill(s, j->prompt, (size_t)n, prefix ? (size_t)n : 0, &first));
+    TRY(session_prefill(s, j->prompt, (size_t)n, prefix ? (size_t)n : 0, false, &first));
     const int32_t last = n - 1 - (int32_t)first;
     return step_logits(s, &last, 1);
 }

@@ -15,6 +15,8 @@ struct counted {
     struct ops_counts counts;
     const void **seen; /* [n_seen] the matrices this step has read, room for max_seen */
     int n_seen, max_seen;
+    const void *layer; /* whose K/V the step has read last, and of which sequence */
+    int sequence;
 };
 
 static struct counted *counted(struct ops *o)
@@ -85,6 +87,7 @@ static void counted_embed(struct ops *o, float *y, const struct weight *wte, con
 {
     const int64_t start = clock_ns();
     counted(o)->n_seen = 0;
+    counted(o)->layer = NULL;
     counted(o)->inner->fn->embed(counted(o)->inner, y, wte, token, T);
     add(o, OP_EMBED, start, 0, 0);
 }
@@ -124,16 +127,16 @@ static void counted_rotary(struct ops *o, float *x, const float *sin, const floa
     add(o, OP_ROTARY, start, 0, 0);
 }
 
-static void counted_kv_store(struct ops *o, float *k_pages, float *v_pages, const float *k, const float *v,
+static void counted_kv_store(struct ops *o, const struct kv_pages *kv, const float *k, const float *v,
                              const struct batch *batch, int first, int T, int H, int K)
 {
     const int64_t start = clock_ns();
-    counted(o)->inner->fn->kv_store(counted(o)->inner, k_pages, v_pages, k, v, batch, first, T, H, K);
+    counted(o)->inner->fn->kv_store(counted(o)->inner, kv, k, v, batch, first, T, H, K);
     add(o, OP_KV_STORE, start, 0, 0);
 }
 
-/* K/V positions that the rows of the sequence beginning at row see between them: the union of their intervals, which
- * is one interval, for all of them are read from lo up and the largest hi reaches over the others. */
+/* K/V positions that the rows of a sequence from row on see between them: the union of their intervals, which is one
+ * interval, for all of them are read from lo up and the largest hi reaches over the others. */
 static int seen_positions(const struct batch *b, int row)
 {
     int lo = b->lo[row], hi = b->hi[row];
@@ -144,17 +147,30 @@ static int seen_positions(const struct batch *b, int row)
     return hi - lo;
 }
 
-static void counted_attention(struct ops *o, float *y, const float *q, const float *k_pages, const float *v_pages,
+/* Positions of this layer that the step has not read before, by rows [first, first + T): blocks of rows come in order,
+ * so a sequence is new when it is not that of the row before. */
+static double new_positions(struct counted *c, const void *layer, const struct batch *b, int first, int T)
+{
+    double positions = 0;
+    if (c->layer != layer) c->sequence = -1;
+    c->layer = layer;
+    for (int r = first; r < first + T; r++) {
+        if (b->sequence[r] != c->sequence) positions += seen_positions(b, r);
+        c->sequence = b->sequence[r];
+    }
+    return positions;
+}
+
+static void counted_attention(struct ops *o, float *y, const float *q, const struct kv_pages *kv,
                               const struct batch *batch, int first, int T, int H, int K)
 {
     const int64_t start = clock_ns();
-    counted(o)->inner->fn->attention(counted(o)->inner, y, q, k_pages, v_pages, batch, first, T, H, K);
-    double pairs = 0, positions = 0; /* of a row and a position it sees; positions read */
-    for (int r = first; r < first + T; r++) {
+    counted(o)->inner->fn->attention(counted(o)->inner, y, q, kv, batch, first, T, H, K);
+    double pairs = 0; /* of a row and a position it sees */
+    for (int r = first; r < first + T; r++)
         pairs += batch->hi[r] - batch->lo[r];
-        if (r == 0 || batch->sequence[r] != batch->sequence[r - 1]) positions += seen_positions(batch, r);
-    }
-    add(o, OP_ATTENTION, start, 4.0 * pairs * H * K, 2 * positions * H * K * (double)sizeof *k_pages);
+    const double positions = new_positions(counted(o), kv->k, batch, first, T);
+    add(o, OP_ATTENTION, start, 4.0 * pairs * H * K, 2 * positions * H * K * (double)dtype_bytes(kv->dtype));
 }
 
 static void counted_gather(struct ops *o, float *y, const float *x, const int32_t *index, int n, int D)

@@ -127,9 +127,10 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_
     enum status s = pool_create(&c->pool, n_threads);
     if (s != OK) goto free_c;
 
-    /* A thread needs what a linear map does or one row's attention scores, whichever is larger. */
-    const size_t linear = ops_cpu_linear_scratch_bytes(&c->kernels), scores = (size_t)limits.positions * sizeof(float);
-    c->scratch_bytes = ((linear > scores ? linear : scores) + 63) / 64 * 64;
+    /* A thread needs what a linear map or attention does, whichever is more. */
+    const size_t linear = ops_cpu_linear_scratch_bytes(&c->kernels);
+    const size_t attention = ops_cpu_attention_scratch(limits.head) * sizeof(float);
+    c->scratch_bytes = ((linear > attention ? linear : attention) + 63) / 64 * 64;
     c->scratch = aligned_alloc(64, (size_t)n_threads * c->scratch_bytes);
     if (!c->scratch) {
         s = fail(E_NOMEM, "cpu backend: out of memory for %d x %zu bytes of scratch", n_threads, c->scratch_bytes);
