@@ -143,13 +143,23 @@ static const char *compute_name(enum compute_type t)
     return names[t];
 }
 
+enum dtype engine_kv_dtype(enum compute_type compute)
+{
+    return compute == COMPUTE_FP32 ? DTYPE_F32 : DTYPE_F16;
+}
+
+enum compute_type engine_auto_compute(enum weight_type weights)
+{
+    return weights == WEIGHT_Q8 || weights == WEIGHT_Q4 ? COMPUTE_INT8 : COMPUTE_FP32;
+}
+
 static enum status choose_compute(enum compute_type *out, enum gptjt_compute asked, enum weight_type weights)
 {
     const bool quantised = weights == WEIGHT_Q8 || weights == WEIGHT_Q4;
     if (asked == GPTJT_COMPUTE_INT8 && !quantised)
         return fail(E_ARG, "compute int8 needs q8 or q4 weights, these are %s", weights_name(weights));
     if (asked == GPTJT_COMPUTE_AUTO)
-        *out = quantised ? COMPUTE_INT8 : COMPUTE_FP32;
+        *out = engine_auto_compute(weights);
     else
         *out = asked == GPTJT_COMPUTE_INT8 ? COMPUTE_INT8 : asked == GPTJT_COMPUTE_BF16 ? COMPUTE_BF16 : COMPUTE_FP32;
     return OK;
@@ -215,6 +225,7 @@ static enum status open_parts(struct gptjt_engine *e, const char *dir, const str
     TRY(ops_cpu_create(&e->ops, level, compute, e->threads, limits));
     TRY(gptj_load(&e->model, &e->config.model, e->source, e->ops, 0, e->config.model.L, types[o->weights]));
     e->compute = compute_name(compute);
+    e->kv_dtype = engine_kv_dtype(compute);
     e->weights = weights_name(e->model->layers[0].q.type);
     const double millions = (double)gptj_config_parameters(&e->config.model) * 1e-6;
     log_line(LOG_INFO, "%s: %d layers, %.1f million parameters as %s, computed in %s, %s kernels, %d threads", e->name,

@@ -48,6 +48,7 @@ struct batch {
     const int32_t *lo, *hi;      /* [T] the row sees K/V rows lo <= s < hi, 0 <= lo < hi            */
     const int32_t *sequence;     /* [T] index into pages                                            */
     const int32_t *const *pages; /* [sequence][position / KV_PAGE] -> page number in the K/V store */
+    int first_wanted;            /* of rows before it only K and V are wanted, not what the last layer makes of them */
 };
 
 /* One layer's K/V pages on the device: page p of head h begins at element (p * H + h) * kernels_head_page(K) of both,
