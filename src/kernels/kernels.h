@@ -169,6 +169,7 @@ void kernels_init_ref(struct kernels *k);
 void kernels_init_ref_linear(struct kernels *k);
 void kernels_init_attention_ref(struct kernels *k);
 void kernels_init_attention_avx2(struct kernels *k);
+void kernels_init_attention_avx512(struct kernels *k);
 void kernels_init_rows_avx2(struct kernels *k);
 void kernels_init_rows_avx512(struct kernels *k);
 void kernels_init_avx2_linear(struct kernels *k);
