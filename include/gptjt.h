@@ -75,16 +75,26 @@ GPTJT_API void gptjt_free(void *p);
  * CAUSAL, each sees only what is before it. Generated tokens see all that is before them in both. */
 enum gptjt_mask { GPTJT_MASK_AUTO, GPTJT_MASK_PREFIX, GPTJT_MASK_CAUSAL };
 
-enum gptjt_weights { GPTJT_WEIGHTS_AUTO, GPTJT_WEIGHTS_FP32, GPTJT_WEIGHTS_FP16, GPTJT_WEIGHTS_BF16 };
+enum gptjt_weights {
+    GPTJT_WEIGHTS_AUTO,
+    GPTJT_WEIGHTS_FP32,
+    GPTJT_WEIGHTS_FP16,
+    GPTJT_WEIGHTS_BF16,
+    GPTJT_WEIGHTS_Q8, /* 8.25 bits a weight: int8 and a scale for 64 */
+    GPTJT_WEIGHTS_Q4, /* 4.5 bits a weight: 4 bits and a scale for 32 */
+};
 
-enum gptjt_compute { GPTJT_COMPUTE_FP32 };
+/* What the factors of matrix products are: fp32; rounded to bf16; or int8, which is for q8 and q4 weights only and
+ * quantises activations in groups. Sums are fp32. AUTO: int8 for q8 and q4, bf16 where the processor has a unit for it,
+ * else fp32. */
+enum gptjt_compute { GPTJT_COMPUTE_AUTO, GPTJT_COMPUTE_FP32, GPTJT_COMPUTE_BF16, GPTJT_COMPUTE_INT8 };
 
 struct gptjt_engine_options {
     enum gptjt_mask prompt_mask; /* AUTO: as the checkpoint says                                   */
     enum gptjt_weights weights;  /* how matrices are held; AUTO: as stored, mapped, not copied     */
-    enum gptjt_compute compute;  /* what products and sums are computed in                         */
+    enum gptjt_compute compute;  /* what matrix products are computed in                           */
     int threads;                 /* 0: what affinity mask and cgroup quota allow                   */
-    const char *cpu; /* instruction set: NULL or "auto", or "ref", "avx2"; E_ARG if unknown or missing here */
+    const char *cpu; /* instruction set: NULL or "auto", or "ref", "avx2", "avx512"; E_ARG if unknown or missing */
 };
 
 GPTJT_API void gptjt_engine_options_init(struct gptjt_engine_options *o); /* the defaults: all AUTO */
@@ -118,8 +128,8 @@ struct gptjt_info {
     int32_t eos_token_id;        /* -1: none                                        */
     enum gptjt_mask prompt_mask; /* PREFIX or CAUSAL                                */
     const char *prompt_mask_reason;
-    bool prompt_mask_guessed;  /* from the name, for want of anything better: tell the user how to choose */
-    const char *weights, *cpu; /* "fp16", "avx2"                                  */
+    bool prompt_mask_guessed;            /* from the name, for want of anything better: tell the user how to choose */
+    const char *weights, *compute, *cpu; /* "fp16", "fp32", "avx2"                */
     int threads;
     int64_t parameters, weight_bytes;
     struct gptjt_hf_defaults hf_defaults;

@@ -217,24 +217,48 @@ static bool entry(const struct kernels *k, int i, const char **name, any_fn **fn
         any_fn *fn;
         check_fn *check;
     } all[] = {
-        {"matmul_f32", (any_fn *)k->matmul_f32, check_matmul_f32},
-        {"matmul_f16", (any_fn *)k->matmul_f16, check_matmul_f16},
-        {"matmul_bf16", (any_fn *)k->matmul_bf16, check_matmul_bf16},
         {"widen_f16", (any_fn *)k->widen_f16, check_widen_f16},
         {"widen_bf16", (any_fn *)k->widen_bf16, check_widen_bf16},
+        {"narrow_f16", (any_fn *)k->narrow_f16, check_narrow_f16},
+        {"narrow_bf16", (any_fn *)k->narrow_bf16, check_narrow_bf16},
         {"layer_norm", (any_fn *)k->layer_norm, check_layer_norm},
         {"gelu", (any_fn *)k->gelu, check_gelu},
         {"rotary", (any_fn *)k->rotary, check_rotary},
-        {"attention_scores", (any_fn *)k->attention_scores, check_scores},
         {"softmax", (any_fn *)k->softmax, check_softmax},
-        {"attention_mix", (any_fn *)k->attention_mix, check_mix},
+        {"attention_f32", (any_fn *)k->attention_f32, check_attention_f32},
+        {"attention_f16", (any_fn *)k->attention_f16, check_attention_f16},
+        {"argmax", (any_fn *)k->argmax, check_argmax},
+        {"log_sum_exp", (any_fn *)k->log_sum_exp, check_log_sum_exp},
+        {"first_at_least", (any_fn *)k->first_at_least, check_first_at_least},
+        {"first_not_finite", (any_fn *)k->first_not_finite, check_first_not_finite},
     };
-    _Static_assert(COUNT_OF(all) == sizeof *k / sizeof(any_fn *) - 1, "a new entry of struct kernels has no check");
+    _Static_assert(COUNT_OF(all) == (sizeof *k - sizeof k->linear) / sizeof(any_fn *) - 1,
+                   "a new entry of struct kernels has no check");
     if (i >= (int)COUNT_OF(all)) return false;
     *name = all[i].name;
     *fn = all[i].fn;
     *check = all[i].check;
     return true;
+}
+
+static void check_products(struct check *c, const struct kernels *below)
+{
+    for (enum compute_type compute = 0; compute < COMPUTE_TYPES; compute++) {
+        for (enum weight_type type = 0; type < WEIGHT_TYPES; type++) {
+            const struct linear_kernels *k = &c->k->linear[compute][type];
+            c->entry = check_linear_name(compute, type);
+            if (!k->stream && !k->multiply) continue;
+            if (!memcmp(k, &below->linear[compute][type], sizeof *k)) {
+                printf("  %-6s %-17s as the level below\n", c->k->name, c->entry);
+                continue;
+            }
+            c->stream = 100 + (uint64_t)compute * WEIGHT_TYPES + (uint64_t)type;
+            c->counter = 0;
+            c->calls = c->entry_failures = 0;
+            check_linear(c, compute, type);
+            printf("  %-6s %-17s %s, %d calls\n", c->k->name, c->entry, c->entry_failures ? "FAIL" : "ok", c->calls);
+        }
+    }
 }
 
 /* Everything that this level does not share with the one below. */
@@ -259,6 +283,7 @@ static void check_level(struct check *c, enum cpu_level level)
         check(c);
         printf("  %-6s %-17s %s, %d calls\n", k.name, c->entry, c->entry_failures ? "FAIL" : "ok", c->calls);
     }
+    check_products(c, &below);
     current = NULL;
 }
 

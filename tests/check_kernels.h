@@ -31,7 +31,7 @@ struct check {
     const struct kernels *k;
     const char *entry;
     uint64_t seed, stream, counter;
-    struct guarded in[3], out; /* each for one array of a call */
+    struct guarded in[4], out; /* each for one array of a call */
     char what[64], now[160];   /* the case, and the call; also for the signal handler */
     int failures, entry_failures, calls;
 };
@@ -68,8 +68,14 @@ void check_clean(struct check *c, unsigned mode, const void *y, size_t y_bytes, 
 
 /* The entries. */
 typedef void check_fn(struct check *c);
-check_fn check_matmul_f32, check_matmul_f16, check_matmul_bf16, check_scores, check_mix;
+check_fn check_attention_f32, check_attention_f16;
+check_fn check_narrow_f16, check_narrow_bf16, check_argmax, check_log_sum_exp, check_first_at_least,
+    check_first_not_finite;
 check_fn check_widen_f16, check_widen_bf16, check_layer_norm, check_gelu, check_rotary, check_softmax;
+
+/* Products computed in compute with weights of type, which the table has; and what they are called. */
+void check_linear(struct check *c, enum compute_type compute, enum weight_type type);
+const char *check_linear_name(enum compute_type compute, enum weight_type type);
 
 /* Times every entry of every table this host can run. */
 void kernels_bench(void);

@@ -337,17 +337,18 @@ static void memory_is_what_loading_takes(void **state)
         snprintf(path, sizeof path, "tests/data/goldens/%s", dirs[i]);
         assert_int_equal(checkpoint_config_read(&e.config, path), OK);
         assert_int_equal(source_open_dir(&e.source, path), OK);
-        for (int type = 0; type < 4; type++) {
-            const struct gptj_config *c = &e.config.model;
+        const struct gptj_config *c = &e.config.model;
+        const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D};
+        for (enum weight_type type = 0; type <= WEIGHT_AS_STORED; type++) {
             struct ops *ops;
             struct gptj *m;
-            assert_int_equal(ops_cpu_create(&ops, CPU_REF, 1, c->P), OK);
-            assert_int_equal(gptj_load(&m, c, e.source, ops, 0, c->L, (enum weight_type)type), OK);
-            const struct gptj_memory memory = gptj_memory(c, e.source, (enum weight_type)type);
+            assert_int_equal(ops_cpu_create(&ops, CPU_REF, COMPUTE_FP32, 1, limits), OK);
+            assert_int_equal(gptj_load(&m, c, e.source, ops, 0, c->L, type), OK);
+            const struct gptj_memory memory = gptj_memory(c, e.source, type);
             const int64_t rotary = 2 * (int64_t)sizeof(float) * c->P * (c->R / 2);
             assert_int_equal(memory.heap, owned_by(m) + rotary);
-            if (type == WEIGHTS_F32 || memory.mapped == 0)
-                assert_int_equal(memory.mapped + memory.heap - rotary, gptj_weight_bytes(c, m->layers[0].q.dtype));
+            if (type == WEIGHT_F32 || memory.mapped == 0)
+                assert_int_equal(memory.mapped + memory.heap - rotary, gptj_weight_bytes(c, m->layers[0].q.type));
             gptj_free(m);
             ops->fn->close(ops);
         }
@@ -360,11 +361,11 @@ static void only_what_cannot_be_read_in_place_is_copied(void **state)
     (void)state;
     static const float data[9];
     const char *unaligned = (const char *)data + 1;
-    const struct tensor vector = {.data = unaligned, .dtype = DTYPE_F32, .n_dims = 1, .shape = {8}};
-    const struct tensor matrix = {.data = unaligned, .dtype = DTYPE_F32, .n_dims = 2, .shape = {4, 2}};
-    assert_int_equal(ops_cpu_weight_bytes(&vector, DTYPE_F32), 32);
-    assert_int_equal(ops_cpu_weight_bytes(&matrix, DTYPE_F32), 0);
-    assert_int_equal(ops_cpu_weight_bytes(&matrix, DTYPE_F16), 16);
+    const struct weight vector = {.data = unaligned, .type = WEIGHT_F32, .O = 8, .I = 1};
+    const struct weight matrix = {.data = unaligned, .type = WEIGHT_F32, .O = 4, .I = 2};
+    assert_int_equal(ops_cpu_weight_bytes(&vector, WEIGHT_F32), 32);
+    assert_int_equal(ops_cpu_weight_bytes(&matrix, WEIGHT_F32), 0);
+    assert_int_equal(ops_cpu_weight_bytes(&matrix, WEIGHT_F16), 16);
 }
 
 /* ---- Synthetic models, and broken ones ---- */

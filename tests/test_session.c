@@ -245,9 +245,9 @@ static void options_outside_their_range_are_refused(void **state)
     for (int i = 0; i < 5; i++)
         gptjt_engine_options_init(&o[i]);
     o[0].prompt_mask = (enum gptjt_mask)3;
-    o[1].weights = (enum gptjt_weights)4;
+    o[1].weights = (enum gptjt_weights)6;
     o[2].weights = (enum gptjt_weights)1000000;
-    o[3].compute = (enum gptjt_compute)1;
+    o[3].compute = (enum gptjt_compute)4;
     o[4].cpu = "abacus";
     for (int i = 0; i < 5; i++)
         assert_int_equal(gptjt_engine_open(&e, MICRO, &o[i]), GPTJT_E_ARG);

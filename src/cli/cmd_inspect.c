@@ -55,9 +55,16 @@ static const struct option options[] = {
 
 /* ---- Gathering ---- */
 
-enum { MAX_CONTEXTS = 32, WEIGHT_TYPES = 4 };
+enum { MAX_CONTEXTS = 32, CHOICES = 6 };
 
-static const char *const weight_names[WEIGHT_TYPES] = {"auto", "fp32", "fp16", "bf16"}; /* of enum weight_type */
+/* What --weights can be. */
+static const struct {
+    const char *name;
+    enum weight_type type;
+} choices[CHOICES] = {
+    {"auto", WEIGHT_AS_STORED}, {"fp32", WEIGHT_F32}, {"fp16", WEIGHT_F16},
+    {"bf16", WEIGHT_BF16},      {"q8", WEIGHT_Q8},    {"q4", WEIGHT_Q4},
+};
 
 struct dtype_use {
     int64_t n_tensors, bytes;
@@ -78,7 +85,7 @@ struct report {
     struct gptjt_engine *engine; /* owned; its name, config, source, tokenizer and mask, no weights */
     const char *name, *dir;      /* borrowed */
     struct dtype_use dtypes[DTYPE_COUNT];
-    struct gptj_memory weights[WEIGHT_TYPES];
+    struct gptj_memory weights[CHOICES];
     struct context contexts[MAX_CONTEXTS];
     int n_contexts;
     struct bad_tensor *bad; /* [n_bad], owned */
@@ -108,8 +115,8 @@ static enum status gather(struct report *r)
         r->dtypes[t->dtype].n_tensors++;
         r->dtypes[t->dtype].bytes += tensor_bytes(t);
     }
-    for (int t = 0; t < WEIGHT_TYPES; t++)
-        r->weights[t] = gptj_memory(c, src, (enum weight_type)t);
+    for (int t = 0; t < CHOICES; t++)
+        r->weights[t] = gptj_memory(c, src, choices[t].type);
     for (int64_t n = 256; n < c->P; n *= 2)
         add_context(r, (int)n);
     add_context(r, c->P);
@@ -231,17 +238,19 @@ static void print_files(const struct report *r)
 static void print_memory(const struct report *r)
 {
     printf("\nmemory for weights        mapped file       heap\n");
-    for (int t = 0; t < WEIGHT_TYPES; t++)
-        printf("  --weights %-12s %12s %10s\n", weight_names[t], amount_bytes((uint64_t)r->weights[t].mapped).text,
+    for (int t = 0; t < CHOICES; t++)
+        printf("  --weights %-12s %12s %10s\n", choices[t].name, amount_bytes((uint64_t)r->weights[t].mapped).text,
                amount_bytes((uint64_t)r->weights[t].heap).text);
     printf("\nmemory by context                              total with --weights\n");
-    printf("  %-8s %10s %10s   %10s %10s %10s %10s\n", "tokens", "K/V", "work", weight_names[0], weight_names[1],
-           weight_names[2], weight_names[3]);
+    printf("  %-8s %10s %10s  ", "tokens", "K/V", "work");
+    for (int t = 0; t < CHOICES; t++)
+        printf(" %10s", choices[t].name);
+    printf("\n");
     for (int i = 0; i < r->n_contexts; i++) {
         const struct context *c = &r->contexts[i];
         printf("  %-8d %10s %10s  ", c->tokens, amount_bytes(c->size.kv_bytes).text,
                amount_bytes(c->size.work_bytes).text);
-        for (int t = 0; t < WEIGHT_TYPES; t++)
+        for (int t = 0; t < CHOICES; t++)
             printf(" %10s", amount_bytes((uint64_t)total_bytes(r, c, t)).text);
         printf("\n");
     }
@@ -313,15 +322,15 @@ static json_t *generation_json(const struct generation_config *g)
 static json_t *memory_json(const struct report *r)
 {
     json_t *weights = json_array(), *contexts = json_array();
-    for (int t = 0; t < WEIGHT_TYPES; t++)
-        json_array_append_new(weights, json_pack("{s:s, s:I, s:I}", "weights", weight_names[t], "mapped_bytes",
+    for (int t = 0; t < CHOICES; t++)
+        json_array_append_new(weights, json_pack("{s:s, s:I, s:I}", "weights", choices[t].name, "mapped_bytes",
                                                  (json_int_t)r->weights[t].mapped, "heap_bytes",
                                                  (json_int_t)r->weights[t].heap));
     for (int i = 0; i < r->n_contexts; i++) {
         const struct context *c = &r->contexts[i];
         json_t *totals = json_object();
-        for (int t = 0; t < WEIGHT_TYPES; t++)
-            json_object_set_new(totals, weight_names[t], json_integer(total_bytes(r, c, t)));
+        for (int t = 0; t < CHOICES; t++)
+            json_object_set_new(totals, choices[t].name, json_integer(total_bytes(r, c, t)));
         json_array_append_new(contexts, json_pack("{s:i, s:I, s:I, s:o}", "tokens", c->tokens, "kv_bytes",
                                                   (json_int_t)c->size.kv_bytes, "work_bytes",
                                                   (json_int_t)c->size.work_bytes, "total_bytes", totals));

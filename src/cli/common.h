@@ -51,13 +51,13 @@ struct common {
         {.name = "weights",                                                                                            \
          .type = OPTION_CHOICE,                                                                                        \
          .offset = offsetof(struct common, weights),                                                                   \
-         .choices = "auto|fp32|fp16|bf16",                                                                             \
+         .choices = "auto|fp32|fp16|bf16|q8|q4",                                                                       \
          .help = "how matrices are held in memory; auto: as stored, without a copy"},                                  \
         {.name = "compute",                                                                                            \
          .type = OPTION_CHOICE,                                                                                        \
          .offset = offsetof(struct common, compute),                                                                   \
-         .choices = "fp32",                                                                                            \
-         .help = "what products and sums are computed in"},                                                            \
+         .choices = "auto|fp32|bf16|int8",                                                                             \
+         .help = "factors of matrix products; auto: int8 for q8 and q4, bf16 where the CPU has it, else fp32"},        \
         {.name = "threads",                                                                                            \
          .type = OPTION_INT,                                                                                           \
          .offset = offsetof(struct common, threads),                                                                   \
@@ -66,7 +66,7 @@ struct common {
          .help = "threads to compute with (default 0: as many as this process may use)"},                              \
     {                                                                                                                  \
         .name = "cpu", .type = OPTION_STRING, .offset = offsetof(struct common, cpu), .meta = "ISA",                   \
-        .help = "instruction set of the kernels: auto, ref, avx2, ..."                                                 \
+        .help = "instruction set of the kernels: auto, ref, avx2, avx512"                                              \
     }
 
 #define COMMON_LOG_OPTIONS                                                                                             \

@@ -128,12 +128,31 @@ static enum status choose_cpu(enum cpu_level *out, const char *asked)
         *out = (enum cpu_level)l;
         return OK;
     }
-    return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2 or auto", asked);
+    return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2, avx512 or auto", asked);
 }
 
-static const char *weights_name(enum dtype d)
+static const char *weights_name(enum weight_type t)
 {
-    return d == DTYPE_F16 ? "fp16" : d == DTYPE_BF16 ? "bf16" : "fp32";
+    static const char *const names[WEIGHT_TYPES] = {"fp32", "fp16", "bf16", "q8", "q4"};
+    return names[t];
+}
+
+static const char *compute_name(enum compute_type t)
+{
+    static const char *const names[COMPUTE_TYPES] = {"fp32", "bf16", "int8"};
+    return names[t];
+}
+
+static enum status choose_compute(enum compute_type *out, enum gptjt_compute asked, enum weight_type weights)
+{
+    const bool quantised = weights == WEIGHT_Q8 || weights == WEIGHT_Q4;
+    if (asked == GPTJT_COMPUTE_INT8 && !quantised)
+        return fail(E_ARG, "compute int8 needs q8 or q4 weights, these are %s", weights_name(weights));
+    if (asked == GPTJT_COMPUTE_AUTO)
+        *out = quantised ? COMPUTE_INT8 : COMPUTE_FP32;
+    else
+        *out = asked == GPTJT_COMPUTE_INT8 ? COMPUTE_INT8 : asked == GPTJT_COMPUTE_BF16 ? COMPUTE_BF16 : COMPUTE_FP32;
+    return OK;
 }
 
 /* A model can be run by ids alone, so what is wrong here is told only to who asks for text. */
@@ -176,23 +195,30 @@ static enum status check_memory(const struct gptjt_engine *e, enum weight_type t
 
 static enum status open_parts(struct gptjt_engine *e, const char *dir, const struct gptjt_engine_options *o)
 {
-    static const enum weight_type types[] = {WEIGHTS_AS_STORED, WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_BF16};
+    static const enum weight_type types[] = {WEIGHT_AS_STORED, WEIGHT_F32, WEIGHT_F16,
+                                             WEIGHT_BF16,      WEIGHT_Q8,  WEIGHT_Q4};
     enum cpu_level level;
+    enum compute_type compute = COMPUTE_FP32;
     if ((unsigned)o->prompt_mask > GPTJT_MASK_CAUSAL) return fail(E_ARG, "prompt_mask is %d", (int)o->prompt_mask);
     if ((unsigned)o->weights >= COUNT_OF(types)) return fail(E_ARG, "weights is %d", (int)o->weights);
-    if (o->compute != GPTJT_COMPUTE_FP32) return fail(E_ARG, "compute is %d", (int)o->compute);
+    if ((unsigned)o->compute > GPTJT_COMPUTE_INT8) return fail(E_ARG, "compute is %d", (int)o->compute);
     if (o->threads < 0 || o->threads > 1024) return fail(E_ARG, "threads is %d, not within 0..1024", o->threads);
     TRY(choose_cpu(&level, o->cpu));
     TRY(engine_read_checkpoint(e, dir, o->prompt_mask));
     TRY(check_memory(e, types[o->weights]));
+    TRY(choose_compute(&compute, o->compute, gptj_held_type(e->source, types[o->weights])));
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);
-    TRY(ops_cpu_create(&e->ops, level, e->threads, e->config.model.P));
+    const struct gptj_config *c = &e->config.model;
+    const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D};
+    kernels_init(&e->host, level);
+    TRY(ops_cpu_create(&e->ops, level, compute, e->threads, limits));
     TRY(gptj_load(&e->model, &e->config.model, e->source, e->ops, 0, e->config.model.L, types[o->weights]));
-    e->weights = weights_name(e->model->layers[0].q.dtype);
+    e->compute = compute_name(compute);
+    e->weights = weights_name(e->model->layers[0].q.type);
     const double millions = (double)gptj_config_parameters(&e->config.model) * 1e-6;
-    log_line(LOG_INFO, "%s: %d layers, %.1f million parameters as %s, %s kernels, %d threads", e->name,
-             e->config.model.L, millions, e->weights, e->cpu, e->threads);
+    log_line(LOG_INFO, "%s: %d layers, %.1f million parameters as %s, computed in %s, %s kernels, %d threads", e->name,
+             e->config.model.L, millions, e->weights, e->compute, e->cpu, e->threads);
     return OK;
 }
 
@@ -244,10 +270,11 @@ void gptjt_engine_info(const struct gptjt_engine *e, struct gptjt_info *out)
         .prompt_mask_reason = e->mask.reason,
         .prompt_mask_guessed = e->mask.guessed,
         .weights = e->weights,
+        .compute = e->compute,
         .cpu = e->cpu,
         .threads = e->threads,
         .parameters = gptj_config_parameters(c),
-        .weight_bytes = gptj_weight_bytes(c, e->model->layers[0].q.dtype),
+        .weight_bytes = gptj_weight_bytes(c, e->model->layers[0].q.type),
         .hf_defaults = {.present = g->origin != NULL,
                         .do_sample = g->do_sample,
                         .temperature = g->temperature,

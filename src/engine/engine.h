@@ -9,6 +9,7 @@
 #include "formats/gptj_config.h"
 #include "formats/source.h"
 #include "gptjt.h"
+#include "kernels/kernels.h"
 #include "model/forward.h"
 #include "model/gptj.h"
 #include "model/kvcache.h"
@@ -34,8 +35,9 @@ struct gptjt_engine {
     struct gptjt_tokenizer tokenizer; /* bpe NULL: none, because of ... */
     char no_tokenizer[512];           /* ... this */
     struct mask_choice mask;
-    const char *weights, *cpu; /* static */
+    const char *weights, *compute, *cpu; /* static */
     int threads;
+    struct kernels host; /* for what is on the host whatever the device: logits */
 };
 
 /* Finds the mask for a checkpoint (docs/MODEL.md has the order). name: the directory's or the hub's; asked: the
@@ -51,6 +53,7 @@ enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum
 /* What a session for max_tokens (as gptjt_session_create() takes it, 1 .. 2^30) allocates. */
 struct session_size {
     int n_pages, max_rows;
+    enum dtype kv_dtype;
     size_t kv_bytes, work_bytes; /* work: activations and everything else that is not K/V */
 };
 struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens);

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "engine/engine.h"
-#include "engine/logits.h"
 
 static size_t pages_needed(size_t n_prompt, size_t n_sequences, size_t n_new)
 {
@@ -25,10 +24,10 @@ size_t gptjt_tokens_needed(size_t n_prompt, size_t n_sequences, size_t n_new)
 
 struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens)
 {
-    struct session_size z = {.n_pages = kvcache_pages_for((int64_t)max_tokens)};
+    struct session_size z = {.n_pages = kvcache_pages_for((int64_t)max_tokens), .kv_dtype = DTYPE_F32};
     /* A prompt is up to P rows of one step; one row each of all continuations, which have a page at least, another. */
     z.max_rows = z.n_pages < c->P / KV_PAGE ? z.n_pages * KV_PAGE : c->P > z.n_pages ? c->P : z.n_pages;
-    z.kv_bytes = kvcache_bytes(c->L, c->H, c->K, z.n_pages);
+    z.kv_bytes = kvcache_bytes(c->L, c->H, c->K, z.n_pages, z.kv_dtype);
     z.work_bytes = workspace_bytes(c, z.max_rows) + (size_t)z.max_rows * (5 * sizeof(int32_t) + sizeof(void *)) +
                    (size_t)c->P * sizeof(int32_t) + (size_t)LOGITS_BLOCK * (size_t)c->V * sizeof(float);
     return z;
@@ -64,7 +63,7 @@ enum gptjt_status gptjt_session_create(struct gptjt_session **out, struct gptjt_
     const struct session_size size = session_size_for(c, max_tokens);
     s->max_rows = size.max_rows;
     enum status st = alloc_host(s);
-    if (st == OK) st = kvcache_create(&s->kv, e->ops, c->L, c->H, c->K, size.n_pages);
+    if (st == OK) st = kvcache_create(&s->kv, e->ops, c->L, c->H, c->K, size.n_pages, size.kv_dtype);
     if (st == OK) st = workspace_create(&s->workspace, e->model, s->max_rows);
     if (st == OK)
         *out = s;
@@ -171,13 +170,13 @@ enum status step_run(struct gptjt_session *s)
 
 enum status step_logits(struct gptjt_session *s, const int32_t *rows, int n)
 {
-    const int V = s->engine->config.model.V;
+    const size_t V = (size_t)s->engine->config.model.V;
     forward_logits(s->engine->model, s->workspace, rows, n, s->logits);
     for (int i = 0; i < n; i++) {
-        const int32_t bad = logits_not_finite(s->logits + (size_t)i * (size_t)V, V);
-        if (bad < 0) continue;
+        const size_t bad = s->engine->host.first_not_finite(s->logits + (size_t)i * V, V);
+        if (bad == V) continue;
         return fail(E_NUMERIC,
-                    "logit of token %d at position %d is not finite; gptjt inspect --verify names bad weights", bad,
+                    "logit of token %zu at position %d is not finite; gptjt inspect --verify names bad weights", bad,
                     s->step.position[rows[i]]);
     }
     return OK;

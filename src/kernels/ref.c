@@ -7,13 +7,6 @@
 #include "base/half.h"
 #include "kernels/kernels.h"
 
-static float load_f32(const void *w, size_t i)
-{
-    float x;
-    memcpy(&x, (const char *)w + i * sizeof x, sizeof x);
-    return x;
-}
-
 static uint16_t load_u16(const void *w, size_t i)
 {
     uint16_t x;
@@ -31,39 +24,6 @@ static float load_bf16(const void *w, size_t i)
     return bf16_to_f32(load_u16(w, i));
 }
 
-typedef float load_fn(const void *w, size_t i);
-
-static void matmul(load_fn *load, float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T,
-                   int O, int I)
-{
-    for (int o = 0; o < O; o++) {
-        for (int t = 0; t < T; t++) {
-            double sum = 0;
-            for (int i = 0; i < I; i++)
-                sum += (double)x[(size_t)t * x_stride + (size_t)i] * (double)load(w, (size_t)o * (size_t)I + (size_t)i);
-            y[(size_t)t * y_stride + (size_t)o] = (float)sum;
-        }
-    }
-}
-
-static void k_matmul_f32_ref(float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T, int O,
-                             int I)
-{
-    matmul(load_f32, y, y_stride, x, x_stride, w, T, O, I);
-}
-
-static void k_matmul_f16_ref(float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T, int O,
-                             int I)
-{
-    matmul(load_f16, y, y_stride, x, x_stride, w, T, O, I);
-}
-
-static void k_matmul_bf16_ref(float *y, size_t y_stride, const float *x, size_t x_stride, const void *w, int T, int O,
-                              int I)
-{
-    matmul(load_bf16, y, y_stride, x, x_stride, w, T, O, I);
-}
-
 static void k_widen_f16_ref(float *y, const void *w, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -74,6 +34,18 @@ static void k_widen_bf16_ref(float *y, const void *w, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         y[i] = load_bf16(w, i);
+}
+
+static void k_narrow_f16_ref(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = f16_from_f32(x[i]);
+}
+
+static void k_narrow_bf16_ref(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = bf16_from_f32(x[i]);
 }
 
 static void k_layer_norm_ref(float *y, const float *x, const float *w, const float *b, int D, float eps)
@@ -109,16 +81,6 @@ static void k_rotary_ref(float *x, const float *sin, const float *cos, int H, in
     }
 }
 
-static void k_attention_scores_ref(float *score, const float *q, const float *keys, int n, int K, float scale)
-{
-    for (int s = 0; s < n; s++) {
-        double sum = 0;
-        for (int k = 0; k < K; k++)
-            sum += (double)q[k] * (double)keys[(size_t)s * (size_t)K + (size_t)k];
-        score[s] = (float)(sum * (double)scale);
-    }
-}
-
 static void k_softmax_ref(float *p, int n)
 {
     float max = p[0];
@@ -133,27 +95,56 @@ static void k_softmax_ref(float *p, int n)
         p[s] = (float)((double)p[s] / sum);
 }
 
-static void k_attention_mix_ref(float *y, const float *p, const float *values, int n, int K)
+static size_t k_argmax_ref(const float *x, size_t n)
 {
-    for (int s = 0; s < n; s++)
-        for (int k = 0; k < K; k++)
-            y[k] += p[s] * values[(size_t)s * (size_t)K + (size_t)k];
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        if (x[i] > x[best]) best = i;
+    return best;
+}
+
+static double k_log_sum_exp_ref(const float *x, size_t n)
+{
+    float max = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)expf(x[i] - max);
+    return (double)max + log(sum);
+}
+
+static size_t k_first_at_least_ref(const float *x, size_t n, float least)
+{
+    size_t i = 0;
+    while (i < n && !(x[i] >= least))
+        i++;
+    return i;
+}
+
+static size_t k_first_not_finite_ref(const float *x, size_t n)
+{
+    size_t i = 0;
+    while (i < n && isfinite(x[i]))
+        i++;
+    return i;
 }
 
 void kernels_init_ref(struct kernels *k)
 {
     *k = (struct kernels){
         .name = "ref",
-        .matmul_f32 = k_matmul_f32_ref,
-        .matmul_f16 = k_matmul_f16_ref,
-        .matmul_bf16 = k_matmul_bf16_ref,
         .widen_f16 = k_widen_f16_ref,
         .widen_bf16 = k_widen_bf16_ref,
+        .narrow_f16 = k_narrow_f16_ref,
+        .narrow_bf16 = k_narrow_bf16_ref,
         .layer_norm = k_layer_norm_ref,
         .gelu = k_gelu_ref,
         .rotary = k_rotary_ref,
-        .attention_scores = k_attention_scores_ref,
         .softmax = k_softmax_ref,
-        .attention_mix = k_attention_mix_ref,
+        .argmax = k_argmax_ref,
+        .log_sum_exp = k_log_sum_exp_ref,
+        .first_at_least = k_first_at_least_ref,
+        .first_not_finite = k_first_not_finite_ref,
     };
 }

@@ -31,9 +31,12 @@ struct gptj {
     float *sin, *cos;           /* [P][R/2] on the device */
 };
 
-/* How matrices are held: as the file has them, or converted. Vectors are always fp32 (they are 0.03 % of a 6 B model).
- */
-enum weight_type { WEIGHTS_AS_STORED, WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_BF16 };
+/* Matrices are held in the type asked for, or as the file has them. Vectors are always fp32 (they are 0.03 % of a 6 B
+ * model). */
+#define WEIGHT_AS_STORED WEIGHT_TYPES
+
+/* The type the matrices of a checked checkpoint will be held in, going by the first layer's. */
+enum weight_type gptj_held_type(const struct source *src, enum weight_type asked);
 
 /* Checks names, shapes and dtypes of every tensor of the whole checkpoint against cfg: missing, extra and misshapen
  * ones are E_FORMAT, several named in one line. Known buffers (attn.bias, attn.masked_bias) are allowed. */
@@ -45,7 +48,7 @@ enum status gptj_load(struct gptj **out, const struct gptj_config *cfg, const st
 void gptj_free(struct gptj *m); /* accepts NULL */
 
 /* Parameter bytes of matrices and vectors as held. */
-int64_t gptj_weight_bytes(const struct gptj_config *c, enum dtype matrices);
+int64_t gptj_weight_bytes(const struct gptj_config *c, enum weight_type matrices);
 
 /* Memory a whole model takes once loaded by the CPU backend. Mapped bytes are pages of the file, which the system reads
  * on first use and may drop again; heap bytes are converted copies and the rotary table. src is a checked one. */

@@ -159,16 +159,28 @@ enum status gptj_check(const struct gptj_config *cfg, const struct source *src)
 
 /* ---- Loading ---- */
 
-static enum dtype held_as(const struct tensor *t, enum weight_type type)
+/* A tensor that gptj_check() has passed. */
+static struct weight host_weight(const struct tensor *t)
 {
-    if (t->n_dims == 1) return DTYPE_F32;
-    switch (type) {
-    case WEIGHTS_F32: return DTYPE_F32;
-    case WEIGHTS_F16: return DTYPE_F16;
-    case WEIGHTS_BF16: return DTYPE_BF16;
-    case WEIGHTS_AS_STORED: break;
-    }
-    return t->dtype;
+    struct weight w = {.data = t->data, .type = WEIGHT_F32, .O = (int)t->shape[0], .I = 1};
+    if (t->n_dims == 2) w.I = (int)t->shape[1];
+    if (t->dtype == DTYPE_F16) w.type = WEIGHT_F16;
+    if (t->dtype == DTYPE_BF16) w.type = WEIGHT_BF16;
+    return w;
+}
+
+static enum weight_type held_as(const struct weight *host, enum weight_type asked)
+{
+    if (host->I == 1) return WEIGHT_F32;
+    return asked == WEIGHT_AS_STORED ? host->type : asked;
+}
+
+enum weight_type gptj_held_type(const struct source *src, enum weight_type asked)
+{
+    const struct tensor *t = source_find(src, "transformer.h.0.attn.q_proj.weight");
+    if (!t) return asked; /* a model without layers */
+    const struct weight host = host_weight(t);
+    return held_as(&host, asked);
 }
 
 static enum status bind(struct gptj *m, struct weight *out, const struct source *src, const char *name,
@@ -176,7 +188,8 @@ static enum status bind(struct gptj *m, struct weight *out, const struct source 
 {
     const struct tensor *t = source_find(src, name);
     if (!t) return fail(E_FORMAT, "weights do not fit config.json: %s is missing", name);
-    return m->ops->fn->weight_bind(m->ops, out, t, held_as(t, type));
+    const struct weight host = host_weight(t);
+    return m->ops->fn->weight_bind(m->ops, out, &host, held_as(&host, type));
 }
 
 static enum status bind_layer(struct gptj *m, int l, const struct source *src, enum weight_type type)
@@ -274,20 +287,21 @@ void gptj_free(struct gptj *m)
 
 struct count {
     int64_t bytes;
-    size_t matrix_bytes;
+    enum weight_type matrices;
 };
 
 static enum status count_tensor(void *user, const struct gptj_tensor_spec *spec)
 {
     struct count *c = user;
-    const int64_t n = spec->shape[0] * (spec->n_dims == 2 ? spec->shape[1] : 1);
-    c->bytes += n * (int64_t)(spec->n_dims == 2 ? c->matrix_bytes : sizeof(float));
+    const bool matrix = spec->n_dims == 2;
+    c->bytes += (int64_t)weight_bytes(matrix ? c->matrices : WEIGHT_F32, (int)spec->shape[0],
+                                      matrix ? (int)spec->shape[1] : 1);
     return OK;
 }
 
-int64_t gptj_weight_bytes(const struct gptj_config *c, enum dtype matrices)
+int64_t gptj_weight_bytes(const struct gptj_config *c, enum weight_type matrices)
 {
-    struct count n = {.matrix_bytes = dtype_bytes(matrices)};
+    struct count n = {.matrices = matrices};
     gptj_each_tensor(c, count_tensor, &n);
     return n.bytes;
 }
@@ -302,9 +316,11 @@ static enum status count_memory(void *user, const struct gptj_tensor_spec *spec)
 {
     struct memory_count *c = user;
     const struct tensor *t = source_find(c->src, spec->name);
-    const int64_t owned = t ? (int64_t)ops_cpu_weight_bytes(t, held_as(t, c->type)) : 0;
+    if (!t) return OK;
+    const struct weight host = host_weight(t);
+    const int64_t owned = (int64_t)ops_cpu_weight_bytes(&host, held_as(&host, c->type));
     c->total.heap += owned;
-    if (t && !owned) c->total.mapped += tensor_bytes(t);
+    if (!owned) c->total.mapped += tensor_bytes(t);
     return OK;
 }
 

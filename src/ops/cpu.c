@@ -20,18 +20,8 @@ static void cpu_read(struct ops *o, void *host, const void *from, size_t bytes)
 
 static void cpu_embed(struct ops *o, float *y, const struct weight *wte, const int32_t *token, int T)
 {
-    const struct kernels *k = &ops_cpu(o)->kernels;
-    const size_t D = (size_t)wte->I;
-    for (int t = 0; t < T; t++) {
-        const void *row = (const char *)wte->data + (size_t)token[t] * D * dtype_bytes(wte->dtype);
-        float *out = y + (size_t)t * D;
-        if (wte->dtype == DTYPE_F16)
-            k->widen_f16(out, row, D);
-        else if (wte->dtype == DTYPE_BF16)
-            k->widen_bf16(out, row, D);
-        else
-            memcpy(out, row, D * sizeof *out);
-    }
+    for (int t = 0; t < T; t++)
+        ops_cpu_weight_row(&ops_cpu(o)->kernels, y + (size_t)t * (size_t)wte->I, wte, token[t]);
 }
 
 /* Rows share nothing, so a few of them make a task. */
@@ -58,19 +48,36 @@ static void norm_task(void *user, int task, int thread)
 static void cpu_layer_norm(struct ops *o, float *y, const float *x, const struct weight *w, const struct weight *b,
                            int T, float eps)
 {
-    assert(w->dtype == DTYPE_F32 && b->dtype == DTYPE_F32);
+    assert(w->type == WEIGHT_F32 && b->type == WEIGHT_F32);
     struct norm_job j = {ops_cpu(o), y, x, w->data, b->data, T, w->O, eps};
     pool_run(j.c->pool, (T + ROWS_A_TASK - 1) / ROWS_A_TASK, norm_task, &j);
+}
+
+struct rotary_job {
+    struct ops_cpu *c;
+    float *x;
+    const float *sin, *cos;
+    const int32_t *position;
+    int T, H, K, R;
+};
+
+static void rotary_task(void *user, int task, int thread)
+{
+    (void)thread;
+    const struct rotary_job *j = user;
+    const int end = task * ROWS_A_TASK + ROWS_A_TASK;
+    for (int t = task * ROWS_A_TASK; t < end && t < j->T; t++) {
+        const size_t at = (size_t)j->position[t] * ((size_t)j->R / 2);
+        j->c->kernels.rotary(j->x + (size_t)t * (size_t)j->H * (size_t)j->K, j->sin + at, j->cos + at, j->H, j->K,
+                             j->R);
+    }
 }
 
 static void cpu_rotary(struct ops *o, float *x, const float *sin, const float *cos, const int32_t *position, int T,
                        int H, int K, int R)
 {
-    const size_t half = (size_t)R / 2;
-    for (int t = 0; t < T; t++) {
-        const size_t at = (size_t)position[t] * half;
-        ops_cpu(o)->kernels.rotary(x + (size_t)t * (size_t)H * (size_t)K, sin + at, cos + at, H, K, R);
-    }
+    struct rotary_job j = {ops_cpu(o), x, sin, cos, position, T, H, K, R};
+    pool_run(j.c->pool, (T + ROWS_A_TASK - 1) / ROWS_A_TASK, rotary_task, &j);
 }
 
 static void cpu_gather(struct ops *o, float *y, const float *x, const int32_t *index, int n, int D)
@@ -85,6 +92,7 @@ static void cpu_close(struct ops *o)
     struct ops_cpu *c = ops_cpu(o);
     pool_free(c->pool);
     free(c->scratch);
+    ops_cpu_free(o, c->x, c->x_bytes);
     free(c);
 }
 
@@ -107,28 +115,35 @@ static const struct ops_table cpu_table = {
     .gather = cpu_gather,
 };
 
-enum status ops_cpu_create(struct ops **out, enum cpu_level level, int n_threads, int max_positions)
+enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_type compute, int n_threads,
+                           struct ops_cpu_limits limits)
 {
     struct ops_cpu *c = calloc(1, sizeof *c);
     if (!c) return fail(E_NOMEM, "cpu backend: out of memory");
     c->base.fn = &cpu_table;
+    c->compute = compute;
     kernels_init(&c->kernels, level);
 
     enum status s = pool_create(&c->pool, n_threads);
     if (s != OK) goto free_c;
 
-    /* A thread needs one output tile or one row's attention scores, whichever is larger; whole cache lines each. */
-    const size_t tile = (size_t)CPU_TILE_ROWS * CPU_TILE_OUTPUTS, scores = (size_t)max_positions;
-    c->scratch_floats = ((tile > scores ? tile : scores) + 15) / 16 * 16;
-    const size_t bytes = (size_t)n_threads * c->scratch_floats * sizeof *c->scratch;
-    c->scratch = aligned_alloc(64, bytes);
+    /* A thread needs what a linear map or attention does, whichever is more. */
+    const size_t linear = ops_cpu_linear_scratch_bytes(&c->kernels);
+    const size_t attention = ops_cpu_attention_scratch(limits.head) * sizeof(float);
+    c->scratch_bytes = ((linear > attention ? linear : attention) + 63) / 64 * 64;
+    c->scratch = aligned_alloc(64, (size_t)n_threads * c->scratch_bytes);
     if (!c->scratch) {
-        s = fail(E_NOMEM, "cpu backend: out of memory for %zu bytes of scratch", bytes);
+        s = fail(E_NOMEM, "cpu backend: out of memory for %d x %zu bytes of scratch", n_threads, c->scratch_bytes);
         goto free_pool;
     }
+    c->x_bytes = ops_cpu_linear_x_bytes(&c->kernels, limits.inputs);
+    s = ops_cpu_alloc(&c->base, &c->x, c->x_bytes);
+    if (s != OK) goto free_scratch;
     *out = &c->base;
     return OK;
 
+free_scratch:
+    free(c->scratch);
 free_pool:
     pool_free(c->pool);
 free_c:

@@ -1,24 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Linear maps: the output is cut into tiles of CPU_TILE_ROWS x CPU_TILE_OUTPUTS, one a task. Tasks that use the same
- * weights follow each other, so that while the rows of a prompt pass by, a tile's weights stay in the cache; with one
- * row (decoding) the tasks simply stream the matrix once. */
+/* Linear maps. Few rows stream the weights once, as they are stored, each task a piece of the outputs. Many rows are a
+ * matrix product: the rows are packed once, then each task packs one panel of outputs, a block of inputs at a time, and
+ * multiplies all rows by it while it is in the cache. Both give the same bits (kernels.h). */
+#include <assert.h>
 #include <string.h>
 
+#include "kernels/quant.h"
 #include "ops/cpu.h"
+
+/* Rows of one go, and what a task of a streamed map should read at least: small enough that threads finish together,
+ * large enough that taking a task costs nothing. Z_FLOATS: results of one task. */
+enum { MAX_ROWS = 256, STREAM_TASK_BYTES = 1 << 16, Z_FLOATS = 1 << 14, STRIP = QUANT_STRIP, PACK_ROWS = 16 };
 
 struct linear_job {
     struct ops_cpu *c;
-    k_matmul_fn *matmul;
+    const struct linear_kernels *k;
     float *y;
     const float *x, *bias; /* bias may be NULL */
     const struct weight *w;
-    int T, row_tiles;
+    int T;
+    int outputs;          /* of a task */
+    size_t block_x_bytes; /* of a packed block of inputs */
     enum epilogue epilogue;
 };
 
 static int least(int a, int b)
 {
     return a < b ? a : b;
+}
+
+static size_t round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+static const char *weight_at(const struct weight *w, int o)
+{
+    return (const char *)w->data + weight_bytes(w->type, o, w->I);
 }
 
 static void finish_row(const struct linear_job *j, float *y, float *z, const float *bias, int n)
@@ -39,30 +57,140 @@ static void finish_row(const struct linear_job *j, float *y, float *z, const flo
     }
 }
 
-static void linear_task(void *user, int task, int thread)
+/* z[T][z_stride] are outputs [o, o + n) before bias and epilogue. */
+static void finish(const struct linear_job *j, float *z, size_t z_stride, int o, int n)
+{
+    for (int t = 0; t < j->T; t++)
+        finish_row(j, j->y + (size_t)t * (size_t)j->w->O + o, z + (size_t)t * z_stride, j->bias ? j->bias + o : NULL,
+                   n);
+}
+
+/* ---- Streaming ---- */
+
+static void stream_task(void *user, int task, int thread)
 {
     const struct linear_job *j = user;
-    const int t = task % j->row_tiles * CPU_TILE_ROWS, o = task / j->row_tiles * CPU_TILE_OUTPUTS;
-    const int rows = least(CPU_TILE_ROWS, j->T - t), outputs = least(CPU_TILE_OUTPUTS, j->w->O - o);
-    const size_t I = (size_t)j->w->I, O = (size_t)j->w->O;
-    const char *w = (const char *)j->w->data + (size_t)o * I * dtype_bytes(j->w->dtype);
-    float *tile = ops_cpu_scratch(j->c, thread);
+    const int o = task * j->outputs, n = least(j->outputs, j->w->O - o);
+    float *z = ops_cpu_scratch(j->c, thread);
+    j->k->stream(z, (size_t)j->outputs, j->c->x, weight_at(j->w, o), j->T, n, j->w->I);
+    finish(j, z, (size_t)j->outputs, o, n);
+}
 
-    j->matmul(tile, CPU_TILE_OUTPUTS, j->x + (size_t)t * I, I, w, rows, outputs, j->w->I);
-    for (int r = 0; r < rows; r++)
-        finish_row(j, j->y + (size_t)(t + r) * O + o, tile + r * CPU_TILE_OUTPUTS, j->bias ? j->bias + o : NULL,
-                   outputs);
+static void stream(struct linear_job *j)
+{
+    const size_t strip_bytes = weight_bytes(j->w->type, STRIP, j->w->I);
+    const int wanted = (int)(STREAM_TASK_BYTES / (strip_bytes + 1)) + 1, room = Z_FLOATS / (STRIP * j->T);
+    j->outputs = STRIP * (wanted < room ? wanted : room);
+    j->k->prepare(j->c->x, j->x, (size_t)j->w->I, j->T, j->w->I);
+    pool_run(j->c->pool, (j->w->O + j->outputs - 1) / j->outputs, stream_task, j);
+}
+
+/* ---- Panels ---- */
+
+static void *packed_x(const struct linear_job *j, int at)
+{
+    return (char *)j->c->x + (size_t)(at / j->k->depth) * j->block_x_bytes;
+}
+
+/* A task packs one block of inputs of all rows. */
+static void pack_task(void *user, int task, int thread)
+{
+    (void)thread;
+    const struct linear_job *j = user;
+    const int at = task * j->k->depth;
+    j->k->pack_x(packed_x(j, at), j->x + at, (size_t)j->w->I, j->T, least(j->k->depth, j->w->I - at));
+}
+
+static void panel_task(void *user, int task, int thread)
+{
+    const struct linear_job *j = user;
+    const struct linear_kernels *k = j->k;
+    const int I = j->w->I, o = task * k->panel, n = least(k->panel, j->w->O - o);
+    float *z = ops_cpu_scratch(j->c, thread);
+    char *panel = (char *)z + (size_t)MAX_ROWS * (size_t)k->panel * sizeof *z;
+    memset(z, 0, (size_t)j->T * (size_t)k->panel * sizeof *z);
+    for (int at = 0; at < I; at += k->depth) {
+        const int inputs = least(k->depth, I - at);
+        k->pack_w(panel, weight_at(j->w, o), n, I, at, inputs);
+        k->multiply(z, packed_x(j, at), panel, j->T, inputs);
+    }
+    finish(j, z, (size_t)k->panel, o, n);
+}
+
+static void multiply(struct linear_job *j)
+{
+    const int blocks = (j->w->I + j->k->depth - 1) / j->k->depth;
+    j->block_x_bytes = round_up(j->k->packed_x_bytes(j->T, j->k->depth), 64);
+    pool_run(j->c->pool, blocks, pack_task, j);
+    pool_run(j->c->pool, (j->w->O + j->k->panel - 1) / j->k->panel, panel_task, j);
+}
+
+/* ---- Either ---- */
+
+static const struct linear_kernels *kernels_for(const struct ops_cpu *c, enum weight_type w)
+{
+    const bool quantised = w == WEIGHT_Q8 || w == WEIGHT_Q4;
+    return &c->kernels.linear[c->compute == COMPUTE_INT8 && !quantised ? COMPUTE_FP32 : c->compute][w];
 }
 
 void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight *w, const struct weight *b, int T,
                     enum epilogue e)
 {
     struct ops_cpu *c = ops_cpu(o);
-    k_matmul_fn *matmul = w->dtype == DTYPE_F16    ? c->kernels.matmul_f16
-                          : w->dtype == DTYPE_BF16 ? c->kernels.matmul_bf16
-                                                   : c->kernels.matmul_f32;
-    const int row_tiles = (T + CPU_TILE_ROWS - 1) / CPU_TILE_ROWS;
-    const int output_tiles = (w->O + CPU_TILE_OUTPUTS - 1) / CPU_TILE_OUTPUTS;
-    struct linear_job j = {c, matmul, y, x, b ? b->data : NULL, w, T, row_tiles, e};
-    pool_run(c->pool, row_tiles * output_tiles, linear_task, &j);
+    for (int t = 0; t < T; t += MAX_ROWS) {
+        struct linear_job j = {.c = c,
+                               .k = kernels_for(c, w->type),
+                               .y = y + (size_t)t * (size_t)w->O,
+                               .x = x + (size_t)t * (size_t)w->I,
+                               .bias = b ? b->data : NULL,
+                               .w = w,
+                               .T = least(MAX_ROWS, T - t),
+                               .epilogue = e};
+        if (j.k->stream && (j.T <= j.k->stream_rows || !j.k->multiply))
+            stream(&j);
+        else
+            multiply(&j);
+    }
+}
+
+/* ---- Memory ---- */
+
+/* Calls nothing for the products a table does not offer. */
+static size_t most(const struct kernels *k, size_t (*of)(const struct linear_kernels *l, int I), int I)
+{
+    size_t max = 0;
+    for (int c = 0; c < COMPUTE_TYPES; c++) {
+        for (int w = 0; w < WEIGHT_TYPES; w++) {
+            const size_t bytes = of(&k->linear[c][w], I);
+            max = bytes > max ? bytes : max;
+        }
+    }
+    return max;
+}
+
+static size_t x_bytes(const struct linear_kernels *l, int I)
+{
+    size_t streamed = 0, packed = 0;
+    if (l->stream) streamed = l->prepared_bytes(l->multiply ? least(l->stream_rows, MAX_ROWS) : MAX_ROWS, I);
+    if (l->multiply)
+        packed = round_up(l->packed_x_bytes(MAX_ROWS, l->depth), 64) * (size_t)((I + l->depth - 1) / l->depth);
+    return streamed > packed ? streamed : packed;
+}
+
+static size_t scratch_bytes(const struct linear_kernels *l, int I)
+{
+    (void)I;
+    const size_t streamed = Z_FLOATS * sizeof(float);
+    const size_t panels = MAX_ROWS * (size_t)l->panel * sizeof(float) + l->panel_bytes;
+    return streamed > panels ? streamed : panels;
+}
+
+size_t ops_cpu_linear_x_bytes(const struct kernels *k, int max_inputs)
+{
+    return most(k, x_bytes, max_inputs);
+}
+
+size_t ops_cpu_linear_scratch_bytes(const struct kernels *k)
+{
+    return most(k, scratch_bytes, 0);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/half.h"
+#include "kernels/quant.h"
 #include "ops/cpu.h"
 
 enum status ops_cpu_alloc(struct ops *o, void **out, size_t bytes)
@@ -25,63 +25,112 @@ void ops_cpu_free(struct ops *o, void *p, size_t bytes)
     if (p) munmap(p, bytes ? bytes : 1);
 }
 
+/* ---- Weights ---- */
+
+size_t weight_bytes(enum weight_type t, int O, int I)
+{
+    switch (t) {
+    case WEIGHT_F32: return (size_t)O * (size_t)I * sizeof(float);
+    case WEIGHT_F16:
+    case WEIGHT_BF16: return (size_t)O * (size_t)I * sizeof(uint16_t);
+    case WEIGHT_Q8:
+    case WEIGHT_Q4: return quant_strips(O) * quant_strip_bytes(t, I);
+    case WEIGHT_TYPES: break;
+    }
+    assert(0 && "not a weight type");
+    return 0;
+}
+
+static void widen(const struct kernels *k, float *y, const char *from, enum weight_type t, size_t n)
+{
+    if (t == WEIGHT_F16)
+        k->widen_f16(y, from, n);
+    else if (t == WEIGHT_BF16)
+        k->widen_bf16(y, from, n);
+    else
+        memcpy(y, from, n * sizeof *y);
+}
+
+void ops_cpu_weight_row(const struct kernels *k, float *y, const struct weight *w, int row)
+{
+    if (w->type == WEIGHT_Q8 || w->type == WEIGHT_Q4)
+        quant_row(y, (const char *)w->data + weight_bytes(w->type, row / QUANT_STRIP * QUANT_STRIP, w->I), w->type,
+                  w->I, row % QUANT_STRIP, 0, w->I);
+    else
+        widen(k, y, (const char *)w->data + weight_bytes(w->type, row, w->I), w->type, (size_t)w->I);
+}
+
+/* A task converts a strip of rows; vectors, which have rows of one, go block by block. */
 struct convert_job {
     const struct kernels *k;
+    const struct weight *from;
     char *to;
-    const char *from;
-    enum dtype to_dtype, from_dtype;
-    size_t n;
+    enum weight_type type;
+    int rows;    /* of a task                       */
+    float *wide; /* [threads][rows][I], of a thread */
 };
 
-enum { CONVERT_BLOCK = 4096 };
-
-static void narrow(void *to, enum dtype dtype, const float *x, size_t n)
+static void narrow(const struct kernels *k, char *to, enum weight_type t, const float *x, size_t n)
 {
-    uint16_t *h = to;
-    for (size_t i = 0; i < n; i++)
-        h[i] = dtype == DTYPE_F16 ? f16_from_f32(x[i]) : bf16_from_f32(x[i]);
+    if (t == WEIGHT_F16)
+        k->narrow_f16((uint16_t *)(void *)to, x, n);
+    else if (t == WEIGHT_BF16)
+        k->narrow_bf16((uint16_t *)(void *)to, x, n);
+    else
+        memcpy(to, x, n * sizeof *x);
 }
 
 static void convert_task(void *user, int task, int thread)
 {
-    (void)thread;
     const struct convert_job *j = user;
-    const size_t begin = (size_t)task * CONVERT_BLOCK, n = j->n - begin < CONVERT_BLOCK ? j->n - begin : CONVERT_BLOCK;
-    const char *from = j->from + begin * dtype_bytes(j->from_dtype);
-    char *to = j->to + begin * dtype_bytes(j->to_dtype);
-    float wide[CONVERT_BLOCK];
-    if (j->from_dtype == DTYPE_F16)
-        j->k->widen_f16(wide, from, n);
-    else if (j->from_dtype == DTYPE_BF16)
-        j->k->widen_bf16(wide, from, n);
+    const int I = j->from->I, first = task * j->rows, left = j->from->O - first, n = left < j->rows ? left : j->rows;
+    float *wide = j->wide + (size_t)thread * (size_t)j->rows * (size_t)I;
+    char *to = j->to + weight_bytes(j->type, first, I);
+    if (I == 1)
+        widen(j->k, wide, (const char *)j->from->data + weight_bytes(j->from->type, first, 1), j->from->type,
+              (size_t)n);
     else
-        memcpy(wide, from, n * sizeof *wide);
-    if (j->to_dtype == DTYPE_F32)
-        memcpy(to, wide, n * sizeof *wide);
+        for (int r = 0; r < n; r++)
+            ops_cpu_weight_row(j->k, wide + (size_t)r * (size_t)I, j->from, first + r);
+    if (j->type == WEIGHT_Q8 || j->type == WEIGHT_Q4)
+        quant_strip(to, j->type, wide, (size_t)I, n, I);
     else
-        narrow(to, j->to_dtype, wide, n);
+        narrow(j->k, to, j->type, wide, (size_t)n * (size_t)I);
 }
 
-size_t ops_cpu_weight_bytes(const struct tensor *host, enum dtype as)
+static enum status convert(struct ops_cpu *c, void *to, const struct weight *from, enum weight_type as)
+{
+    enum { VECTOR_ROWS = 4096 };
+    const int rows = from->I == 1 ? VECTOR_ROWS : QUANT_STRIP;
+    const size_t wide_bytes = (size_t)pool_threads(c->pool) * (size_t)rows * (size_t)from->I * sizeof(float);
+    void *wide = NULL;
+    TRY(ops_cpu_alloc(&c->base, &wide, wide_bytes));
+    struct convert_job j = {&c->kernels, from, to, as, rows, wide};
+    pool_run(c->pool, (from->O + rows - 1) / rows, convert_task, &j);
+    ops_cpu_free(&c->base, wide, wide_bytes);
+    return OK;
+}
+
+size_t ops_cpu_weight_bytes(const struct weight *host, enum weight_type as)
 {
     /* Vectors are read as fp32 arrays, so a file that leaves one unaligned has it copied; matrices are read byte-wise.
      */
-    const bool readable = host->n_dims == 2 || (uintptr_t)host->data % sizeof(float) == 0;
-    return host->dtype == as && readable ? 0 : (size_t)tensor_elements(host) * dtype_bytes(as);
+    const bool readable = host->I > 1 || (uintptr_t)host->data % sizeof(float) == 0;
+    return host->type == as && readable ? 0 : weight_bytes(as, host->O, host->I);
 }
 
-enum status ops_cpu_weight_bind(struct ops *o, struct weight *out, const struct tensor *host, enum dtype as)
+enum status ops_cpu_weight_bind(struct ops *o, struct weight *out, const struct weight *host, enum weight_type as)
 {
-    assert(host->n_dims == 1 || host->n_dims == 2);
-    struct weight w = {.data = host->data, .dtype = as, .O = (int)host->shape[0]};
-    w.I = host->n_dims == 2 ? (int)host->shape[1] : 1;
+    struct weight w = {.data = host->data, .type = as, .O = host->O, .I = host->I};
     w.owned_bytes = ops_cpu_weight_bytes(host, as);
     if (w.owned_bytes) {
-        const size_t n = (size_t)tensor_elements(host);
         void *copy = NULL;
         TRY(ops_cpu_alloc(o, &copy, w.owned_bytes));
-        struct convert_job j = {&ops_cpu(o)->kernels, copy, host->data, as, host->dtype, n};
-        pool_run(ops_cpu(o)->pool, (int)((n + CONVERT_BLOCK - 1) / CONVERT_BLOCK), convert_task, &j);
+        const enum status s = convert(ops_cpu(o), copy, host, as);
+        if (s != OK) {
+            ops_cpu_free(o, copy, w.owned_bytes);
+            return s;
+        }
         w.data = copy;
     }
     *out = w;

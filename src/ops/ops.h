@@ -21,13 +21,16 @@
 
 struct ops;
 
-/* A matrix or vector of parameters bound to a device. */
+/* A matrix or vector of parameters, on the host or bound to a device. */
 struct weight {
-    const void *data;   /* on the device; borrowed from the file mapping, or owned (see owned_bytes) */
-    enum dtype dtype;   /* F32, F16 or BF16                                                          */
-    int O, I;           /* [O][I]; a vector has I 1                                                  */
-    size_t owned_bytes; /* 0: borrowed                                                             */
+    const void *data; /* borrowed from the file mapping, or owned (see owned_bytes) */
+    enum weight_type type;
+    int O, I;           /* [O][I]; a vector has I 1 */
+    size_t owned_bytes; /* 0: borrowed              */
 };
+
+/* Bytes of an [O][I] matrix. */
+size_t weight_bytes(enum weight_type t, int O, int I);
 
 /* What happens to a matrix product before it is stored. */
 enum epilogue {
@@ -47,8 +50,18 @@ struct batch {
     const int32_t *const *pages; /* [sequence][position / KV_PAGE] -> page number in the K/V store */
 };
 
-/* Tokens a K/V page holds. A page of one layer is [H][KV_PAGE][K], so that the keys of a head stand together. */
-enum { KV_PAGE = 32 };
+/* One layer's K/V pages on the device: page p of head h begins at element (p * H + h) * kernels_head_page(K) of both,
+ * laid out as kernels.h says. */
+struct kv_pages {
+    void *k, *v;
+    enum dtype dtype; /* F32, or F16: stored rounded to nearest even, computed with as fp32 */
+};
+
+/* Bytes of one page of K, or of V, of all heads of a layer. */
+static inline size_t ops_kv_page_bytes(int H, int K, enum dtype dtype)
+{
+    return (size_t)H * kernels_head_page(K) * dtype_bytes(dtype);
+}
 
 struct ops_table {
     const char *name; /* "cpu" */
@@ -61,9 +74,9 @@ struct ops_table {
     void (*read)(struct ops *o, void *host, const void *from, size_t bytes);
     void (*copy)(struct ops *o, void *to, const void *from, size_t bytes);
 
-    /* Binds host to the device as dtype `as` (F32, F16 or BF16): borrowed when nothing has to change. host is 1- or
-     * 2-dimensional, its dtype one of these three. weight_free accepts a zeroed weight. */
-    enum status (*weight_bind)(struct ops *o, struct weight *out, const struct tensor *host, enum dtype as);
+    /* Binds host, which lies in host memory, to the device as type `as`: borrowed when nothing has to change. A vector
+     * (I 1) is bound as WEIGHT_F32. weight_free accepts a zeroed weight. */
+    enum status (*weight_bind)(struct ops *o, struct weight *out, const struct weight *host, enum weight_type as);
     void (*weight_free)(struct ops *o, struct weight *w);
 
     /* y[T][D] = row token[t] of wte [V][D] */
@@ -82,13 +95,13 @@ struct ops_table {
                    int K, int R);
 
     /* Stores rows first .. first + T of the batch, k and v [T][H][K], in one layer's pages. */
-    void (*kv_store)(struct ops *o, float *k_pages, float *v_pages, const float *k, const float *v,
+    void (*kv_store)(struct ops *o, const struct kv_pages *kv, const float *k, const float *v,
                      const struct batch *batch, int first, int T, int H, int K);
 
     /* y[T][H][K]: attention of rows first .. first + T of the batch, q [T][H][K], each over its own interval of its own
      * sequence; scores scaled by 1/sqrt(K), softmax in fp32. */
-    void (*attention)(struct ops *o, float *y, const float *q, const float *k_pages, const float *v_pages,
-                      const struct batch *batch, int first, int T, int H, int K);
+    void (*attention)(struct ops *o, float *y, const float *q, const struct kv_pages *kv, const struct batch *batch,
+                      int first, int T, int H, int K);
 
     /* y[n][D] = row index[i] of x[.][D] */
     void (*gather)(struct ops *o, float *y, const float *x, const int32_t *index, int n, int D);
@@ -99,11 +112,18 @@ struct ops {
     const struct ops_table *fn;
 };
 
-/* The CPU backend: kernels at the given level, a pool of its own. max_positions bounds hi of any row. *out is owned:
- * out->fn->close(out). */
-enum status ops_cpu_create(struct ops **out, enum cpu_level level, int n_threads, int max_positions);
+/* The largest sizes the CPU backend will be asked for, from which it computes its scratch memory. */
+struct ops_cpu_limits {
+    int inputs; /* I of a linear map      */
+    int head;   /* K, the size of a head  */
+};
+
+/* The CPU backend: kernels at the given level, products of the given compute type (int8 holds for q8 and q4 weights,
+ * others are then computed in fp32), a pool of its own. *out is owned: out->fn->close(out). */
+enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_type compute, int n_threads,
+                           struct ops_cpu_limits limits);
 
 /* What the CPU backend's weight_bind() allocates: 0 where it borrows. */
-size_t ops_cpu_weight_bytes(const struct tensor *host, enum dtype as);
+size_t ops_cpu_weight_bytes(const struct weight *host, enum weight_type as);
 
 #endif

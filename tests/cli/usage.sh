@@ -9,10 +9,10 @@ run 2 generate -p a --max-new-tokens many
 complains '^gptjt generate: --max-new-tokens is many, not a whole number'
 run 2 generate -p a --temperature nan
 complains '^gptjt generate: --temperature is nan'
-run 2 generate -p a --weights q8
-complains '^gptjt generate: --weights is q8, not one of auto'
-run 2 generate -p a --compute int8
-complains '^gptjt generate: --compute is int8, not one of fp32'
+run 2 generate -p a --weights q5
+complains '^gptjt generate: --weights is q5, not one of auto'
+run 2 generate -p a --compute fp8
+complains '^gptjt generate: --compute is fp8, not one of auto'
 run 2 generate -p a --top-p 0
 complains '^gptjt generate: --top-p is 0'
 run 2 generate -p a --repetition-penalty 0

@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Linear maps computed in fp32, or in bf16 by rounding the factors: AVX2 + FMA + F16C.
+ *
+ * Order of every sum, whatever the tile: inputs are cut into blocks of DEPTH; in a block, lane j of 8 takes inputs
+ * j, j+8, j+16, ... by fused multiply-add, starting from zero; then the lanes are added to the result, lane 0 first.
+ *
+ *   Streaming keeps the 8 lanes of an output in one register, so that a row of w is read as it lies.
+ *   Panels keep 8 outputs in a register and go through a block lane by lane: all inputs of lane 0, then of lane 1, ...
+ *   which is why they are packed in that order. A lane's part of a panel (8 KB) stays in L1 for all rows. */
+#include "kernels/kernels.h"
+
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/quant.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { LANES = 8, DEPTH = 1024, PANEL = 16, TILE = 6, STREAM_ROWS = 8 };
+
+static size_t steps_of(int n)
+{
+    return ((size_t)n + LANES - 1) / LANES;
+}
+
+/* ---- Weights, eight at a time ---- */
+
+/* To bf16 and back: nearest even; NaN stays NaN. */
+INLINE __m256 round_bf16(__m256 x)
+{
+    const __m256i u = _mm256_castps_si256(x), odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    const __m256i up = _mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    const __m256 rounded = _mm256_castsi256_ps(_mm256_and_si256(up, _mm256_set1_epi32((int)0xffff0000)));
+    return _mm256_blendv_ps(rounded, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+
+INLINE __m256 load_f32(const char *w)
+{
+    return _mm256_loadu_ps((const float *)(const void *)w);
+}
+
+INLINE __m256 load_f16(const char *w)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)w));
+}
+
+INLINE __m256 load_bf16(const char *w)
+{
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)w));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+INLINE __m256 load_f32_rounded(const char *w)
+{
+    return round_bf16(load_f32(w));
+}
+
+INLINE __m256 load_f16_rounded(const char *w)
+{
+    return round_bf16(load_f16(w));
+}
+
+typedef __m256 load_fn(const char *w);
+
+/* The last n < 8 of a row, then zeros. */
+INLINE __m256 load_last(load_fn *load, size_t bytes, const char *w, int n)
+{
+    char last[LANES * sizeof(float)] = {0};
+    memcpy(last, w, (size_t)n * bytes);
+    return load(last);
+}
+
+INLINE __m256 load_some(load_fn *load, size_t bytes, const char *w, int n)
+{
+    return n >= LANES ? load(w) : load_last(load, bytes, w, n);
+}
+
+/* ---- Streaming ---- */
+
+/* Rows of x padded with zeros to whole vectors. */
+static size_t prepared_bytes(int T, int I)
+{
+    return (size_t)T * steps_of(I) * LANES * sizeof(float);
+}
+
+INLINE void prepare(load_fn *load, float *to, const float *x, size_t x_stride, int T, int I)
+{
+    for (int t = 0; t < T; t++)
+        for (int i = 0; i < I; i += LANES, to += LANES)
+            _mm256_storeu_ps(to, load_some(load, sizeof *x, (const char *)(x + (size_t)t * x_stride + i), I - i));
+}
+
+static void prepare_fp32(void *to, const float *x, size_t x_stride, int T, int I)
+{
+    prepare(load_f32, to, x, x_stride, T, I);
+}
+
+static void prepare_bf16(void *to, const float *x, size_t x_stride, int T, int I)
+{
+    prepare(load_f32_rounded, to, x, x_stride, T, I);
+}
+
+/* z of four outputs += their lanes, in order. */
+INLINE __m128 add_lanes(__m128 z, const __m256 sum[4])
+{
+    const __m256 ab = _mm256_unpacklo_ps(sum[0], sum[1]), AB = _mm256_unpackhi_ps(sum[0], sum[1]);
+    const __m256 cd = _mm256_unpacklo_ps(sum[2], sum[3]), CD = _mm256_unpackhi_ps(sum[2], sum[3]);
+    const __m256 lane[4] = {_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee),
+                            _mm256_shuffle_ps(AB, CD, 0x44), _mm256_shuffle_ps(AB, CD, 0xee)};
+    for (int j = 0; j < 4; j++)
+        z = _mm_add_ps(z, _mm256_castps256_ps128(lane[j]));
+    for (int j = 0; j < 4; j++)
+        z = _mm_add_ps(z, _mm256_extractf128_ps(lane[j], 1));
+    return z;
+}
+
+/* T <= 3 rows of x by O <= 4 rows of w; T x O accumulators once this is inlined with constants. */
+INLINE void stream_tile(load_fn *load, size_t bytes, int T, int O, float *y, size_t y_stride, const float *x,
+                        const char *w, int I)
+{
+    enum { AHEAD = 512 }; /* bytes of each row of w fetched before they are used */
+    const size_t row = (size_t)I * bytes, x_stride = steps_of(I) * LANES;
+    __m128 z[3] = {_mm_setzero_ps(), _mm_setzero_ps(), _mm_setzero_ps()};
+    for (int at = 0; at < I; at += DEPTH) {
+        const int end = at + DEPTH < I ? at + DEPTH : I;
+        __m256 sum[3][4];
+        for (int t = 0; t < T; t++)
+            for (int o = 0; o < 4; o++)
+                sum[t][o] = _mm256_setzero_ps();
+        int i = at;
+        for (; i + LANES <= end; i += LANES) {
+            for (int o = 0; o < O; o++) {
+                const char *wi = w + (size_t)o * row + (size_t)i * bytes;
+                const __m256 v = load(wi);
+                _mm_prefetch(wi + AHEAD, _MM_HINT_T0);
+                for (int t = 0; t < T; t++)
+                    sum[t][o] = _mm256_fmadd_ps(_mm256_loadu_ps(x + (size_t)t * x_stride + i), v, sum[t][o]);
+            }
+        }
+        for (int o = 0; i < end && o < O; o++) {
+            const __m256 v = load_last(load, bytes, w + (size_t)o * row + (size_t)i * bytes, end - i);
+            for (int t = 0; t < T; t++)
+                sum[t][o] = _mm256_fmadd_ps(_mm256_loadu_ps(x + (size_t)t * x_stride + i), v, sum[t][o]);
+        }
+        for (int t = 0; t < T; t++)
+            z[t] = add_lanes(z[t], sum[t]);
+    }
+    for (int t = 0; t < T; t++) {
+        if (O == 4)
+            _mm_storeu_ps(y + (size_t)t * y_stride, z[t]);
+        else
+            y[(size_t)t * y_stride] = _mm_cvtss_f32(z[t]);
+    }
+}
+
+/* T rows against O rows of w, O being 4 or 1. */
+INLINE void stream_outputs(load_fn *load, size_t bytes, int O, float *y, size_t y_stride, const float *x, const char *w,
+                           int T, int I)
+{
+    const size_t x_stride = steps_of(I) * LANES;
+    int t = 0;
+    for (; t + 3 <= T; t += 3)
+        stream_tile(load, bytes, 3, O, y + (size_t)t * y_stride, y_stride, x + (size_t)t * x_stride, w, I);
+    if (T - t == 2) stream_tile(load, bytes, 2, O, y + (size_t)t * y_stride, y_stride, x + (size_t)t * x_stride, w, I);
+    if (T - t == 1) stream_tile(load, bytes, 1, O, y + (size_t)t * y_stride, y_stride, x + (size_t)t * x_stride, w, I);
+}
+
+INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const void *x, const void *w, int T, int O,
+                   int I)
+{
+    const char *row = w;
+    int o = 0;
+    for (; o + 4 <= O; o += 4, row += 4 * (size_t)I * bytes)
+        stream_outputs(load, bytes, 4, y + o, y_stride, x, row, T, I);
+    for (; o < O; o++, row += (size_t)I * bytes)
+        stream_outputs(load, bytes, 1, y + o, y_stride, x, row, T, I);
+}
+
+/* ---- Panels: packing ---- */
+
+INLINE void transpose8(__m256 v[8])
+{
+    __m256 a[8], b[8];
+    for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
+        a[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
+        b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
+        b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+        b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
+        v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
+    }
+}
+
+/* x packed is [lane 8][tile][step][TILE rows]; a lane's part ends with room for the last store's two floats too many.
+ */
+static size_t x_lane_floats(int T, int n)
+{
+    return (size_t)((T + TILE - 1) / TILE) * steps_of(n) * TILE + LANES;
+}
+
+static size_t packed_x_bytes(int T, int n)
+{
+    return LANES * x_lane_floats(T, n) * sizeof(float);
+}
+
+INLINE void pack_x(load_fn *load, float *to, const float *x, size_t x_stride, int T, int n)
+{
+    const size_t lane = x_lane_floats(T, n);
+    for (int tile = 0; tile < T; tile += TILE) {
+        for (int i = 0; i < n; i += LANES, to += TILE) {
+            __m256 v[LANES];
+            for (int t = 0; t < LANES; t++)
+                v[t] = t < TILE && tile + t < T
+                           ? load_some(load, sizeof *x, (const char *)(x + (size_t)(tile + t) * x_stride + i), n - i)
+                           : _mm256_setzero_ps();
+            transpose8(v);
+            for (int j = 0; j < LANES; j++)
+                _mm256_storeu_ps(to + (size_t)j * lane, v[j]);
+        }
+    }
+}
+
+static void pack_x_fp32(void *to, const float *x, size_t x_stride, int T, int n)
+{
+    pack_x(load_f32, to, x, x_stride, T, n);
+}
+
+static void pack_x_bf16(void *to, const float *x, size_t x_stride, int T, int n)
+{
+    pack_x(load_f32_rounded, to, x, x_stride, T, n);
+}
+
+/* w packed is [lane 8][step][PANEL]; a gap of a cache line between lanes keeps the eight streams of stores apart. */
+static size_t w_lane_floats(int n)
+{
+    return steps_of(n) * PANEL + PANEL;
+}
+
+INLINE void pack_w(load_fn *load, size_t bytes, float *to, const char *w, int O, int I, int at, int n)
+{
+    const size_t lane = w_lane_floats(n), row = (size_t)I * bytes;
+    for (int half = 0; half < PANEL; half += LANES) {
+        float *out = to + half;
+        for (int i = 0; i < n; i += LANES, out += PANEL) {
+            __m256 v[LANES];
+            for (int o = 0; o < LANES; o++)
+                v[o] = half + o < O
+                           ? load_some(load, bytes, w + (size_t)(half + o) * row + (size_t)(at + i) * bytes, n - i)
+                           : _mm256_setzero_ps();
+            transpose8(v);
+            for (int j = 0; j < LANES; j++)
+                _mm256_storeu_ps(out + (size_t)j * lane, v[j]);
+        }
+    }
+}
+
+/* Eight outputs of a strip: the j-th bytes (q8) of their four inputs, as numbers. */
+INLINE __m256 number(__m256i bytes, int shift, int mask, int zero)
+{
+    const __m256i stored = _mm256_and_si256(_mm256_srli_epi32(bytes, shift), _mm256_set1_epi32(mask));
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(stored, _mm256_set1_epi32(zero)));
+}
+
+INLINE void put_number(float *to, size_t lane, int i, __m256 x, int rounded)
+{
+    _mm256_storeu_ps(to + (size_t)(i % LANES) * lane + (size_t)(i / LANES) * PANEL, rounded ? round_bf16(x) : x);
+}
+
+/* A panel of quantised weights: one strip, blocks of 64 inputs; n may end within a block, the rest of which is zero. */
+INLINE void pack_quant(enum weight_type type, int rounded, float *to, const char *strip, int I, int at, int n)
+{
+    const int per_byte = type == WEIGHT_Q4 ? 2 : 1, steps = QUANT_BLOCK / QUANT_STEP / per_byte;
+    const int bits = 8 / per_byte, mask = (1 << bits) - 1, group = quant_group(type);
+    const size_t lane = w_lane_floats(n);
+    for (int b = 0; b < n; b += QUANT_BLOCK) {
+        const size_t block = (size_t)(at + b) / QUANT_BLOCK;
+        const char *data = strip + block * quant_block_bytes(type);
+        const char *scales = strip + quant_blocks(I) * quant_block_bytes(type) + block * quant_scale_bytes(type);
+        for (int half = 0; half < PANEL; half += LANES) {
+            __m256 scale[2];
+            for (int g = 0; g < QUANT_BLOCK / group; g++)
+                scale[g] = load_f16(scales + (size_t)(g * QUANT_STRIP + half) * sizeof(uint16_t));
+            for (int s = 0; s < steps; s++) {
+                const __m256i v = _mm256_loadu_si256(
+                    (const __m256i *)(const void *)(data + s * QUANT_STEP_BYTES + half * QUANT_STEP));
+                for (int part = 0; part < per_byte; part++)
+                    for (int j = 0; j < QUANT_STEP; j++) {
+                        const int i = b + part * 32 + s * QUANT_STEP + j;
+                        if (i >= n) continue;
+                        const __m256 x = number(v, j * 8 + part * bits, mask, quant_zero(type));
+                        put_number(to + half, lane, i, _mm256_mul_ps(scale[part], x), rounded);
+                    }
+            }
+        }
+    }
+    for (int i = n; i % LANES; i++) /* the last step's missing inputs */
+        for (int half = 0; half < PANEL; half += LANES)
+            put_number(to + half, lane, i, _mm256_setzero_ps(), 0);
+}
+
+/* ---- Panels: multiplying ---- */
+
+/* rows x 16 outputs over one lane's steps. */
+INLINE void tile(int rows, float *z, const float *x, const float *w, size_t steps)
+{
+    __m256 sum[TILE][2];
+    for (int t = 0; t < rows; t++)
+        sum[t][0] = sum[t][1] = _mm256_setzero_ps();
+    for (size_t s = 0; s < steps; s++) {
+        const __m256 w0 = _mm256_loadu_ps(w + s * PANEL), w1 = _mm256_loadu_ps(w + s * PANEL + LANES);
+        for (int t = 0; t < rows; t++) {
+            const __m256 xt = _mm256_broadcast_ss(x + s * TILE + t);
+            sum[t][0] = _mm256_fmadd_ps(xt, w0, sum[t][0]);
+            sum[t][1] = _mm256_fmadd_ps(xt, w1, sum[t][1]);
+        }
+    }
+    for (int t = 0; t < rows; t++) {
+        float *zt = z + t * PANEL;
+        _mm256_storeu_ps(zt, _mm256_add_ps(_mm256_loadu_ps(zt), sum[t][0]));
+        _mm256_storeu_ps(zt + LANES, _mm256_add_ps(_mm256_loadu_ps(zt + LANES), sum[t][1]));
+    }
+}
+
+static void last_tile(int rows, float *z, const float *x, const float *w, size_t steps)
+{
+    switch (rows) {
+    case 1: tile(1, z, x, w, steps); break;
+    case 2: tile(2, z, x, w, steps); break;
+    case 3: tile(3, z, x, w, steps); break;
+    case 4: tile(4, z, x, w, steps); break;
+    case 5: tile(5, z, x, w, steps); break;
+    default: break;
+    }
+}
+
+static void multiply(float *z, const void *x, const void *w, int T, int n)
+{
+    const size_t steps = steps_of(n);
+    for (int j = 0; j < LANES; j++) {
+        const float *xj = (const float *)x + (size_t)j * x_lane_floats(T, n);
+        const float *wj = (const float *)w + (size_t)j * w_lane_floats(n);
+        int t = 0;
+        for (; t + TILE <= T; t += TILE, xj += steps * TILE)
+            tile(TILE, z + t * PANEL, xj, wj, steps);
+        last_tile(T - t, z + t * PANEL, xj, wj, steps);
+    }
+}
+
+/* ---- The table ---- */
+
+#define STREAM(name, load, bytes)                                                                                      \
+    static void name(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I)                     \
+    {                                                                                                                  \
+        stream(load, bytes, y, y_stride, x, w, T, O, I);                                                               \
+    }
+STREAM(stream_f32, load_f32, 4)
+STREAM(stream_f16, load_f16, 2)
+STREAM(stream_bf16, load_bf16, 2)
+STREAM(stream_f32_rounded, load_f32_rounded, 4)
+STREAM(stream_f16_rounded, load_f16_rounded, 2)
+
+#define PACK_W(name, load, bytes)                                                                                      \
+    static void name(void *to, const void *w, int O, int I, int at, int n)                                             \
+    {                                                                                                                  \
+        pack_w(load, bytes, to, w, O, I, at, n);                                                                       \
+    }
+PACK_W(pack_f32, load_f32, 4)
+PACK_W(pack_f16, load_f16, 2)
+PACK_W(pack_bf16, load_bf16, 2)
+PACK_W(pack_f32_rounded, load_f32_rounded, 4)
+PACK_W(pack_f16_rounded, load_f16_rounded, 2)
+
+#define PACK_QUANT(name, type, rounded)                                                                                \
+    static void name(void *to, const void *w, int O, int I, int at, int n)                                             \
+    {                                                                                                                  \
+        (void)O;                                                                                                       \
+        pack_quant(type, rounded, to, w, I, at, n);                                                                    \
+    }
+PACK_QUANT(pack_q8, WEIGHT_Q8, 0)
+PACK_QUANT(pack_q4, WEIGHT_Q4, 0)
+PACK_QUANT(pack_q8_rounded, WEIGHT_Q8, 1)
+PACK_QUANT(pack_q4_rounded, WEIGHT_Q4, 1)
+
+void kernels_init_avx2_linear(struct kernels *k)
+{
+    static k_stream_fn *const streams[2][WEIGHT_TYPES] = {
+        {stream_f32, stream_f16, stream_bf16},
+        {stream_f32_rounded, stream_f16_rounded, stream_bf16},
+    };
+    static k_pack_w_fn *const packs[2][WEIGHT_TYPES] = {
+        {pack_f32, pack_f16, pack_bf16, pack_q8, pack_q4},
+        {pack_f32_rounded, pack_f16_rounded, pack_bf16, pack_q8_rounded, pack_q4_rounded},
+    };
+    for (int rounded = 0; rounded < 2; rounded++) {
+        for (int w = 0; w < WEIGHT_TYPES; w++) {
+            k->linear[rounded ? COMPUTE_BF16 : COMPUTE_FP32][w] = (struct linear_kernels){
+                .prepared_bytes = prepared_bytes,
+                .prepare = rounded ? prepare_bf16 : prepare_fp32,
+                .stream = streams[rounded][w],
+                .stream_rows = STREAM_ROWS,
+                .panel = PANEL,
+                .depth = DEPTH,
+                .panel_bytes = LANES * w_lane_floats(DEPTH) * sizeof(float),
+                .packed_x_bytes = packed_x_bytes,
+                .pack_x = rounded ? pack_x_bf16 : pack_x_fp32,
+                .pack_w = packs[rounded][w],
+                .multiply = multiply,
+            };
+        }
+    }
+}
+
+#else /* not an x86 compiler: kernels_best_level() never offers this level */
+
+void kernels_init_avx2_linear(struct kernels *k)
+{
+    (void)k;
+}
+
+#endif
