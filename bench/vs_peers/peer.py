@@ -85,6 +85,8 @@ def converted(peer, name):
 
 def answer(peer, request):
     try:
+        # While others ran, the system may have dropped pages of weights mapped from files.
+        peer.prefill(2, 1)
         if request["phase"] == "prefill":
             seconds = peer.prefill(request["prompt"], request["repeats"])
         else:
@@ -113,7 +115,6 @@ def main(peer_class, variants):
         return
 
     print(json.dumps(peer.load(directory)), file=replies)
-    peer.prefill(32, 1)
     for line in sys.stdin:
         reply = answer(peer, json.loads(line))
         reply["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
