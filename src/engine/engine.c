@@ -131,12 +131,6 @@ static enum status choose_cpu(enum cpu_level *out, const char *asked)
     return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2 or auto", asked);
 }
 
-static const char *weights_name(enum weight_type t)
-{
-    static const char *const names[WEIGHT_TYPES] = {"fp32", "fp16", "bf16", "q8", "q4"};
-    return names[t];
-}
-
 static const char *compute_name(enum compute_type t)
 {
     static const char *const names[COMPUTE_TYPES] = {"fp32", "bf16", "int8"};
@@ -145,9 +139,9 @@ static const char *compute_name(enum compute_type t)
 
 static enum status choose_compute(enum compute_type *out, enum gptjt_compute asked, enum weight_type weights)
 {
-    const bool quantised = weights == WEIGHT_Q8 || weights == WEIGHT_Q4;
+    const bool quantised = weight_quantised(weights);
     if (asked == GPTJT_COMPUTE_INT8 && !quantised)
-        return fail(E_ARG, "compute int8 needs q8 or q4 weights, these are %s", weights_name(weights));
+        return fail(E_ARG, "compute int8 needs q8 or q4 weights, these are %s", weight_type_name(weights));
     if (asked == GPTJT_COMPUTE_AUTO)
         *out = quantised ? COMPUTE_INT8 : COMPUTE_FP32;
     else
@@ -206,7 +200,7 @@ static enum status open_parts(struct gptjt_engine *e, const char *dir, const str
     TRY(choose_cpu(&level, o->cpu));
     TRY(engine_read_checkpoint(e, dir, o->prompt_mask));
     TRY(check_memory(e, types[o->weights]));
-    TRY(choose_compute(&compute, o->compute, gptj_held_type(e->source, types[o->weights])));
+    TRY(choose_compute(&compute, o->compute, gptj_held_type(&e->config.model, e->source, types[o->weights])));
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);
     const struct gptj_config *c = &e->config.model;
@@ -214,7 +208,7 @@ static enum status open_parts(struct gptjt_engine *e, const char *dir, const str
     TRY(ops_cpu_create(&e->ops, level, compute, e->threads, limits));
     TRY(gptj_load(&e->model, &e->config.model, e->source, e->ops, 0, e->config.model.L, types[o->weights]));
     e->compute = compute_name(compute);
-    e->weights = weights_name(e->model->layers[0].q.type);
+    e->weights = weight_type_name(e->model->layers[0].q.type);
     const double millions = (double)gptj_config_parameters(&e->config.model) * 1e-6;
     log_line(LOG_INFO, "%s: %d layers, %.1f million parameters as %s, computed in %s, %s kernels, %d threads", e->name,
              e->config.model.L, millions, e->weights, e->compute, e->cpu, e->threads);
