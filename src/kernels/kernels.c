@@ -25,6 +25,7 @@ void kernels_init(struct kernels *k, enum cpu_level level)
     if (level >= CPU_AVX2) {
         kernels_init_avx2(k);
         kernels_init_avx2_linear(k);
+        kernels_init_avx2_int8(k);
     }
     k->name = kernels_level_name(level);
 }
