@@ -5,8 +5,9 @@
  *
  * For every combination that MODEL can be run with, and for every OTHER directory (the same model quantised, say) as it
  * is stored, one row of a Markdown table against MODEL in fp32 computed in fp32: the divergence of the next-token
- * distribution, KL(reference || row) in nat, mean and largest over all positions of all texts; how often the most likely
- * token is the same; perplexity; and how many labels are right, and how many are those that the reference chooses.
+ * distribution, KL(reference || row) in nat, mean and largest over all positions of all texts; how often the most
+ * likely token is the same; perplexity; and how many labels are right, and how many are those that the reference
+ * chooses.
  *
  * Each line of the texts has "task", "prompt" and "answer"; prompt and answer together are one text, read causally, so
  * that every position predicts. Lines with "choose" are classified too, with the mask the model was trained for: the
@@ -29,7 +30,8 @@ struct text {
     json_t *line;
     int32_t *ids, *label; /* prompt and answer; the answer and a newline */
     size_t n, n_label, n_prompt;
-    int choice; /* of the reference */
+    float *log_p; /* [n][V] of the reference */
+    int choice;   /* of the reference        */
 };
 
 struct run {
@@ -118,6 +120,7 @@ static void free_texts(struct text *texts, size_t n)
     for (size_t i = 0; i < n; i++) {
         json_decref(texts[i].line);
         free(texts[i].ids);
+        free(texts[i].log_p);
         gptjt_free(texts[i].label);
     }
     free(texts);
@@ -143,39 +146,38 @@ static size_t top(const float *logits, size_t V)
     return best;
 }
 
-static double divergence(const float *p, const float *q, size_t V)
+static double divergence(const float *log_p, const float *logits, size_t V)
 {
-    const double p_sum = log_sum(p, V), q_sum = log_sum(q, V);
+    const double sum = log_sum(logits, V);
     double kl = 0;
-    for (size_t v = 0; v < V; v++) {
-        const double log_p = (double)p[v] - p_sum;
-        kl += exp(log_p) * (log_p - ((double)q[v] - q_sum));
-    }
+    for (size_t v = 0; v < V; v++)
+        kl += exp((double)log_p[v]) * ((double)log_p[v] - ((double)logits[v] - sum));
     return kl;
 }
 
 struct rows {
     const struct text *text;
     size_t V;
-    float *reference; /* [text->n][V] */
     struct quality *q;
 };
 
 static bool keep_row(void *user, size_t position, const float *logits)
 {
     const struct rows *r = user;
-    memcpy(r->reference + position * r->V, logits, r->V * sizeof *logits);
+    const double sum = log_sum(logits, r->V);
+    for (size_t v = 0; v < r->V; v++)
+        r->text->log_p[position * r->V + v] = (float)((double)logits[v] - sum);
     return true;
 }
 
 static bool compare_row(void *user, size_t position, const float *logits)
 {
     const struct rows *r = user;
-    const float *reference = r->reference + position * r->V;
-    const double kl = divergence(reference, logits, r->V);
+    const float *log_p = r->text->log_p + position * r->V;
+    const double kl = divergence(log_p, logits, r->V);
     r->q->kl += kl;
     r->q->largest_kl = fmax(r->q->largest_kl, kl);
-    r->q->same_top += top(reference, r->V) == top(logits, r->V);
+    r->q->same_top += top(log_p, r->V) == top(logits, r->V);
     r->q->positions++;
     if (position + 1 < r->text->n) {
         r->q->nll += log_sum(logits, r->V) - (double)logits[r->text->ids[position + 1]];
@@ -184,14 +186,10 @@ static bool compare_row(void *user, size_t position, const float *logits)
     return true;
 }
 
-static void compare(struct quality *q, const struct run *reference, const struct run *run, const struct text *t)
+static void each_row(const struct run *run, const struct text *t, gptjt_logits_fn *fn, struct quality *q)
 {
-    const struct gptjt_span row = {t->ids, t->n};
     struct rows rows = {.text = t, .V = (size_t)run->info.vocab_size, .q = q};
-    rows.reference = allocate(t->n * rows.V, sizeof *rows.reference);
-    must(gptjt_logits(reference->session, row, 0, keep_row, &rows));
-    must(gptjt_logits(run->session, row, 0, compare_row, &rows));
-    free(rows.reference);
+    must(gptjt_logits(run->session, (struct gptjt_span){t->ids, t->n}, 0, fn, &rows));
 }
 
 /* ---- Labels ---- */
@@ -236,6 +234,7 @@ static struct run open_run(const char *dir, enum gptjt_weights weights, enum gpt
     o.weights = weights;
     o.compute = compute;
     o.cpu = cpu;
+    o.threads = 1;
     must(gptjt_engine_open(&r.engine, dir, &o));
     gptjt_engine_info(r.engine, &r.info);
     must(gptjt_session_create(&r.session, r.engine, gptjt_tokens_needed((size_t)r.info.n_positions, MAX_LABELS, 32)));
@@ -248,11 +247,11 @@ static void close_run(struct run *r)
     gptjt_engine_close(r->engine);
 }
 
-static struct quality measure(const struct run *reference, const struct run *run, const struct text *texts, size_t n)
+static struct quality measure(const struct run *run, const struct text *texts, size_t n)
 {
     struct quality q = {0};
     for (size_t i = 0; i < n; i++) {
-        compare(&q, reference, run, &texts[i]);
+        each_row(run, &texts[i], compare_row, &q);
         if (!texts[i].choose) continue;
         const int choice = choose(run, texts, n, i);
         q.classified++;
@@ -276,11 +275,11 @@ static void print_row(const char *name, const struct run *r, const struct qualit
     fflush(stdout);
 }
 
-static void measure_row(const struct run *reference, const struct text *texts, size_t n, const char *dir,
-                        const char *name, enum gptjt_weights weights, enum gptjt_compute compute)
+static void measure_row(const struct text *texts, size_t n, const char *dir, const char *name,
+                        enum gptjt_weights weights, enum gptjt_compute compute)
 {
     struct run run = open_run(dir, weights, compute);
-    const struct quality q = measure(reference, &run, texts, n);
+    const struct quality q = measure(&run, texts, n);
     print_row(name ? name : run.info.weights, &run, &q);
     close_run(&run);
 }
@@ -296,18 +295,20 @@ static void measure_all(const char *model, const char *path, char *const *others
     for (size_t i = 0; i < n; i++) {
         positions += texts[i].n;
         classified += texts[i].choose;
+        texts[i].log_p = allocate(texts[i].n * (size_t)reference.info.vocab_size, sizeof *texts[i].log_p);
+        each_row(&reference, &texts[i], keep_row, NULL);
         if (texts[i].choose) texts[i].choice = choose(&reference, texts, n, i);
     }
-    printf("%s, %zu texts, %zu positions, %zu classified, %s kernels\n\n", reference.info.name, n, positions, classified,
-           reference.info.cpu);
+    printf("%s, %zu texts, %zu positions, %zu classified, %s kernels\n\n", reference.info.name, n, positions,
+           classified, reference.info.cpu);
     printf("| weights | compute | bits | KL mean | KL max | same top | perplexity | labels right | labels as fp32 |\n"
            "|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 0; i < n_others; i++)
-        measure_row(&reference, texts, n, others[i], others[i], GPTJT_WEIGHTS_AUTO, GPTJT_COMPUTE_AUTO);
+        measure_row(texts, n, others[i], others[i], GPTJT_WEIGHTS_AUTO, GPTJT_COMPUTE_AUTO);
     for (size_t w = 0; !n_others && w < COUNT_OF(weights); w++) {
         const bool quantised = weights[w] == GPTJT_WEIGHTS_Q8 || weights[w] == GPTJT_WEIGHTS_Q4;
         for (int c = GPTJT_COMPUTE_FP32; c <= (quantised ? GPTJT_COMPUTE_INT8 : GPTJT_COMPUTE_BF16); c++)
-            measure_row(&reference, texts, n, model, NULL, weights[w], (enum gptjt_compute)c);
+            measure_row(texts, n, model, NULL, weights[w], (enum gptjt_compute)c);
     }
     free_texts(texts, n);
     close_run(&reference);

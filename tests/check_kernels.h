@@ -69,6 +69,7 @@ void check_clean(struct check *c, unsigned mode, const void *y, size_t y_bytes, 
 /* The entries. */
 typedef void check_fn(struct check *c);
 check_fn check_scores, check_mix;
+check_fn check_quant_strip;
 check_fn check_widen_f16, check_widen_bf16, check_layer_norm, check_gelu, check_rotary, check_softmax;
 
 /* Products computed in compute with weights of type, which the table has; and what they are called. */

@@ -26,6 +26,7 @@ void kernels_init(struct kernels *k, enum cpu_level level)
         kernels_init_avx2(k);
         kernels_init_avx2_linear(k);
         kernels_init_avx2_int8(k);
+        kernels_init_avx2_quant(k);
     }
     k->name = kernels_level_name(level);
 }

@@ -100,7 +100,7 @@ static void convert_task(void *user, int task, int thread)
         for (int r = 0; r < n; r++)
             ops_cpu_weight_row(j->k, wide + (size_t)r * (size_t)I, j->from, first + r);
     if (weight_quantised(j->type))
-        quant_strip(to, j->type, wide, (size_t)I, n, I);
+        j->k->quant_strip(to, j->type, wide, (size_t)I, n, I);
     else
         narrow(to, j->type, wide, (size_t)n * (size_t)I);
 }
