@@ -5,9 +5,9 @@
  *
  * For every combination that MODEL can be run with, and for every OTHER directory (the same model quantised, say) as it
  * is stored, one row of a Markdown table against MODEL in fp32 computed in fp32: the divergence of the next-token
- * distribution, KL(reference || row) in nat, mean and largest over all positions of all texts; how often the most
- * likely token is the same; perplexity; and how many labels are right, and how many are those that the reference
- * chooses.
+ * distribution, KL(reference || row) in nat, mean, 99th percentile and largest over all positions of all texts;
+ * how often the most likely token is the same; perplexity; and how many labels are right, and how many are those that
+ * the reference chooses.
  *
  * Each line of the texts has "task", "prompt" and "answer"; prompt and answer together are one text, read causally, so
  * that every position predicts. Lines with "choose" are classified too, with the mask the model was trained for: the
@@ -30,8 +30,9 @@ struct text {
     json_t *line;
     int32_t *ids, *label; /* prompt and answer; the answer and a newline */
     size_t n, n_label, n_prompt;
-    float *log_p; /* [n][V] of the reference */
-    int choice;   /* of the reference        */
+    int choice;      /* of the reference, whose ...                        */
+    float *logits;   /* ... [n][V] logits and ...                          */
+    double *log_sum; /* ... [n] logarithms of their exponentials' sum these are */
 };
 
 struct run {
@@ -41,7 +42,8 @@ struct run {
 };
 
 struct quality {
-    double kl, largest_kl, nll;
+    double *kl; /* [positions] */
+    double nll;
     size_t positions, same_top, targets, classified, right, same_label;
 };
 
@@ -120,7 +122,8 @@ static void free_texts(struct text *texts, size_t n)
     for (size_t i = 0; i < n; i++) {
         json_decref(texts[i].line);
         free(texts[i].ids);
-        free(texts[i].log_p);
+        free(texts[i].logits);
+        free(texts[i].log_sum);
         gptjt_free(texts[i].label);
     }
     free(texts);
@@ -146,12 +149,13 @@ static size_t top(const float *logits, size_t V)
     return best;
 }
 
-static double divergence(const float *log_p, const float *logits, size_t V)
+static double divergence(const float *p, double p_sum, const float *q, double q_sum, size_t V)
 {
-    const double sum = log_sum(logits, V);
     double kl = 0;
-    for (size_t v = 0; v < V; v++)
-        kl += exp((double)log_p[v]) * ((double)log_p[v] - ((double)logits[v] - sum));
+    for (size_t v = 0; v < V; v++) {
+        const double log_p = (double)p[v] - p_sum;
+        kl += exp(log_p) * (log_p - ((double)q[v] - q_sum));
+    }
     return kl;
 }
 
@@ -164,23 +168,20 @@ struct rows {
 static bool keep_row(void *user, size_t position, const float *logits)
 {
     const struct rows *r = user;
-    const double sum = log_sum(logits, r->V);
-    for (size_t v = 0; v < r->V; v++)
-        r->text->log_p[position * r->V + v] = (float)((double)logits[v] - sum);
+    memcpy(r->text->logits + position * r->V, logits, r->V * sizeof *logits);
+    r->text->log_sum[position] = log_sum(logits, r->V);
     return true;
 }
 
 static bool compare_row(void *user, size_t position, const float *logits)
 {
     const struct rows *r = user;
-    const float *log_p = r->text->log_p + position * r->V;
-    const double kl = divergence(log_p, logits, r->V);
-    r->q->kl += kl;
-    r->q->largest_kl = fmax(r->q->largest_kl, kl);
-    r->q->same_top += top(log_p, r->V) == top(logits, r->V);
-    r->q->positions++;
+    const float *reference = r->text->logits + position * r->V;
+    const double sum = log_sum(logits, r->V);
+    r->q->kl[r->q->positions++] = divergence(reference, r->text->log_sum[position], logits, sum, r->V);
+    r->q->same_top += top(reference, r->V) == top(logits, r->V);
     if (position + 1 < r->text->n) {
-        r->q->nll += log_sum(logits, r->V) - (double)logits[r->text->ids[position + 1]];
+        r->q->nll += sum - (double)logits[r->text->ids[position + 1]];
         r->q->targets++;
     }
     return true;
@@ -250,6 +251,10 @@ static void close_run(struct run *r)
 static struct quality measure(const struct run *run, const struct text *texts, size_t n)
 {
     struct quality q = {0};
+    for (size_t i = 0; i < n; i++)
+        q.positions += texts[i].n;
+    q.kl = allocate(q.positions, sizeof *q.kl);
+    q.positions = 0;
     for (size_t i = 0; i < n; i++) {
         each_row(run, &texts[i], compare_row, &q);
         if (!texts[i].choose) continue;
@@ -266,12 +271,22 @@ static double percent(size_t part, size_t whole)
     return whole ? 100 * (double)part / (double)whole : 0;
 }
 
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 static void print_row(const char *name, const struct run *r, const struct quality *q)
 {
-    printf("| %s | %s | %.2f | %.2e | %.2e | %.2f %% | %.4f | %.1f %% | %.1f %% |\n", name, r->info.compute,
-           8 * (double)r->info.weight_bytes / (double)r->info.parameters, q->kl / (double)q->positions, q->largest_kl,
-           percent(q->same_top, q->positions), exp(q->nll / (double)q->targets), percent(q->right, q->classified),
-           percent(q->same_label, q->classified));
+    double sum = 0;
+    qsort(q->kl, q->positions, sizeof *q->kl, compare_doubles);
+    for (size_t i = 0; i < q->positions; i++)
+        sum += q->kl[i];
+    printf("| %s | %s | %.2f | %.1e | %.1e | %.1e | %.2f %% | %.4f | %.1f %% | %.1f %% |\n", name, r->info.compute,
+           8 * (double)r->info.weight_bytes / (double)r->info.parameters, sum / (double)q->positions,
+           q->kl[q->positions * 99 / 100], q->kl[q->positions - 1], percent(q->same_top, q->positions),
+           exp(q->nll / (double)q->targets), percent(q->right, q->classified), percent(q->same_label, q->classified));
     fflush(stdout);
 }
 
@@ -281,6 +296,7 @@ static void measure_row(const struct text *texts, size_t n, const char *dir, con
     struct run run = open_run(dir, weights, compute);
     const struct quality q = measure(&run, texts, n);
     print_row(name ? name : run.info.weights, &run, &q);
+    free(q.kl);
     close_run(&run);
 }
 
@@ -295,14 +311,17 @@ static void measure_all(const char *model, const char *path, char *const *others
     for (size_t i = 0; i < n; i++) {
         positions += texts[i].n;
         classified += texts[i].choose;
-        texts[i].log_p = allocate(texts[i].n * (size_t)reference.info.vocab_size, sizeof *texts[i].log_p);
+        texts[i].logits = allocate(texts[i].n * (size_t)reference.info.vocab_size, sizeof *texts[i].logits);
+        texts[i].log_sum = allocate(texts[i].n, sizeof *texts[i].log_sum);
         each_row(&reference, &texts[i], keep_row, NULL);
         if (texts[i].choose) texts[i].choice = choose(&reference, texts, n, i);
     }
     printf("%s, %zu texts, %zu positions, %zu classified, %s kernels\n\n", reference.info.name, n, positions,
            classified, reference.info.cpu);
-    printf("| weights | compute | bits | KL mean | KL max | same top | perplexity | labels right | labels as fp32 |\n"
-           "|---|---|---|---|---|---|---|---|---|\n");
+    printf(
+        "| weights | compute | bits | KL mean | KL 99 %% | KL max | same top | perplexity | labels right | labels as "
+        "fp32 |\n"
+        "|---|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 0; i < n_others; i++)
         measure_row(texts, n, others[i], others[i], GPTJT_WEIGHTS_AUTO, GPTJT_COMPUTE_AUTO);
     for (size_t w = 0; !n_others && w < COUNT_OF(weights); w++) {
