@@ -113,10 +113,10 @@ static enum status quantize(const struct settings *set, const struct gptjt_engin
     if (already != WEIGHT_TYPES)
         return fail(E_UNSUPPORTED, "%s: is quantised already (%s); give the model it was made from", from,
                     weight_type_name(already));
-    mask_note(e, &set->common);
     bool created;
     TRY(output_dir_make(&created, set->out, set->force));
     enum status s = output_dir_check_space(set->out, (uint64_t)quantize_bytes(&q));
+    if (s == OK) mask_note(e, &set->common);
     if (s == OK) s = write_model(set, &q);
     if (s != OK && created) rmdir(set->out); /* stays if there is anything in it */
     return s;
