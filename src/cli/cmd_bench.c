@@ -190,8 +190,9 @@ static enum status read_model(struct job *j, enum gptjt_weights type)
     struct gptj_config *c = &e->config.model;
     TRY(engine_read_checkpoint(e, j->path.dir, (enum gptjt_mask)j->set->common.prompt_mask));
     j->of_layers = c->L;
-    c->L = layers_to_run(j, c,
-                         gptj_held_type(e->source, type == GPTJT_WEIGHTS_AUTO ? WEIGHT_AS_STORED : held_types[type]));
+    c->L = layers_to_run(
+        j, c,
+        gptj_held_type(&e->config.model, e->source, type == GPTJT_WEIGHTS_AUTO ? WEIGHT_AS_STORED : held_types[type]));
     return OK;
 }
 

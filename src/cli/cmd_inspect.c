@@ -138,7 +138,9 @@ static enum status verify_one(void *user, const struct gptj_tensor_spec *spec)
 {
     struct verifying *v = user;
     struct report *r = v->report;
-    const struct verify_result result = verify_tensor(source_find(r->engine->source, spec->name), v->pool, &v->bar);
+    struct weight w;
+    if (!gptj_stored_weight(&w, r->engine->source, spec)) return OK;
+    const struct verify_result result = verify_weight(&w, v->pool, &v->bar);
     r->n_verified++;
     if (!result.n_bad) return OK;
     struct bad_tensor *more = realloc(r->bad, (size_t)(r->n_bad + 1) * sizeof *more);
@@ -177,7 +179,8 @@ static enum status verify(struct report *r)
 /* With --weights as choices[choice] and everything else as it is by default. */
 static int64_t total_bytes(const struct report *r, const struct context *c, int choice)
 {
-    const enum compute_type compute = engine_auto_compute(gptj_held_type(r->engine->source, choices[choice].type));
+    const enum compute_type compute = engine_auto_compute(
+        gptj_held_type(&r->engine->config.model, r->engine->source, choices[choice].type));
     const struct session_size *size = engine_kv_dtype(compute) == DTYPE_F32 ? &c->fp32 : &c->fp16;
     return r->weights[choice].mapped + r->weights[choice].heap + (int64_t)(size->kv_bytes + size->work_bytes);
 }
@@ -234,6 +237,10 @@ static void print_files(const struct report *r)
         if (r->dtypes[d].n_tensors)
             printf("  %-22s %-4s %6" PRId64 " tensors %10s\n", "", dtype_name((enum dtype)d), r->dtypes[d].n_tensors,
                    amount_bytes((uint64_t)r->dtypes[d].bytes).text);
+    const enum weight_type quantised = gptj_quantised_type(&e->config.model, e->source);
+    if (quantised != WEIGHT_TYPES)
+        printf("  %-22s %s, %.2f bits a weight\n", "quantised matrices", weight_type_name(quantised),
+               (double)weight_bytes(quantised, 16, 64) * 8 / (16 * 64));
     if (e->tokenizer.bpe)
         printf("  %-22s %d tokens\n", "tokenizer", tokenizer_size(e->tokenizer.bpe));
     else
@@ -376,14 +383,16 @@ static enum status print_json(const struct report *r)
     const struct gptjt_engine *e = r->engine;
     json_t *config = NULL;
     TRY(config_json(&config, r));
+    const enum weight_type quantised = gptj_quantised_type(&e->config.model, e->source);
+    json_t *quantisation = quantised == WEIGHT_TYPES ? json_null() : json_string(weight_type_name(quantised));
     json_t *tokenizer = e->tokenizer.bpe ? json_pack("{s:i}", "size", tokenizer_size(e->tokenizer.bpe)) : json_null();
-    json_t *j = json_pack("{s:o, s:o, s:o, s:I, s:s, s:s, s:o, s:{s:s, s:I, s:o}, s:o, s:o}", "model",
+    json_t *j = json_pack("{s:o, s:o, s:o, s:I, s:s, s:s, s:o, s:{s:s, s:I, s:o, s:o}, s:o, s:o}", "model",
                           cli_json_text(r->name, strlen(r->name)), "directory", cli_json_text(r->dir, strlen(r->dir)),
                           "config", config, "parameters", (json_int_t)gptj_config_parameters(&e->config.model),
                           "prompt_mask", mask_name(r), "prompt_mask_reason", e->mask.reason, "generation_config",
                           generation_json(&e->config.generation), "weights", "kind", e->source->ops->kind, "file_bytes",
-                          (json_int_t)e->source->file_bytes, "dtypes", dtypes_json(r), "tokenizer", tokenizer, "memory",
-                          memory_json(r));
+                          (json_int_t)e->source->file_bytes, "dtypes", dtypes_json(r), "quantization", quantisation,
+                          "tokenizer", tokenizer, "memory", memory_json(r));
     if (r->set->tensors) json_object_set_new(j, "tensors", tensors_json(r));
     if (r->set->verify) json_object_set_new(j, "non_finite", bad_json(r));
     return cli_json_print(j);

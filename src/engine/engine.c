@@ -131,12 +131,6 @@ enum status engine_choose_cpu(enum cpu_level *out, const char *asked)
     return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2, avx512 or auto", asked);
 }
 
-static const char *weights_name(enum weight_type t)
-{
-    static const char *const names[WEIGHT_TYPES] = {"fp32", "fp16", "bf16", "q8", "q4"};
-    return names[t];
-}
-
 static const char *compute_name(enum compute_type t)
 {
     static const char *const names[COMPUTE_TYPES] = {"fp32", "bf16", "int8"};
@@ -155,9 +149,9 @@ enum compute_type engine_auto_compute(enum weight_type weights)
 
 static enum status choose_compute(enum compute_type *out, enum gptjt_compute asked, enum weight_type weights)
 {
-    const bool quantised = weights == WEIGHT_Q8 || weights == WEIGHT_Q4;
+    const bool quantised = weight_quantised(weights);
     if (asked == GPTJT_COMPUTE_INT8 && !quantised)
-        return fail(E_ARG, "compute int8 needs q8 or q4 weights, these are %s", weights_name(weights));
+        return fail(E_ARG, "compute int8 needs q8 or q4 weights, these are %s", weight_type_name(weights));
     if (asked == GPTJT_COMPUTE_AUTO)
         *out = engine_auto_compute(weights);
     else
@@ -220,19 +214,19 @@ enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_option
     enum cpu_level level = CPU_REF;
     enum compute_type compute = COMPUTE_FP32;
     TRY(check_options(&level, o));
+    const struct gptj_config *c = &e->config.model;
     const enum weight_type type = weight_types[o->weights];
     TRY(check_memory(e, type));
-    TRY(choose_compute(&compute, o->compute, gptj_held_type(e->source, type)));
+    TRY(choose_compute(&compute, o->compute, gptj_held_type(c, e->source, type)));
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);
-    const struct gptj_config *c = &e->config.model;
     const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D};
     kernels_init(&e->host, level);
     TRY(ops_cpu_create(&e->ops, level, compute, e->threads, limits));
     TRY(gptj_load(&e->model, c, e->source, e->ops, 0, c->L, type));
     e->compute = compute_name(compute);
     e->kv_dtype = engine_kv_dtype(compute);
-    e->weights = weights_name(e->model->layers[0].q.type);
+    e->weights = weight_type_name(e->model->layers[0].q.type);
     const double millions = (double)gptj_config_parameters(&e->config.model) * 1e-6;
     log_line(LOG_INFO, "%s: %d layers, %.1f million parameters as %s, computed in %s, %s kernels, %d threads", e->name,
              e->config.model.L, millions, e->weights, e->compute, e->cpu, e->threads);

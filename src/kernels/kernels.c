@@ -30,6 +30,7 @@ void kernels_init(struct kernels *k, enum cpu_level level)
         kernels_init_attention_avx2(k);
         kernels_init_avx2_linear(k);
         kernels_init_avx2_int8(k);
+        kernels_init_avx2_quant(k);
     }
     if (level >= CPU_AVX512) {
         kernels_init_rows_avx512(k);

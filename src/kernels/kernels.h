@@ -60,6 +60,10 @@ struct linear_kernels {
     k_multiply_fn *multiply; /* NULL: streaming only */
 };
 
+/* Quantises O <= 16 rows of I floats, w [O][I] with rows w_stride apart, into one strip of q8 or q4 (quant.h). The bits
+ * are the same in every table. */
+typedef void k_quant_strip_fn(void *strip, enum weight_type t, const float *w, size_t w_stride, int O, int I);
+
 /* ---- The rest ---- */
 
 /* y[n] = widened w[n], exact. */
@@ -140,6 +144,7 @@ typedef void k_attention_fn(const struct attention_rows *a, const void *keys, co
 struct kernels {
     const char *name; /* of the most capable overlay in use: "ref", "avx2", "avx512" */
     struct linear_kernels linear[COMPUTE_TYPES][WEIGHT_TYPES]; /* all NULL where there is no such product */
+    k_quant_strip_fn *quant_strip;
     k_widen_fn *widen_f16, *widen_bf16;
     k_narrow_fn *narrow_f16, *narrow_bf16;
     k_layer_norm_fn *layer_norm;
@@ -174,5 +179,6 @@ void kernels_init_rows_avx2(struct kernels *k);
 void kernels_init_rows_avx512(struct kernels *k);
 void kernels_init_avx2_linear(struct kernels *k);
 void kernels_init_avx2_int8(struct kernels *k);
+void kernels_init_avx2_quant(struct kernels *k);
 
 #endif

@@ -208,6 +208,7 @@ static struct linear_kernels streamed(k_prepared_bytes_fn *bytes, k_prepare_fn *
 
 void kernels_init_ref_linear(struct kernels *k)
 {
+    k->quant_strip = quant_strip;
     static k_stream_fn *const plain[WEIGHT_TYPES] = {stream_f32, stream_f16, stream_bf16, stream_q8, stream_q4};
     static k_stream_fn *const rounded[WEIGHT_TYPES] = {stream_f32_rounded, stream_f16_rounded, stream_bf16,
                                                        stream_q8_rounded, stream_q4_rounded};

@@ -129,8 +129,7 @@ static void multiply(struct linear_job *j)
 
 static const struct linear_kernels *kernels_for(const struct ops_cpu *c, enum weight_type w)
 {
-    const bool quantised = w == WEIGHT_Q8 || w == WEIGHT_Q4;
-    return &c->kernels.linear[c->compute == COMPUTE_INT8 && !quantised ? COMPUTE_FP32 : c->compute][w];
+    return &c->kernels.linear[c->compute == COMPUTE_INT8 && !weight_quantised(w) ? COMPUTE_FP32 : c->compute][w];
 }
 
 void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight *w, const struct weight *b, int T,
