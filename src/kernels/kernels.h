@@ -29,11 +29,15 @@ enum compute_type { COMPUTE_FP32, COMPUTE_BF16, COMPUTE_INT8, COMPUTE_TYPES };
 
 /* A product takes the rows of x in a form of its own, which only the functions of the same struct understand. */
 
-/* Few rows. prepare: all I inputs of T rows; row t of x starts at x + t * x_stride. stream: y[t][o] for outputs 0 ..
- * O-1 of w, which is read once, as it is stored; row t of y starts at y + t * y_stride. */
+/* Few rows. prepare: all I inputs of T rows; row t of x starts at x + t * x_stride. stream: reads w once, as it is
+ * stored, in up to STREAM_BANDS bands side by side, because memory answers several distant readers sooner than one:
+ * y[t][b * O + o] for outputs o < O of each band b, which begins at w + b * band_bytes; row t of y starts at
+ * y + t * y_stride. */
+enum { STREAM_BANDS = 4 };
 typedef size_t k_prepared_bytes_fn(int T, int I);
 typedef void k_prepare_fn(void *to, const float *x, size_t x_stride, int T, int I);
-typedef void k_stream_fn(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I);
+typedef void k_stream_fn(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
+                         int O, int I);
 
 /* Many rows: w is packed a panel of outputs and a block of inputs at a time and used for all rows while it is in the
  * cache. A block is inputs [at, at + n): at is a multiple of depth, and n is depth except at the end.
