@@ -2,6 +2,7 @@
 /* check_kernels --bench: every entry at GPT-J's sizes, at every level of this host that has its own version, as the
  * best of a few tries. What only moves data, or is bound by reading weights, is in GB/s of what must be read and
  * written; the rest in GFLOP/s. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +11,11 @@
 #include "base/half.h"
 #include "check_kernels.h"
 
-enum { D = 4096, H = 16, K = 256, R = 64, ROWS = 48, KEYS = 512, MAX_N = ROWS * D };
+enum { D = 4096, H = 16, K = 256, R = 64, ROWS = 48, KEYS = 512, V = 50400, MAX_N = ROWS * D };
 
 struct arrays {
     float *x, *y, *w32, *sin, *cos;
-    uint16_t *w16;
+    uint16_t *w16, *h;
 };
 
 typedef void bench_fn(const struct kernels *k, const struct arrays *a);
@@ -27,6 +28,16 @@ static void widen_f16(const struct kernels *k, const struct arrays *a)
 static void widen_bf16(const struct kernels *k, const struct arrays *a)
 {
     k->widen_bf16(a->y, a->w16, MAX_N);
+}
+
+static void narrow_f16(const struct kernels *k, const struct arrays *a)
+{
+    k->narrow_f16(a->h, a->x, MAX_N);
+}
+
+static void narrow_bf16(const struct kernels *k, const struct arrays *a)
+{
+    k->narrow_bf16(a->h, a->x, MAX_N);
 }
 
 static void layer_norm(const struct kernels *k, const struct arrays *a)
@@ -52,14 +63,62 @@ static void rotary(const struct kernels *k, const struct arrays *a)
     k->rotary(a->y, a->sin, a->cos, H, K, R);
 }
 
-static void attention_scores(const struct kernels *k, const struct arrays *a)
+/* T rows through the pages of KEYS positions; the values lie behind the keys. */
+static void attend(k_attention_fn *attention, const struct arrays *a, const void *pages, size_t bytes, int T)
 {
-    k->attention_scores(a->y, a->x, a->w32, KEYS, K, 0.0625f);
+    static const int32_t lo[ROWS] = {0};
+    float max[ROWS], sum[ROWS], score[ROWS * KV_PAGE], keep[ROWS];
+    int32_t hi[ROWS];
+    for (int t = 0; t < T; t++) {
+        max[t] = -INFINITY;
+        sum[t] = 0;
+        hi[t] = KEYS;
+    }
+    const struct attention_rows rows = {T, K, 0.0625f, K, a->x, lo, hi, a->y, max, sum, score, keep, NULL};
+    for (int at = 0; at < KEYS; at += KV_PAGE)
+        attention(&rows, (const char *)pages + (size_t)(at * K) * bytes,
+                  (const char *)pages + (size_t)((KEYS + at) * K) * bytes, at);
 }
 
-static void attention_mix(const struct kernels *k, const struct arrays *a)
+static void attention_f32_row(const struct kernels *k, const struct arrays *a)
 {
-    k->attention_mix(a->y, a->x, a->w32, KEYS, K);
+    attend(k->attention_f32, a, a->w32, 4, 1);
+}
+
+static void attention_f16_row(const struct kernels *k, const struct arrays *a)
+{
+    attend(k->attention_f16, a, a->w16, 2, 1);
+}
+
+static void attention_f32(const struct kernels *k, const struct arrays *a)
+{
+    attend(k->attention_f32, a, a->w32, 4, ROWS);
+}
+
+static void attention_f16(const struct kernels *k, const struct arrays *a)
+{
+    attend(k->attention_f16, a, a->w16, 2, ROWS);
+}
+
+/* Scans of a row of logits; the last two find nothing, which is their usual case. */
+static void argmax(const struct kernels *k, const struct arrays *a)
+{
+    a->y[0] = (float)k->argmax(a->w32, V);
+}
+
+static void log_sum_exp(const struct kernels *k, const struct arrays *a)
+{
+    a->y[0] = (float)k->log_sum_exp(a->w32, V);
+}
+
+static void first_at_least(const struct kernels *k, const struct arrays *a)
+{
+    a->y[0] = (float)k->first_at_least(a->w32, V, 100);
+}
+
+static void first_not_finite(const struct kernels *k, const struct arrays *a)
+{
+    a->y[0] = (float)k->first_not_finite(a->w32, V);
 }
 
 static const struct {
@@ -70,13 +129,22 @@ static const struct {
 } benches[] = {
     {"widen_f16 48 x 4096", "GB/s", widen_f16, 6.0 * MAX_N, offsetof(struct kernels, widen_f16)},
     {"widen_bf16 48 x 4096", "GB/s", widen_bf16, 6.0 * MAX_N, offsetof(struct kernels, widen_bf16)},
+    {"narrow_f16 48 x 4096", "GB/s", narrow_f16, 6.0 * MAX_N, offsetof(struct kernels, narrow_f16)},
+    {"narrow_bf16 48 x 4096", "GB/s", narrow_bf16, 6.0 * MAX_N, offsetof(struct kernels, narrow_bf16)},
     {"layer_norm 4096", "GB/s", layer_norm, 16.0 * D, offsetof(struct kernels, layer_norm)},
     {"gelu 16384", "GB/s", gelu, 8.0 * 4 * D, offsetof(struct kernels, gelu)},
     {"rotary 16 x 256, 64", "GB/s", rotary, 8.0 * H *R, offsetof(struct kernels, rotary)},
-    {"attention_scores 512 x 256", "GFLOP/s", attention_scores, 2.0 * KEYS *K,
-     offsetof(struct kernels, attention_scores)},
     {"softmax 512", "GB/s", softmax, 8.0 * KEYS, offsetof(struct kernels, softmax)},
-    {"attention_mix 512 x 256", "GFLOP/s", attention_mix, 2.0 * KEYS *K, offsetof(struct kernels, attention_mix)},
+    {"attention_f32 1 x 512, 256", "GB/s", attention_f32_row, 8.0 * KEYS *K, offsetof(struct kernels, attention_f32)},
+    {"attention_f16 1 x 512, 256", "GB/s", attention_f16_row, 4.0 * KEYS *K, offsetof(struct kernels, attention_f16)},
+    {"attention_f32 48 x 512, 256", "GFLOP/s", attention_f32, 4.0 * ROWS *KEYS *K,
+     offsetof(struct kernels, attention_f32)},
+    {"attention_f16 48 x 512, 256", "GFLOP/s", attention_f16, 4.0 * ROWS *KEYS *K,
+     offsetof(struct kernels, attention_f16)},
+    {"argmax 50400", "GB/s", argmax, 4.0 * V, offsetof(struct kernels, argmax)},
+    {"log_sum_exp 50400", "GB/s", log_sum_exp, 4.0 * V, offsetof(struct kernels, log_sum_exp)},
+    {"first_at_least 50400", "GB/s", first_at_least, 4.0 * V, offsetof(struct kernels, first_at_least)},
+    {"first_not_finite 50400", "GB/s", first_not_finite, 4.0 * V, offsetof(struct kernels, first_not_finite)},
 };
 
 static int64_t time_of(bench_fn *run, const struct kernels *k, const struct arrays *a, int n)
@@ -109,9 +177,10 @@ static bool arrays_fill(struct arrays *a)
     a->y = malloc(MAX_N * sizeof *a->y);
     a->w32 = malloc((size_t)D * D * sizeof *a->w32);
     a->w16 = malloc((size_t)D * D * sizeof *a->w16);
+    a->h = malloc(MAX_N * sizeof *a->h);
     a->sin = malloc(R / 2 * sizeof *a->sin);
     a->cos = malloc(R / 2 * sizeof *a->cos);
-    if (!a->x || !a->y || !a->w32 || !a->w16 || !a->sin || !a->cos) return false;
+    if (!a->x || !a->y || !a->w32 || !a->w16 || !a->h || !a->sin || !a->cos) return false;
     for (size_t i = 0; i < MAX_N; i++)
         a->x[i] = a->y[i] = (float)(i * 2654435761u % 1000) * 2e-3f - 1;
     for (size_t i = 0; i < (size_t)D * D; i++) {
@@ -143,8 +212,8 @@ void kernels_bench(void)
                 kernels_init(&k, level);
                 const double s = seconds(benches[i].run, &k, &a);
                 if (level == CPU_REF) of_ref = s;
-                printf("%-30s %-6s %9.2f %-7s %7.1f x ref\n", benches[i].name, k.name, benches[i].work / s * 1e-9,
-                       benches[i].unit, of_ref / s);
+                printf("%-30s %-6s %9.2f %-7s %7.1f x ref %10.2f us\n", benches[i].name, k.name,
+                       benches[i].work / s * 1e-9, benches[i].unit, of_ref / s, s * 1e6);
             }
         }
     }
@@ -152,6 +221,7 @@ void kernels_bench(void)
     free(a.y);
     free(a.w32);
     free(a.w16);
+    free(a.h);
     free(a.sin);
     free(a.cos);
 }

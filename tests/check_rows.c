@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The kernel check's row by row work: widening, layer norm, GELU, rotary embedding, softmax. */
+/* The kernel check's row by row work: widening and narrowing, layer norm, GELU, rotary embedding, softmax. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "check_kernels.h"
 
 /* ---- Widening ---- */
@@ -53,6 +54,85 @@ void check_widen_f16(struct check *c)
 void check_widen_bf16(struct check *c)
 {
     check_widen(c, c->k->widen_bf16, 7, 127);
+}
+
+/* ---- Narrowing ---- */
+
+typedef uint16_t narrow_fn(float x);
+typedef float widen_fn(uint16_t h);
+
+/* To the bit, NaNs too, as base/half.h, which tests/test_base.c checks. */
+static void narrow_run(struct check *c, k_narrow_fn *narrow, narrow_fn *one, const float *x, size_t n, enum place where)
+{
+    const float *x_at = check_floats(&c->in[0], where, x, n);
+    uint16_t *y = check_place(&c->out, where, n * sizeof *y, sizeof *y);
+    const unsigned mode = check_float_mode();
+    snprintf(c->now, sizeof c->now, "%s, n %zu, place %d", c->what, n, (int)where);
+    narrow(y, x_at, n);
+    check_clean(c, mode, y, n * sizeof *y, &(struct input){x_at, x, n * sizeof *x}, 1);
+    for (size_t i = 0; i < n; i++)
+        check_same(c, "other bits", i, y[i], one(x[i]));
+}
+
+static void narrow_places(struct check *c, k_narrow_fn *narrow, narrow_fn *one, const float *x, size_t n)
+{
+    for (enum place where = 0; where < PLACES; where++) {
+        narrow_run(c, narrow, one, x, n, where);
+        for (size_t s = 0; n == MAX_HALVES && s < SIZES; s++)
+            narrow_run(c, narrow, one, x + check_u64(c) % 1000, (size_t)check_sizes[s], where);
+    }
+}
+
+/* Every half, what lies in the middle between two, and the floats beside that; where the halves end; any bits. */
+static void check_narrow(struct check *c, k_narrow_fn *narrow, narrow_fn *one, widen_fn *wide)
+{
+    static const float odd[] = {65504,
+                                65519.996f,
+                                65520,
+                                65520.004f,
+                                0x1.fep127f,
+                                0x1.fefffep127f,
+                                0x1.ffp127f,
+                                0x1.ff0002p127f,
+                                3.4e38f,
+                                INFINITY,
+                                0x1p-149f,
+                                0x1p-127f,
+                                0};
+    static float exact[MAX_HALVES], middle[MAX_HALVES], below[MAX_HALVES], above[MAX_HALVES], any[MAX_HALVES];
+    float minus[COUNT_OF(odd)];
+    for (size_t i = 0; i < MAX_HALVES; i++) {
+        const uint16_t h = (uint16_t)(i * 40503);
+        exact[i] = wide(h);
+        middle[i] = (float)(((double)wide(h) + (double)wide((uint16_t)(h + 1))) / 2);
+        below[i] = nextafterf(middle[i], -INFINITY);
+        above[i] = nextafterf(middle[i], INFINITY);
+        any[i] = half_float_of((uint32_t)(check_u64(c) | (i % 8 ? 0 : 0x7f800000))); /* every eighth a NaN */
+    }
+    for (size_t i = 0; i < COUNT_OF(odd); i++)
+        minus[i] = -odd[i];
+    const struct {
+        const char *what;
+        const float *x;
+        size_t n;
+    } all[] = {{"halves", exact, MAX_HALVES},       {"between halves", middle, MAX_HALVES},
+               {"just below", below, MAX_HALVES},   {"just above", above, MAX_HALVES},
+               {"any bits", any, MAX_HALVES},       {"ends", odd, COUNT_OF(odd)},
+               {"lower ends", minus, COUNT_OF(odd)}};
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        snprintf(c->what, sizeof c->what, "%s", all[i].what);
+        narrow_places(c, narrow, one, all[i].x, all[i].n);
+    }
+}
+
+void check_narrow_f16(struct check *c)
+{
+    check_narrow(c, c->k->narrow_f16, f16_from_f32, f16_to_f32);
+}
+
+void check_narrow_bf16(struct check *c)
+{
+    check_narrow(c, c->k->narrow_bf16, bf16_from_f32, bf16_to_f32);
 }
 
 /* ---- Layer norm ---- */
@@ -224,8 +304,9 @@ static void rotary_run(struct check *c, int H, int K, int R, enum kind kind)
             check_same(c, "other bits elsewhere", i, y[i], first[i]);
     }
     rotary_is_near_truth(c, first, x, sin, cos, H, K, R);
-    for (size_t h = 0; h < (size_t)H; h++) { /* each head alone, in x: it is not needed any more */
-        c->k->rotary(x + h * (size_t)K, sin, cos, 1, K, R);
+    for (size_t h = 0; h < (size_t)H; h++) { /* each pair alone, in x: it is not needed any more */
+        for (size_t j = 0; j < half; j++)
+            c->k->rotary(x + h * (size_t)K + 2 * j, sin + j, cos + j, 1, 2, 2);
         for (size_t i = h * (size_t)K; i < (h + 1) * (size_t)K; i++)
             check_same(c, "other bits alone", i, first[i], x[i]);
     }

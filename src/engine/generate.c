@@ -9,7 +9,6 @@
 #include "base/rng.h"
 #include "base/utf8.h"
 #include "engine/engine.h"
-#include "engine/logits.h"
 #include "engine/sampling.h"
 #include "engine/stop.h"
 
@@ -47,7 +46,7 @@ struct generator {
     int32_t *seen;                /* [prompt + max_new_tokens] scratch of the repetition penalty */
     float *scores;                /* [V] */
     uint8_t *marks;               /* [V] */
-    struct candidate *candidates; /* [V] */
+    struct candidate *candidates; /* [2 V] */
     double *probability;          /* [V] */
 };
 
@@ -97,7 +96,7 @@ static enum status generator_open(struct generator *g, struct gptjt_session *s, 
     g->seen = calloc(most, sizeof *g->seen);
     g->scores = calloc(V, sizeof *g->scores);
     g->marks = calloc(V, 1);
-    g->candidates = calloc(V, sizeof *g->candidates);
+    g->candidates = calloc(2 * V, sizeof *g->candidates);
     g->probability = calloc(V, sizeof *g->probability);
     bool ok = g->streams && g->seen && g->scores && g->marks && g->candidates && g->probability;
     for (int i = 0; ok && i < g->n; i++) {
@@ -139,9 +138,9 @@ static int32_t choose(struct generator *g, int i, const float *logits)
         memcpy(g->seen + r->n_prompt, t->c.tokens, t->c.n_tokens * sizeof *g->seen);
         sampling_penalise(g->scores, V, g->seen, r->n_prompt + t->c.n_tokens, r->repetition_penalty, g->marks);
     }
-    if (g->greedy) return logits_argmax(g->scores, V);
+    if (g->greedy) return (int32_t)g->s->engine->host.argmax(g->scores, (size_t)V);
     int n;
-    sampling_distribution(g->candidates, g->probability, &n, g->scores, V, &g->sampling);
+    sampling_distribution(&g->s->engine->host, g->candidates, g->probability, &n, g->scores, V, &g->sampling);
     return sampling_pick(g->candidates, g->probability, n, rng_uniform(r->seed, (uint64_t)i, t->c.n_tokens));
 }
 
@@ -185,9 +184,9 @@ static enum status show(struct generator *g, int i, int32_t id)
 static enum status take_token(struct generator *g, int i, const float *logits)
 {
     struct stream *t = &g->streams[i];
-    const int V = g->s->engine->config.model.V;
+    const size_t V = (size_t)g->s->engine->config.model.V;
     const int32_t id = choose(g, i, logits);
-    t->c.logprobs[t->c.n_tokens] = (float)((double)logits[id] - logits_log_partition(logits, V));
+    t->c.logprobs[t->c.n_tokens] = (float)((double)logits[id] - g->s->engine->host.log_sum_exp(logits, V));
     t->c.tokens[t->c.n_tokens++] = id;
     if (id == g->s->engine->config.model.eos) {
         t->c.finish = GPTJT_FINISH_EOS;
@@ -237,7 +236,7 @@ static enum status begin(struct generator *g, size_t *n_reused)
     struct gptjt_session *s = g->s;
     const struct gptjt_generate_request *r = g->r;
     const bool prefix = session_mask(s, r->prompt_mask) == GPTJT_MASK_PREFIX;
-    TRY(session_prefill(s, r->prompt, r->n_prompt, prefix ? r->n_prompt : 0, n_reused));
+    TRY(session_prefill(s, r->prompt, r->n_prompt, prefix ? r->n_prompt : 0, false, n_reused));
     const int32_t last = (int32_t)(r->n_prompt - 1 - *n_reused);
     TRY(step_logits(s, &last, 1));
     for (int i = 0; i < g->n; i++) {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* From logits to the next token, as transformers' logits processors do it and in their order: repetition penalty,
- * temperature, top-k, top-p. Pure functions of their arguments. */
+ * temperature, top-k, top-p. Pure functions of their arguments. Numbers are finite. */
 #ifndef GPTJT_ENGINE_SAMPLING_H
 #define GPTJT_ENGINE_SAMPLING_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "kernels/kernels.h"
 
 struct sampling {
     double temperature;        /* > 0 */
@@ -23,9 +25,9 @@ struct candidate {
 void sampling_penalise(float *logits, int V, const int32_t *seen, size_t n, double penalty, uint8_t *marks);
 
 /* Temperature, top-k and top-p over logits[V] (already penalised). Writes the *n candidates left, most likely first,
- * and their probabilities, which sum to 1. candidates and probability have room for V. */
-void sampling_distribution(struct candidate *candidates, double *probability, int *n, const float *logits, int V,
-                           const struct sampling *how);
+ * and their probabilities, which sum to 1. candidates has room for 2 V, half of it for sorting, probability for V. */
+void sampling_distribution(const struct kernels *k, struct candidate *candidates, double *probability, int *n,
+                           const float *logits, int V, const struct sampling *how);
 
 /* The candidate at u in [0, 1) of the cumulative distribution. */
 int32_t sampling_pick(const struct candidate *candidates, const double *probability, int n, double u);

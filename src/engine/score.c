@@ -8,14 +8,15 @@
 #include <string.h>
 
 #include "engine/engine.h"
-#include "engine/logits.h"
 
-static void read_token(struct gptjt_score *score, size_t i, int32_t id, const float *logits, int V)
+static void read_token(const struct gptjt_engine *e, struct gptjt_score *score, size_t i, int32_t id,
+                       const float *logits)
 {
-    const double logprob = (double)logits[id] - logits_log_partition(logits, V);
+    const size_t V = (size_t)e->config.model.V;
+    const double logprob = (double)logits[id] - e->host.log_sum_exp(logits, V);
     score->logprobs[i] = (float)logprob;
     score->total += logprob;
-    score->greedy &= logits_argmax(logits, V) == id;
+    score->greedy &= e->host.argmax(logits, V) == (size_t)id;
 }
 
 /* Which token a row of the step predicts. */
@@ -28,7 +29,7 @@ struct target {
 static enum status read_step(struct gptjt_session *s, const struct gptjt_span *c, struct gptjt_score *scores,
                              const struct target *targets)
 {
-    const int V = s->engine->config.model.V;
+    const size_t V = (size_t)s->engine->config.model.V;
     for (int row = 0; row < s->step.T; row += LOGITS_BLOCK) {
         int32_t rows[LOGITS_BLOCK];
         int n = 0;
@@ -39,8 +40,8 @@ static enum status read_step(struct gptjt_session *s, const struct gptjt_span *c
         TRY(step_logits(s, rows, n));
         for (int k = 0; k < n; k++) {
             const struct target *t = &targets[row + k];
-            read_token(&scores[t->continuation], t->token, c[t->continuation].ids[t->token],
-                       s->logits + (size_t)k * (size_t)V, V);
+            read_token(s->engine, &scores[t->continuation], t->token, c[t->continuation].ids[t->token],
+                       s->logits + (size_t)k * V);
         }
     }
     return OK;
@@ -96,11 +97,11 @@ static enum status score_all(struct gptjt_session *s, struct gptjt_span prompt, 
                              size_t n, struct gptjt_score *scores, struct kv_sequence *forks, struct target *targets)
 {
     size_t first;
-    TRY(session_prefill(s, prompt.ids, prompt.n, prefix ? prompt.n : 0, &first));
+    TRY(session_prefill(s, prompt.ids, prompt.n, prefix ? prompt.n : 0, false, &first));
     const int32_t last = (int32_t)(prompt.n - 1 - first);
     TRY(step_logits(s, &last, 1));
     for (size_t i = 0; i < n; i++)
-        read_token(&scores[i], 0, c[i].ids[0], s->logits, s->engine->config.model.V);
+        read_token(s->engine, &scores[i], 0, c[i].ids[0], s->logits);
     for (size_t i = 0; i < n;)
         TRY(score_some(s, c, n, i, &i, scores, forks, targets));
     return OK;
@@ -146,7 +147,7 @@ static enum status each_row(struct gptjt_session *s, struct gptjt_span row, size
     const size_t V = (size_t)s->engine->config.model.V;
     size_t first;
     s->n_cached = 0; /* every row's logits are wanted, so every row is computed */
-    TRY(session_prefill(s, row.ids, row.n, n_prefix, &first));
+    TRY(session_prefill(s, row.ids, row.n, n_prefix, true, &first));
     for (size_t t = 0; t < row.n; t += LOGITS_BLOCK) {
         int32_t rows[LOGITS_BLOCK];
         int n = 0;

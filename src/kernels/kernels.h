@@ -29,11 +29,15 @@ enum compute_type { COMPUTE_FP32, COMPUTE_BF16, COMPUTE_INT8, COMPUTE_TYPES };
 
 /* A product takes the rows of x in a form of its own, which only the functions of the same struct understand. */
 
-/* Few rows. prepare: all I inputs of T rows; row t of x starts at x + t * x_stride. stream: y[t][o] for outputs 0 ..
- * O-1 of w, which is read once, as it is stored; row t of y starts at y + t * y_stride. */
+/* Few rows. prepare: all I inputs of T rows; row t of x starts at x + t * x_stride. stream: reads w once, as it is
+ * stored, in up to STREAM_BANDS bands side by side, because memory answers several distant readers sooner than one:
+ * y[t][b * O + o] for outputs o < O of each band b, which begins at w + b * band_bytes; row t of y starts at
+ * y + t * y_stride. */
+enum { STREAM_BANDS = 4 };
 typedef size_t k_prepared_bytes_fn(int T, int I);
 typedef void k_prepare_fn(void *to, const float *x, size_t x_stride, int T, int I);
-typedef void k_stream_fn(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I);
+typedef void k_stream_fn(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
+                         int O, int I);
 
 /* Many rows: w is packed a panel of outputs and a block of inputs at a time and used for all rows while it is in the
  * cache. A block is inputs [at, at + n): at is a multiple of depth, and n is depth except at the end.
@@ -69,6 +73,9 @@ typedef void k_quant_strip_fn(void *strip, enum weight_type t, const float *w, s
 /* y[n] = widened w[n], exact. */
 typedef void k_widen_fn(float *y, const void *w, size_t n);
 
+/* y[n] = x narrowed, to the nearest, ties to even; overflows to infinity, NaN stays NaN (base/half.h). */
+typedef void k_narrow_fn(uint16_t *y, const float *x, size_t n);
+
 /* y[D] = (x - mean(x)) / sqrt(var(x) + eps) * w + b, biased variance, two passes. y may be x. D >= 1. */
 typedef void k_layer_norm_fn(float *y, const float *x, const float *w, const float *b, int D, float eps);
 
@@ -79,30 +86,84 @@ typedef void k_gelu_fn(float *y, size_t n);
  * are sin[j] and cos[j], j < R/2 (Su et al. 2021, interleaved as in GPT-J). x [H][K]. */
 typedef void k_rotary_fn(float *x, const float *sin, const float *cos, int H, int K, int R);
 
-/* score[s] = scale * sum_k q[k] * keys[s][k] for s in [0, n). */
-typedef void k_attention_scores_fn(float *score, const float *q, const float *keys, int n, int K, float scale);
-
-/* In place: p[s] = exp(p[s] - max) / sum. n >= 1. Sum in double, in order of s. */
+/* In place: p[s] = exp(p[s] - max) / sum. n >= 1. Sum in double, in an order that n alone decides. */
 typedef void k_softmax_fn(float *p, int n);
 
-/* y[k] += sum_s p[s] * values[s][k], added in order of s. */
-typedef void k_attention_mix_fn(float *y, const float *p, const float *values, int n, int K);
+/* Where the largest of x[n] is, the first of equals; n >= 1. A NaN is larger than nothing, and nothing than it. */
+typedef size_t k_argmax_fn(const float *x, size_t n);
+
+/* log sum exp(x[i]), n >= 1: exp in fp32 of what each is below the largest, summed in double. NaN if one is NaN or
+ * +inf, or all are -inf. */
+typedef double k_log_sum_exp_fn(const float *x, size_t n);
+
+/* The first i with x[i] >= least; n if there is none. */
+typedef size_t k_first_at_least_fn(const float *x, size_t n, float least);
+
+/* The first i whose x[i] is NaN or infinite; n if there is none. */
+typedef size_t k_first_not_finite_fn(const float *x, size_t n);
+
+/* ---- Attention ----
+ *
+ * Keys and values lie in pages of KV_PAGE positions. A page of one head holds K/V so that a vector of either can be
+ * loaded as it lies:
+ *
+ *     keys    [K][KV_PAGE]                           component after component, positions in the lanes
+ *     values  [columns][KV_PAGE][KV_COLUMN]          columns of components, components in the lanes; the last column
+ *                                                    is filled up with anything
+ *
+ * A row goes through the pages that it sees one after the other, in ascending order ("online softmax", Milakov and
+ * Gimelshein 2018): with m the largest score so far, it carries the sum of exp(score - m) and the values' sum weighted
+ * by exp(score - m), and rescales both when a page brings a larger m. */
+enum { KV_PAGE = 32, KV_COLUMN = 16 };
+
+/* Components of a head with the last column filled up, and elements of one head's page, of keys or of values. */
+static inline size_t kernels_padded_head(int K)
+{
+    return ((size_t)K + KV_COLUMN - 1) / KV_COLUMN * KV_COLUMN;
+}
+
+static inline size_t kernels_head_page(int K)
+{
+    return kernels_padded_head(K) * KV_PAGE;
+}
+
+/* T rows of one head on their way. Before its first page a row has y 0, sum 0 and max -INFINITY; after its last, y /
+ * sum is its result and max + log(sum) the logarithm of the softmax's denominator, which a backward pass needs. */
+struct attention_rows {
+    int T, K;
+    float scale;            /* of the scores */
+    size_t stride;          /* from row to row of q and y, >= kernels_padded_head(K) */
+    const float *q;         /* [T][stride] */
+    const int32_t *lo, *hi; /* [T] row t sees the positions lo[t] <= s < hi[t] */
+    float *y;               /* [T][stride] sum of exp(score - max) * value, with the columns' filling */
+    float *max, *sum;       /* [T] largest score; sum of exp(score - max) */
+    float *score, *keep;    /* [T][KV_PAGE], [T] scratch */
+    const void *next;       /* keys of the next page, to be brought nearer meanwhile; NULL if unknown */
+};
+
+/* Takes the rows through the page of positions at .. at + KV_PAGE; a row that sees none of them stays as it is. Nothing
+ * that a row does not see influences it. keys and values are of the entry's dtype, widened exactly. */
+typedef void k_attention_fn(const struct attention_rows *a, const void *keys, const void *values, int at);
 
 struct kernels {
-    const char *name;                                          /* of the most capable overlay in use: "ref", "avx2" */
+    const char *name; /* of the most capable overlay in use: "ref", "avx2", "avx512" */
     struct linear_kernels linear[COMPUTE_TYPES][WEIGHT_TYPES]; /* all NULL where there is no such product */
     k_quant_strip_fn *quant_strip;
     k_widen_fn *widen_f16, *widen_bf16;
+    k_narrow_fn *narrow_f16, *narrow_bf16;
     k_layer_norm_fn *layer_norm;
     k_gelu_fn *gelu;
     k_rotary_fn *rotary;
-    k_attention_scores_fn *attention_scores;
     k_softmax_fn *softmax;
-    k_attention_mix_fn *attention_mix;
+    k_attention_fn *attention_f32, *attention_f16; /* by the dtype of keys and values */
+    k_argmax_fn *argmax;
+    k_log_sum_exp_fn *log_sum_exp;
+    k_first_at_least_fn *first_at_least;
+    k_first_not_finite_fn *first_not_finite;
 };
 
 /* Levels are cumulative: each includes the ones before it. */
-enum cpu_level { CPU_REF, CPU_AVX2, CPU_LEVELS };
+enum cpu_level { CPU_REF, CPU_AVX2, CPU_AVX512, CPU_LEVELS };
 
 const char *kernels_level_name(enum cpu_level level);
 
@@ -115,7 +176,11 @@ void kernels_init(struct kernels *k, enum cpu_level level);
 /* Implementation: one function a file, each filling what it has. */
 void kernels_init_ref(struct kernels *k);
 void kernels_init_ref_linear(struct kernels *k);
-void kernels_init_avx2(struct kernels *k);
+void kernels_init_attention_ref(struct kernels *k);
+void kernels_init_attention_avx2(struct kernels *k);
+void kernels_init_attention_avx512(struct kernels *k);
+void kernels_init_rows_avx2(struct kernels *k);
+void kernels_init_rows_avx512(struct kernels *k);
 void kernels_init_avx2_linear(struct kernels *k);
 void kernels_init_avx2_int8(struct kernels *k);
 void kernels_init_avx2_quant(struct kernels *k);

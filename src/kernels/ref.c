@@ -36,6 +36,18 @@ static void k_widen_bf16_ref(float *y, const void *w, size_t n)
         y[i] = load_bf16(w, i);
 }
 
+static void k_narrow_f16_ref(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = f16_from_f32(x[i]);
+}
+
+static void k_narrow_bf16_ref(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = bf16_from_f32(x[i]);
+}
+
 static void k_layer_norm_ref(float *y, const float *x, const float *w, const float *b, int D, float eps)
 {
     double mean = 0, variance = 0;
@@ -69,16 +81,6 @@ static void k_rotary_ref(float *x, const float *sin, const float *cos, int H, in
     }
 }
 
-static void k_attention_scores_ref(float *score, const float *q, const float *keys, int n, int K, float scale)
-{
-    for (int s = 0; s < n; s++) {
-        double sum = 0;
-        for (int k = 0; k < K; k++)
-            sum += (double)q[k] * (double)keys[(size_t)s * (size_t)K + (size_t)k];
-        score[s] = (float)(sum * (double)scale);
-    }
-}
-
 static void k_softmax_ref(float *p, int n)
 {
     float max = p[0];
@@ -93,11 +95,39 @@ static void k_softmax_ref(float *p, int n)
         p[s] = (float)((double)p[s] / sum);
 }
 
-static void k_attention_mix_ref(float *y, const float *p, const float *values, int n, int K)
+static size_t k_argmax_ref(const float *x, size_t n)
 {
-    for (int s = 0; s < n; s++)
-        for (int k = 0; k < K; k++)
-            y[k] += p[s] * values[(size_t)s * (size_t)K + (size_t)k];
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        if (x[i] > x[best]) best = i;
+    return best;
+}
+
+static double k_log_sum_exp_ref(const float *x, size_t n)
+{
+    float max = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)expf(x[i] - max);
+    return (double)max + log(sum);
+}
+
+static size_t k_first_at_least_ref(const float *x, size_t n, float least)
+{
+    size_t i = 0;
+    while (i < n && !(x[i] >= least))
+        i++;
+    return i;
+}
+
+static size_t k_first_not_finite_ref(const float *x, size_t n)
+{
+    size_t i = 0;
+    while (i < n && isfinite(x[i]))
+        i++;
+    return i;
 }
 
 void kernels_init_ref(struct kernels *k)
@@ -106,11 +136,15 @@ void kernels_init_ref(struct kernels *k)
         .name = "ref",
         .widen_f16 = k_widen_f16_ref,
         .widen_bf16 = k_widen_bf16_ref,
+        .narrow_f16 = k_narrow_f16_ref,
+        .narrow_bf16 = k_narrow_bf16_ref,
         .layer_norm = k_layer_norm_ref,
         .gelu = k_gelu_ref,
         .rotary = k_rotary_ref,
-        .attention_scores = k_attention_scores_ref,
         .softmax = k_softmax_ref,
-        .attention_mix = k_attention_mix_ref,
+        .argmax = k_argmax_ref,
+        .log_sum_exp = k_log_sum_exp_ref,
+        .first_at_least = k_first_at_least_ref,
+        .first_not_finite = k_first_not_finite_ref,
     };
 }

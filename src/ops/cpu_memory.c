@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/half.h"
 #include "kernels/quant.h"
 #include "ops/cpu.h"
 
@@ -77,14 +76,14 @@ struct convert_job {
     float *wide; /* [threads][rows][I], of a thread */
 };
 
-static void narrow(char *to, enum weight_type t, const float *x, size_t n)
+static void narrow(const struct kernels *k, char *to, enum weight_type t, const float *x, size_t n)
 {
-    uint16_t *h = (uint16_t *)(void *)to;
-    if (t == WEIGHT_F32)
-        memcpy(to, x, n * sizeof *x);
+    if (t == WEIGHT_F16)
+        k->narrow_f16((uint16_t *)(void *)to, x, n);
+    else if (t == WEIGHT_BF16)
+        k->narrow_bf16((uint16_t *)(void *)to, x, n);
     else
-        for (size_t i = 0; i < n; i++)
-            h[i] = t == WEIGHT_F16 ? f16_from_f32(x[i]) : bf16_from_f32(x[i]);
+        memcpy(to, x, n * sizeof *x);
 }
 
 static void convert_task(void *user, int task, int thread)
@@ -102,7 +101,7 @@ static void convert_task(void *user, int task, int thread)
     if (weight_quantised(j->type))
         j->k->quant_strip(to, j->type, wide, (size_t)I, n, I);
     else
-        narrow(to, j->type, wide, (size_t)n * (size_t)I);
+        narrow(j->k, to, j->type, wide, (size_t)n * (size_t)I);
 }
 
 enum status ops_cpu_weight_convert(const struct kernels *k, struct pool *pool, void *to, const struct weight *host,

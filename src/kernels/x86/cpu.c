@@ -24,9 +24,23 @@ bool cpu_has_avx2(void)
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
 }
 
+bool cpu_has_avx512(void)
+{
+    enum { XMM_TO_ZMM_AND_MASKS = 0xe6 };
+    const unsigned wanted = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+    unsigned a, b, c, d;
+    if ((saved_states() & XMM_TO_ZMM_AND_MASKS) != XMM_TO_ZMM_AND_MASKS) return false;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & wanted) == wanted;
+}
+
 #else
 
 bool cpu_has_avx2(void)
+{
+    return false;
+}
+
+bool cpu_has_avx512(void)
 {
     return false;
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
-bool cpu_has_avx2(void); /* AVX2, FMA and F16C, with YMM state saved by the OS */
+bool cpu_has_avx2(void);   /* AVX2, FMA and F16C, with YMM state saved by the OS */
+bool cpu_has_avx512(void); /* AVX-512 F, BW, DQ and VL, with ZMM and mask state saved by the OS */
 
 #endif
