@@ -166,6 +166,7 @@ void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight
                     enum epilogue e)
 {
     struct ops_cpu *c = ops_cpu(o);
+    pool_hold(c->pool); /* sessions share c->x */
     for (int t = 0; t < T; t += MAX_ROWS) {
         struct linear_job j = {.c = c,
                                .k = kernels_for(c, w->type),
@@ -180,6 +181,7 @@ void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight
         else
             multiply(&j);
     }
+    pool_release(c->pool);
 }
 
 /* ---- Memory ---- */
