@@ -2,6 +2,7 @@
 /* check_kernels --bench: every entry at GPT-J's sizes, at every level of this host that has its own version, as the
  * best of a few tries. What only moves data, or is bound by reading weights, is in GB/s of what must be read and
  * written; the rest in GFLOP/s. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,14 +63,41 @@ static void rotary(const struct kernels *k, const struct arrays *a)
     k->rotary(a->y, a->sin, a->cos, H, K, R);
 }
 
-static void attention_scores(const struct kernels *k, const struct arrays *a)
+/* T rows through the pages of KEYS positions; the values lie behind the keys. */
+static void attend(k_attention_fn *attention, const struct arrays *a, const void *pages, size_t bytes, int T)
 {
-    k->attention_scores(a->y, a->x, a->w32, KEYS, K, 0.0625f);
+    static const int32_t lo[ROWS] = {0};
+    float max[ROWS], sum[ROWS], score[ROWS * KV_PAGE], keep[ROWS];
+    int32_t hi[ROWS];
+    for (int t = 0; t < T; t++) {
+        max[t] = -INFINITY;
+        sum[t] = 0;
+        hi[t] = KEYS;
+    }
+    const struct attention_rows rows = {T, K, 0.0625f, K, a->x, lo, hi, a->y, max, sum, score, keep, NULL};
+    for (int at = 0; at < KEYS; at += KV_PAGE)
+        attention(&rows, (const char *)pages + (size_t)(at * K) * bytes,
+                  (const char *)pages + (size_t)((KEYS + at) * K) * bytes, at);
 }
 
-static void attention_mix(const struct kernels *k, const struct arrays *a)
+static void attention_f32_row(const struct kernels *k, const struct arrays *a)
 {
-    k->attention_mix(a->y, a->x, a->w32, KEYS, K);
+    attend(k->attention_f32, a, a->w32, 4, 1);
+}
+
+static void attention_f16_row(const struct kernels *k, const struct arrays *a)
+{
+    attend(k->attention_f16, a, a->w16, 2, 1);
+}
+
+static void attention_f32(const struct kernels *k, const struct arrays *a)
+{
+    attend(k->attention_f32, a, a->w32, 4, ROWS);
+}
+
+static void attention_f16(const struct kernels *k, const struct arrays *a)
+{
+    attend(k->attention_f16, a, a->w16, 2, ROWS);
 }
 
 /* Scans of a row of logits; the last two find nothing, which is their usual case. */
@@ -106,10 +134,13 @@ static const struct {
     {"layer_norm 4096", "GB/s", layer_norm, 16.0 * D, offsetof(struct kernels, layer_norm)},
     {"gelu 16384", "GB/s", gelu, 8.0 * 4 * D, offsetof(struct kernels, gelu)},
     {"rotary 16 x 256, 64", "GB/s", rotary, 8.0 * H *R, offsetof(struct kernels, rotary)},
-    {"attention_scores 512 x 256", "GFLOP/s", attention_scores, 2.0 * KEYS *K,
-     offsetof(struct kernels, attention_scores)},
     {"softmax 512", "GB/s", softmax, 8.0 * KEYS, offsetof(struct kernels, softmax)},
-    {"attention_mix 512 x 256", "GFLOP/s", attention_mix, 2.0 * KEYS *K, offsetof(struct kernels, attention_mix)},
+    {"attention_f32 1 x 16384, 256", "GB/s", attention_f32_row, 8.0 * KEYS *K, offsetof(struct kernels, attention_f32)},
+    {"attention_f16 1 x 16384, 256", "GB/s", attention_f16_row, 4.0 * KEYS *K, offsetof(struct kernels, attention_f16)},
+    {"attention_f32 48 x 512, 256", "GFLOP/s", attention_f32, 4.0 * ROWS *KEYS *K,
+     offsetof(struct kernels, attention_f32)},
+    {"attention_f16 48 x 512, 256", "GFLOP/s", attention_f16, 4.0 * ROWS *KEYS *K,
+     offsetof(struct kernels, attention_f16)},
     {"argmax 50400", "GB/s", argmax, 4.0 * V, offsetof(struct kernels, argmax)},
     {"log_sum_exp 50400", "GB/s", log_sum_exp, 4.0 * V, offsetof(struct kernels, log_sum_exp)},
     {"first_at_least 50400", "GB/s", first_at_least, 4.0 * V, offsetof(struct kernels, first_at_least)},

@@ -338,7 +338,7 @@ static void memory_is_what_loading_takes(void **state)
         assert_int_equal(checkpoint_config_read(&e.config, path), OK);
         assert_int_equal(source_open_dir(&e.source, path), OK);
         const struct gptj_config *c = &e.config.model;
-        const struct ops_cpu_limits limits = {.positions = c->P, .inputs = c->F > c->D ? c->F : c->D};
+        const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D};
         for (enum weight_type type = 0; type <= WEIGHT_AS_STORED; type++) {
             struct ops *ops;
             struct gptj *m;

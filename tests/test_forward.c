@@ -40,14 +40,14 @@ static void must(enum status s)
 static void rig_open_range(struct rig *r, const char *dir, enum cpu_level level, int n_threads, int first, int last)
 {
     *r = (struct rig){0};
-    const struct ops_cpu_limits limits = {.positions = 128, .inputs = 1024};
-    must(ops_cpu_create(&r->ops, level, COMPUTE_FP32, n_threads, limits));
     must(source_open_dir(&r->src, dir));
     must(checkpoint_config_read(&r->config, dir));
     const struct gptj_config *c = &r->config.model;
+    const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D};
+    must(ops_cpu_create(&r->ops, level, COMPUTE_FP32, n_threads, limits));
     must(gptj_load(&r->m, c, r->src, r->ops, first, last < 0 ? c->L : last, WEIGHT_AS_STORED));
     must(workspace_create(&r->w, r->m, MAX_ROWS));
-    must(kvcache_create(&r->kv, r->ops, r->m->last - r->m->first, c->H, c->K, PAGES));
+    must(kvcache_create(&r->kv, r->ops, r->m->last - r->m->first, c->H, c->K, PAGES, DTYPE_F32));
 }
 
 static void rig_open(struct rig *r)

@@ -55,20 +55,21 @@ static struct device device(void)
 static struct kvcache *store(struct device *d)
 {
     struct kvcache *c = NULL;
-    if (kvcache_create(&c, &d->base, LAYERS, H, K, PAGES) != OK) fail_msg("%s", status_message());
+    if (kvcache_create(&c, &d->base, LAYERS, H, K, PAGES, DTYPE_F32) != OK) fail_msg("%s", status_message());
     return c;
 }
 
-static const size_t page_bytes = (size_t)2 * LAYERS * H * KV_PAGE * K * sizeof(float);
+/* The last column of values is filled up, and keys take as much. */
+static const size_t page_bytes = (size_t)2 * LAYERS * H * KV_PAGE * KV_COLUMN * sizeof(float);
 
 /* ---- Writing and reading positions ---- */
 
-/* The vector of a position, in K (of_v 0) or V of one layer and head. */
-static float *at(const struct kvcache *c, const struct kv_sequence *s, int position, int l, int h, int of_v)
+/* Component i of a position, in K (of_v 0) or V of one layer and head. */
+static float *at(const struct kvcache *c, const struct kv_sequence *s, int position, int l, int h, int of_v, int i)
 {
-    float *layer = of_v ? c->v[l] : c->k[l];
-    const int page = s->pages[position / KV_PAGE];
-    return layer + ((size_t)(page * H + h) * KV_PAGE + (size_t)(position % KV_PAGE)) * K;
+    const int page = s->pages[position / KV_PAGE], slot = position % KV_PAGE;
+    float *head = (float *)(of_v ? c->layers[l].v : c->layers[l].k) + (size_t)(page * H + h) * kernels_head_page(K);
+    return head + (of_v ? slot * KV_COLUMN + i : i * KV_PAGE + slot);
 }
 
 /* mark: what tells this position's content from any other's. */
@@ -77,7 +78,7 @@ static void put(const struct kvcache *c, const struct kv_sequence *s, int positi
     for (int l = 0; l < LAYERS; l++)
         for (int h = 0; h < H; h++)
             for (int i = 0; i < 2 * K; i++)
-                at(c, s, position, l, h, i / K)[i % K] = (float)(((mark * LAYERS + l) * H + h) * 2 * K + i);
+                *at(c, s, position, l, h, i / K, i % K) = (float)(((mark * LAYERS + l) * H + h) * 2 * K + i);
 }
 
 static bool holds(const struct kvcache *c, const struct kv_sequence *s, int position, int mark)
@@ -85,7 +86,7 @@ static bool holds(const struct kvcache *c, const struct kv_sequence *s, int posi
     for (int l = 0; l < LAYERS; l++)
         for (int h = 0; h < H; h++)
             for (int i = 0; i < 2 * K; i++)
-                if (at(c, s, position, l, h, i / K)[i % K] != (float)(((mark * LAYERS + l) * H + h) * 2 * K + i))
+                if (*at(c, s, position, l, h, i / K, i % K) != (float)(((mark * LAYERS + l) * H + h) * 2 * K + i))
                     return false;
     return true;
 }
@@ -121,14 +122,17 @@ static void pages_for_rounds_up(void **state)
 static void bytes_is_what_creation_allocates_and_free_gives_back(void **state)
 {
     (void)state;
-    static const int shapes[][4] = {{1, 1, 1, 1}, {3, 5, 16, 7}, {2, 16, 256, 64}};
-    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
-        const int *s = shapes[i];
+    static const int shapes[][4] = {{1, 1, 1, 1}, {3, 5, 16, 7}, {3, 5, 17, 7}, {2, 16, 256, 64}};
+    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16};
+    for (size_t i = 0; i < COUNT_OF(shapes) * COUNT_OF(dtypes); i++) {
+        const int *s = shapes[i / COUNT_OF(dtypes)], filled_up = (s[2] + 15) / 16 * 16;
+        const enum dtype dtype = dtypes[i % COUNT_OF(dtypes)];
+        const size_t numbers = (size_t)2 * (size_t)(s[0] * s[1] * filled_up * s[3]) * KV_PAGE;
         struct device d = device();
         struct kvcache *c = NULL;
-        assert_int_equal(kvcache_create(&c, &d.base, s[0], s[1], s[2], s[3]), OK);
-        assert_int_equal(d.bytes, kvcache_bytes(s[0], s[1], s[2], s[3]));
-        assert_int_equal(d.bytes, (size_t)2 * sizeof(float) * (size_t)(s[0] * s[1] * s[2] * s[3]) * KV_PAGE);
+        assert_int_equal(kvcache_create(&c, &d.base, s[0], s[1], s[2], s[3], dtype), OK);
+        assert_int_equal(d.bytes, kvcache_bytes(s[0], s[1], s[2], s[3], dtype));
+        assert_int_equal(d.bytes, numbers * (dtype == DTYPE_F16 ? 2 : 4));
         kvcache_free(c);
         assert_int_equal(d.bytes, 0);
     }
@@ -142,7 +146,7 @@ static void creation_out_of_memory_gives_everything_back(void **state)
         struct device d = device();
         struct kvcache *c = NULL;
         d.fail_at = at_allocation;
-        assert_int_equal(kvcache_create(&c, &d.base, LAYERS, H, K, PAGES), E_NOMEM);
+        assert_int_equal(kvcache_create(&c, &d.base, LAYERS, H, K, PAGES, DTYPE_F32), E_NOMEM);
         assert_null(c);
         assert_int_equal(d.bytes, 0);
     }

@@ -1,58 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The CPU backend against plain loops in double, and its laws: neither the number of threads, nor the other rows of a
- * batch, nor where K/V pages lie changes a bit. Tolerances are derived as in check_kernels.c. */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "test.h"
+ * batch change a bit. Tolerances are derived as in check_kernels.c. */
+#include "backend.h"
 
 #include "base/half.h"
-#include "base/rng.h"
-#include "ops/cpu.h"
-
-#define EPS 0x1p-24
 
 static const char *const weight_names[WEIGHT_TYPES] = {"fp32", "fp16", "bf16", "q8", "q4"};
-
-static struct ops *backend(enum cpu_level level, int n_threads, int max_positions)
-{
-    struct ops *o = NULL;
-    const struct ops_cpu_limits limits = {.positions = max_positions, .inputs = 4096};
-    if (ops_cpu_create(&o, level, COMPUTE_FP32, n_threads, limits) != OK) fail_msg("%s", status_message());
-    return o;
-}
-
-static struct ops *best_backend(void)
-{
-    return backend(kernels_best_level(), 2, 4096);
-}
-
-static void *alloc(struct ops *o, size_t bytes)
-{
-    void *p = NULL;
-    if (o->fn->alloc(o, &p, bytes) != OK) fail_msg("%s", status_message());
-    return p;
-}
-
-/* n numbers in (-1, 1), a function of the stream. */
-static float *numbers(size_t n, uint64_t stream)
-{
-    float *x = malloc((n ? n : 1) * sizeof *x);
-    assert_non_null(x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)(rng_uniform(1, stream, i) * 2 - 1);
-    return x;
-}
-
-static float *copy_of(const float *x, size_t n)
-{
-    float *y = malloc((n ? n : 1) * sizeof *y);
-    assert_non_null(y);
-    memcpy(y, x, n * sizeof *y);
-    return y;
-}
 
 static struct weight bind(struct ops *o, const float *x, int rows, int columns, enum weight_type as)
 {
@@ -77,12 +30,6 @@ static float *values_of(const struct weight *w)
     for (int o = 0; o < w->O; o++)
         ops_cpu_weight_row(&k, y + (size_t)o * (size_t)w->I, w, o);
     return y;
-}
-
-static void must_be_near(double have, double truth, double bound, const char *what, int t, int o)
-{
-    if (!(fabs(have - truth) <= bound))
-        fail_msg("%s, row %d, output %d: %.9g, not %.9g +- %.3g", what, t, o, have, truth, bound);
 }
 
 /* ---- Linear maps ---- */
@@ -253,7 +200,7 @@ static void rotary_turns_each_row_by_its_own_position(void **state)
 {
     (void)state;
     enum { P = 50, H = 3, K = 16, R = 12 };
-    static const int32_t position[] = {0, 1, 49, 7, 7};
+    static const int32_t position[] = {0, 1, 49, 7, 7, 8, 9, 10, 48, 2, 30}; /* more than one task */
     struct ops *o = best_backend();
     float sin_table[P * R / 2], cos_table[P * R / 2];
     for (int i = 0; i < P * R / 2; i++) {
@@ -308,291 +255,6 @@ static void bytes_survive_the_way_to_the_device_and_back(void **state)
     assert_memory_equal(back, host, N);
     o->fn->free(o, a, N);
     o->fn->free(o, b, N);
-    o->fn->close(o);
-}
-
-/* ---- Attention ---- */
-
-enum { H = 3, K = 20, MAX_SEQUENCES = 4, MAX_ROWS = 128 };
-
-/* A few sequences in a K/V store, and one batch over all their positions. */
-struct scene {
-    struct ops *o;
-    int n_sequences, length[MAX_SEQUENCES], n_pages;
-    int32_t *pages[MAX_SEQUENCES];
-    const int32_t *const_pages[MAX_SEQUENCES];
-    float *q, *k, *v, *k_pages, *v_pages; /* [T][H][K]; [n_pages][H][KV_PAGE][K] */
-    int32_t token[MAX_ROWS], position[MAX_ROWS], lo[MAX_ROWS], hi[MAX_ROWS], sequence[MAX_ROWS];
-    struct batch batch;
-};
-
-static size_t scene_floats(const struct scene *s)
-{
-    return (size_t)s->batch.T * H * K;
-}
-
-static size_t store_floats(const struct scene *s)
-{
-    return (size_t)s->n_pages * H * KV_PAGE * K;
-}
-
-/* Page numbers: in order, or scattered over the store by a stride that is prime to its size. */
-static void scene_open(struct scene *s, struct ops *o, int n_sequences, const int *length, bool scattered)
-{
-    *s = (struct scene){.o = o, .n_sequences = n_sequences, .n_pages = 17};
-    int used = 0, T = 0;
-    for (int i = 0; i < n_sequences; i++) {
-        const int n = (length[i] + KV_PAGE - 1) / KV_PAGE;
-        s->length[i] = length[i];
-        s->pages[i] = calloc((size_t)n + 1, sizeof *s->pages[i]);
-        assert_non_null(s->pages[i]);
-        for (int p = 0; p < n; p++, used++)
-            s->pages[i][p] = scattered ? (used * 7 + 11) % s->n_pages : used;
-        s->const_pages[i] = s->pages[i];
-        for (int t = 0; t < length[i]; t++, T++) {
-            s->position[T] = t;
-            s->sequence[T] = i;
-            s->hi[T] = t + 1;
-        }
-    }
-    assert_true(used <= s->n_pages && T <= MAX_ROWS);
-    s->batch = (struct batch){T, s->token, s->position, s->lo, s->hi, s->sequence, s->const_pages};
-    s->q = numbers(scene_floats(s), 1);
-    s->k = numbers(scene_floats(s), 2);
-    s->v = numbers(scene_floats(s), 3);
-    s->k_pages = alloc(o, store_floats(s) * sizeof(float));
-    s->v_pages = alloc(o, store_floats(s) * sizeof(float));
-    for (size_t i = 0; i < store_floats(s); i++)
-        s->k_pages[i] = s->v_pages[i] = NAN; /* what nobody stored, nobody may read */
-}
-
-static void scene_close(struct scene *s)
-{
-    for (int i = 0; i < s->n_sequences; i++)
-        free(s->pages[i]);
-    s->o->fn->free(s->o, s->k_pages, store_floats(s) * sizeof(float));
-    s->o->fn->free(s->o, s->v_pages, store_floats(s) * sizeof(float));
-    free(s->q);
-    free(s->k);
-    free(s->v);
-}
-
-/* Stores all K/V, then attends; y is owned. */
-static float *scene_run(struct scene *s)
-{
-    float *y = numbers(scene_floats(s), 4);
-    s->o->fn->kv_store(s->o, s->k_pages, s->v_pages, s->k, s->v, &s->batch, 0, s->batch.T, H, K);
-    s->o->fn->attention(s->o, y, s->q, s->k_pages, s->v_pages, &s->batch, 0, s->batch.T, H, K);
-    return y;
-}
-
-/* One head of one row, in double. A score is off by what a dot product is; twice the largest such error is what a
- * probability can be off by, relatively, besides the roundings of exp and of the sum. */
-static void attend_in_double(const struct scene *s, int t, int h, double truth[K], double bound[K])
-{
-    const int lo = s->lo[t], hi = s->hi[t], start = t - s->position[t];
-    const float *q = s->q + ((size_t)t * H + (size_t)h) * K;
-    double p[MAX_ROWS], max = -INFINITY, least = INFINITY, off = 0, sum = 0;
-    for (int j = lo; j < hi; j++) {
-        const float *key = s->k + ((size_t)(start + j) * H + (size_t)h) * K;
-        double size = 0;
-        p[j] = 0;
-        for (int i = 0; i < K; i++) {
-            p[j] += (double)q[i] * (double)key[i] / sqrt(K);
-            size += fabs((double)q[i] * (double)key[i]) / sqrt(K);
-        }
-        off = fmax(off, (8 + sqrt(K)) * EPS * size + 3 * EPS * fabs(p[j])); /* 1/sqrt(K) is rounded too */
-        max = fmax(max, p[j]);
-        least = fmin(least, p[j]);
-    }
-    for (int j = lo; j < hi; j++)
-        sum += p[j] = exp(p[j] - max);
-    for (int i = 0; i < K; i++) {
-        double size = 0;
-        truth[i] = 0;
-        for (int j = lo; j < hi; j++) {
-            const double part = p[j] / sum * (double)s->v[((size_t)(start + j) * H + (size_t)h) * K + (size_t)i];
-            truth[i] += part;
-            size += fabs(part);
-        }
-        const double relative = 2 * off + EPS * (2 * (max - least) + 9);
-        bound[i] = size * (relative + (8 + sqrt(hi - lo)) * EPS) + EPS * fabs(truth[i]);
-    }
-}
-
-static void must_attend_as_told(struct scene *s, const char *what)
-{
-    float *y = scene_run(s);
-    for (int t = 0; t < s->batch.T; t++) {
-        for (int h = 0; h < H; h++) {
-            double truth[K], bound[K];
-            attend_in_double(s, t, h, truth, bound);
-            for (int i = 0; i < K; i++)
-                must_be_near((double)y[(t * H + h) * K + i], truth[i], bound[i], what, t, h * K + i);
-        }
-    }
-    free(y);
-}
-
-static int greatest(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-static void attention_sees_exactly_its_interval(void **state)
-{
-    (void)state;
-    static const int lengths[] = {70, 33, 1};
-    static const int prefixes[] = {0, 1, 31, 32, 33, 64, 70};
-    for (enum cpu_level level = 0; level <= kernels_best_level(); level++) {
-        struct ops *o = backend(level, 2, MAX_ROWS);
-        struct scene s;
-        scene_open(&s, o, COUNT_OF(lengths), lengths, true);
-        for (size_t p = 0; p < COUNT_OF(prefixes); p++) {
-            for (int t = 0; t < s.batch.T; t++) {
-                const int prompt = prefixes[p] < s.length[s.sequence[t]] ? prefixes[p] : s.length[s.sequence[t]];
-                s.lo[t] = 0;
-                s.hi[t] = greatest(s.position[t] + 1, prompt);
-            }
-            must_attend_as_told(&s, "prompt of given length");
-        }
-        for (int t = 0; t < s.batch.T; t++) { /* documents of 13, the first 5 a prompt */
-            s.lo[t] = s.position[t] / 13 * 13;
-            const int end = s.lo[t] + 5 < s.length[s.sequence[t]] ? s.lo[t] + 5 : s.length[s.sequence[t]];
-            s.hi[t] = greatest(s.position[t] + 1, end);
-        }
-        must_attend_as_told(&s, "documents");
-        for (int t = 0; t < s.batch.T; t++) { /* anything */
-            const int n = s.length[s.sequence[t]];
-            s.lo[t] = (int)(rng_u64(1, 9, (uint64_t)t) % (uint64_t)n);
-            s.hi[t] = s.lo[t] + 1 + (int)(rng_u64(1, 10, (uint64_t)t) % (uint64_t)(n - s.lo[t]));
-        }
-        must_attend_as_told(&s, "any interval");
-        scene_close(&s);
-        o->fn->close(o);
-    }
-}
-
-static void attention_bits_do_not_depend_on_pages_or_threads(void **state)
-{
-    (void)state;
-    static const int lengths[] = {65, 40, 7};
-    float *first = NULL;
-    for (int n_threads = 1; n_threads <= 3; n_threads++) {
-        for (int scattered = 0; scattered < 2; scattered++) {
-            struct ops *o = backend(kernels_best_level(), n_threads, MAX_ROWS);
-            struct scene s;
-            scene_open(&s, o, COUNT_OF(lengths), lengths, scattered);
-            float *y = scene_run(&s);
-            if (!first) first = copy_of(y, scene_floats(&s));
-            assert_memory_equal(y, first, scene_floats(&s) * sizeof *y);
-            free(y);
-            scene_close(&s);
-            o->fn->close(o);
-        }
-    }
-    free(first);
-}
-
-static void sequences_in_one_batch_are_as_if_alone(void **state)
-{
-    (void)state;
-    static const int lengths[] = {33, 64, 5, 21};
-    struct ops *o = best_backend();
-    struct scene all;
-    scene_open(&all, o, COUNT_OF(lengths), lengths, true);
-    float *together = scene_run(&all);
-    int first = 0;
-    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
-        struct scene one;
-        scene_open(&one, o, 1, &lengths[i], false);
-        const size_t at = (size_t)first * H * K, n = scene_floats(&one);
-        memcpy(one.q, all.q + at, n * sizeof *one.q);
-        memcpy(one.k, all.k + at, n * sizeof *one.k);
-        memcpy(one.v, all.v + at, n * sizeof *one.v);
-        float *alone = scene_run(&one);
-        assert_memory_equal(alone, together + at, n * sizeof *alone);
-        free(alone);
-        scene_close(&one);
-        first += lengths[i];
-    }
-    free(together);
-    scene_close(&all);
-    o->fn->close(o);
-}
-
-static void blocks_of_rows_make_the_whole(void **state)
-{
-    (void)state;
-    static const int lengths[] = {50, 30};
-    enum { BLOCK = 9 };
-    struct ops *o = best_backend();
-    struct scene s, again;
-    scene_open(&s, o, COUNT_OF(lengths), lengths, true);
-    scene_open(&again, o, COUNT_OF(lengths), lengths, true);
-    float *whole = scene_run(&s), *parts = numbers(scene_floats(&s), 4);
-    for (int row = 0; row < s.batch.T; row += BLOCK) {
-        const int T = s.batch.T - row < BLOCK ? s.batch.T - row : BLOCK;
-        const size_t at = (size_t)row * H * K;
-        o->fn->kv_store(o, again.k_pages, again.v_pages, s.k + at, s.v + at, &again.batch, row, T, H, K);
-    }
-    assert_memory_equal(again.k_pages, s.k_pages, store_floats(&s) * sizeof(float));
-    assert_memory_equal(again.v_pages, s.v_pages, store_floats(&s) * sizeof(float));
-    for (int row = 0; row < s.batch.T; row += BLOCK) {
-        const int T = s.batch.T - row < BLOCK ? s.batch.T - row : BLOCK;
-        const size_t at = (size_t)row * H * K;
-        o->fn->attention(o, parts + at, s.q + at, s.k_pages, s.v_pages, &s.batch, row, T, H, K);
-    }
-    assert_memory_equal(parts, whole, scene_floats(&s) * sizeof *whole);
-    free(whole);
-    free(parts);
-    scene_close(&s);
-    scene_close(&again);
-    o->fn->close(o);
-}
-
-static void kv_store_writes_the_rows_slots_and_nothing_else(void **state)
-{
-    (void)state;
-    static const int lengths[] = {40, 3};
-    struct ops *o = best_backend();
-    struct scene s;
-    scene_open(&s, o, COUNT_OF(lengths), lengths, true);
-    free(scene_run(&s));
-    int stored = 0;
-    for (size_t i = 0; i < store_floats(&s); i++)
-        stored += !isnan(s.k_pages[i]) + !isnan(s.v_pages[i]);
-    assert_int_equal(stored, 2 * scene_floats(&s));
-    for (int t = 0; t < s.batch.T; t++) {
-        const int page = s.pages[s.sequence[t]][s.position[t] / KV_PAGE], slot = s.position[t] % KV_PAGE;
-        for (int h = 0; h < H; h++) {
-            const size_t at = (((size_t)page * H + (size_t)h) * KV_PAGE + (size_t)slot) * K;
-            assert_memory_equal(s.k_pages + at, s.k + (t * H + h) * K, K * sizeof(float));
-            assert_memory_equal(s.v_pages + at, s.v + (t * H + h) * K, K * sizeof(float));
-        }
-    }
-    scene_close(&s);
-    o->fn->close(o);
-}
-
-/* Longer than what a linear map takes, so the scratch is sized by max_positions; equal scores average the values. */
-static void attention_reaches_to_max_positions(void **state)
-{
-    (void)state;
-    enum { N = (1 << 15) + KV_PAGE, PAGES = N / KV_PAGE, WIDE = 8 };
-    struct ops *o = backend(kernels_best_level(), 2, N);
-    float *pages = alloc(o, (size_t)N * WIDE * sizeof *pages), q[WIDE] = {0}, y[WIDE];
-    int32_t table[PAGES], lo = 0, hi = N, sequence = 0, position = N - 1;
-    for (int i = 0; i < PAGES; i++)
-        table[i] = PAGES - 1 - i;
-    for (int i = 0; i < N * WIDE; i++)
-        pages[i] = 3;
-    const int32_t *tables[] = {table};
-    const struct batch b = {1, &sequence, &position, &lo, &hi, &sequence, tables};
-    o->fn->attention(o, y, q, pages, pages, &b, 0, 1, 1, WIDE);
-    for (int i = 0; i < WIDE; i++) /* all rounding errors may agree: every p is the same */
-        must_be_near((double)y[i], 3, 3 * (N + 8) * EPS, "mean", 0, i);
-    o->fn->free(o, pages, (size_t)N * WIDE * sizeof *pages);
     o->fn->close(o);
 }
 
@@ -723,12 +385,6 @@ int main(void)
         cmocka_unit_test(rotary_turns_each_row_by_its_own_position),
         cmocka_unit_test(gather_picks_rows_in_the_order_asked),
         cmocka_unit_test(bytes_survive_the_way_to_the_device_and_back),
-        cmocka_unit_test(attention_sees_exactly_its_interval),
-        cmocka_unit_test(attention_bits_do_not_depend_on_pages_or_threads),
-        cmocka_unit_test(sequences_in_one_batch_are_as_if_alone),
-        cmocka_unit_test(blocks_of_rows_make_the_whole),
-        cmocka_unit_test(kv_store_writes_the_rows_slots_and_nothing_else),
-        cmocka_unit_test(attention_reaches_to_max_positions),
         cmocka_unit_test(what_fits_is_borrowed),
         cmocka_unit_test(unaligned_vectors_are_copied),
         cmocka_unit_test(halves_are_widened_exactly),

@@ -37,7 +37,7 @@ static void distribution(double *p, const json_t *c)
     float score[MAX_V];
     int32_t ids[64];
     uint8_t marks[MAX_V];
-    struct candidate candidates[MAX_V];
+    struct candidate candidates[2 * MAX_V];
     double probability[MAX_V];
     int n, V = read_numbers(json_object_get(c, "logits"), logits),
            n_seen = read_numbers(json_object_get(c, "seen"), seen);
@@ -89,7 +89,7 @@ static void top_k_keeps_the_k_largest(void **state)
     (void)state;
     for (int round = 0; round < 50; round++) {
         float score[MAX_V];
-        struct candidate c[MAX_V];
+        struct candidate c[2 * MAX_V];
         double p[MAX_V];
         for (int v = 0; v < MAX_V; v++)
             score[v] = (float)rng_uniform(11, (uint64_t)round, (uint64_t)v);
@@ -109,11 +109,35 @@ static void top_k_keeps_the_k_largest(void **state)
     }
 }
 
+/* Large, small, negative and denormal scores, and each of them twice; both zeros are equal. */
+static void candidates_come_by_score_and_equals_by_id(void **state)
+{
+    (void)state;
+    static const float some[] = {1, -1, 0, -0.0F, 3e38F, -3e38F, 1e-40F, -1e-40F, 1.0000001F, 2, 255, -256.5F};
+    enum { N = 2 * COUNT_OF(some) };
+    float logits[N];
+    struct candidate c[2 * N];
+    double p[N];
+    int n;
+    for (size_t i = 0; i < N; i++)
+        logits[i] = some[i * 7 % COUNT_OF(some)];
+    for (int k = 0; k <= N; k++) {
+        sampling_distribution(&kernels, c, p, &n, logits, N, &(struct sampling){1, k, 1, 1});
+        assert_true(n >= (k ? k : N));
+        for (int i = 0; i < n; i++) {
+            assert_true(c[i].score == logits[c[i].id]);
+            if (i) assert_true(c[i - 1].score > c[i].score || (c[i - 1].score == c[i].score && c[i - 1].id < c[i].id));
+        }
+        for (int i = k; k && i < n; i++)
+            assert_true(c[i].score == c[k - 1].score);
+    }
+}
+
 static void draws_follow_the_distribution(void **state)
 {
     (void)state;
     const float logits[4] = {0, 1, 2, -1};
-    struct candidate c[4];
+    struct candidate c[2 * 4];
     double p[4];
     int n, count[4] = {0};
     enum { DRAWS = 100000 };
@@ -169,7 +193,7 @@ static void extreme_settings_leave_a_distribution(void **state)
             for (size_t k = 0; k < COUNT_OF(tiny); k++) {
                 float scores[6];
                 uint8_t marks[6];
-                struct candidate candidates[6];
+                struct candidate candidates[2 * 6];
                 double probability[6], sum = 0;
                 int n;
                 const int32_t seen[] = {0, 1, 4};
@@ -195,6 +219,7 @@ int main(void)
         cmocka_unit_test(extreme_settings_leave_a_distribution),
         cmocka_unit_test(distributions_are_those_of_transformers),
         cmocka_unit_test(top_k_keeps_the_k_largest),
+        cmocka_unit_test(candidates_come_by_score_and_equals_by_id),
         cmocka_unit_test(draws_follow_the_distribution),
         cmocka_unit_test(penalty_applies_once_however_often_seen),
         cmocka_unit_test(stop_strings_are_found_and_held_back),

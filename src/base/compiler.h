@@ -15,6 +15,12 @@
 #define CPU_RELAX() ((void)0)
 #endif
 
+/* The compiler computes v (a vector) here and not later: gcc otherwise starts all products of a tile before it adds the
+ * first, runs out of registers and spills its accumulators. */
+#if defined(__x86_64__)
+#define COMPUTE_HERE(v) __asm__ volatile("" : "+x"(v))
+#endif
+
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 #endif

@@ -210,7 +210,7 @@ static enum status open_parts(struct gptjt_engine *e, const char *dir, const str
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);
     const struct gptj_config *c = &e->config.model;
-    const struct ops_cpu_limits limits = {.positions = c->P, .inputs = c->F > c->D ? c->F : c->D};
+    const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D};
     kernels_init(&e->host, level);
     TRY(ops_cpu_create(&e->ops, level, compute, e->threads, limits));
     TRY(gptj_load(&e->model, &e->config.model, e->source, e->ops, 0, e->config.model.L, types[o->weights]));

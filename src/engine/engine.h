@@ -53,6 +53,7 @@ enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum
 /* What a session for max_tokens (as gptjt_session_create() takes it, 1 .. 2^30) allocates. */
 struct session_size {
     int n_pages, max_rows;
+    enum dtype kv_dtype;
     size_t kv_bytes, work_bytes; /* work: activations and everything else that is not K/V */
 };
 struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens);

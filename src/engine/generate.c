@@ -46,7 +46,7 @@ struct generator {
     int32_t *seen;                /* [prompt + max_new_tokens] scratch of the repetition penalty */
     float *scores;                /* [V] */
     uint8_t *marks;               /* [V] */
-    struct candidate *candidates; /* [V] */
+    struct candidate *candidates; /* [2 V] */
     double *probability;          /* [V] */
 };
 
@@ -96,7 +96,7 @@ static enum status generator_open(struct generator *g, struct gptjt_session *s, 
     g->seen = calloc(most, sizeof *g->seen);
     g->scores = calloc(V, sizeof *g->scores);
     g->marks = calloc(V, 1);
-    g->candidates = calloc(V, sizeof *g->candidates);
+    g->candidates = calloc(2 * V, sizeof *g->candidates);
     g->probability = calloc(V, sizeof *g->probability);
     bool ok = g->streams && g->seen && g->scores && g->marks && g->candidates && g->probability;
     for (int i = 0; ok && i < g->n; i++) {

@@ -25,7 +25,7 @@ struct candidate {
 void sampling_penalise(float *logits, int V, const int32_t *seen, size_t n, double penalty, uint8_t *marks);
 
 /* Temperature, top-k and top-p over logits[V] (already penalised). Writes the *n candidates left, most likely first,
- * and their probabilities, which sum to 1. candidates and probability have room for V. */
+ * and their probabilities, which sum to 1. candidates has room for 2 V, half of it for sorting, probability for V. */
 void sampling_distribution(const struct kernels *k, struct candidate *candidates, double *probability, int *n,
                            const float *logits, int V, const struct sampling *how);
 

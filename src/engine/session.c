@@ -24,10 +24,10 @@ size_t gptjt_tokens_needed(size_t n_prompt, size_t n_sequences, size_t n_new)
 
 struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens)
 {
-    struct session_size z = {.n_pages = kvcache_pages_for((int64_t)max_tokens)};
+    struct session_size z = {.n_pages = kvcache_pages_for((int64_t)max_tokens), .kv_dtype = DTYPE_F32};
     /* A prompt is up to P rows of one step; one row each of all continuations, which have a page at least, another. */
     z.max_rows = z.n_pages < c->P / KV_PAGE ? z.n_pages * KV_PAGE : c->P > z.n_pages ? c->P : z.n_pages;
-    z.kv_bytes = kvcache_bytes(c->L, c->H, c->K, z.n_pages);
+    z.kv_bytes = kvcache_bytes(c->L, c->H, c->K, z.n_pages, z.kv_dtype);
     z.work_bytes = workspace_bytes(c, z.max_rows) + (size_t)z.max_rows * (5 * sizeof(int32_t) + sizeof(void *)) +
                    (size_t)c->P * sizeof(int32_t) + (size_t)LOGITS_BLOCK * (size_t)c->V * sizeof(float);
     return z;
@@ -63,7 +63,7 @@ enum gptjt_status gptjt_session_create(struct gptjt_session **out, struct gptjt_
     const struct session_size size = session_size_for(c, max_tokens);
     s->max_rows = size.max_rows;
     enum status st = alloc_host(s);
-    if (st == OK) st = kvcache_create(&s->kv, e->ops, c->L, c->H, c->K, size.n_pages);
+    if (st == OK) st = kvcache_create(&s->kv, e->ops, c->L, c->H, c->K, size.n_pages, size.kv_dtype);
     if (st == OK) st = workspace_create(&s->workspace, e->model, s->max_rows);
     if (st == OK)
         *out = s;

@@ -29,10 +29,12 @@ void kernels_init(struct kernels *k, enum cpu_level level)
     assert(level <= kernels_best_level());
     kernels_init_ref(k);
     kernels_init_ref_linear(k);
+    kernels_init_attention_ref(k);
     if (level >= CPU_AVX2) {
-        kernels_init_avx2(k);
         kernels_init_rows_avx2(k);
+        kernels_init_attention_avx2(k);
         kernels_init_avx2_linear(k);
+        kernels_init_avx2_int8(k);
     }
     if (level >= CPU_AVX512) {
         kernels_init_rows_avx512(k);

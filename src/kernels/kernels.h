@@ -80,9 +80,6 @@ typedef void k_gelu_fn(float *y, size_t n);
  * are sin[j] and cos[j], j < R/2 (Su et al. 2021, interleaved as in GPT-J). x [H][K]. */
 typedef void k_rotary_fn(float *x, const float *sin, const float *cos, int H, int K, int R);
 
-/* score[s] = scale * sum_k q[k] * keys[s][k] for s in [0, n). */
-typedef void k_attention_scores_fn(float *score, const float *q, const float *keys, int n, int K, float scale);
-
 /* In place: p[s] = exp(p[s] - max) / sum. n >= 1. Sum in double, in an order that n alone decides. */
 typedef void k_softmax_fn(float *p, int n);
 
@@ -99,8 +96,48 @@ typedef size_t k_first_at_least_fn(const float *x, size_t n, float least);
 /* The first i whose x[i] is NaN or infinite; n if there is none. */
 typedef size_t k_first_not_finite_fn(const float *x, size_t n);
 
-/* y[k] += sum_s p[s] * values[s][k], added in order of s. */
-typedef void k_attention_mix_fn(float *y, const float *p, const float *values, int n, int K);
+/* ---- Attention ----
+ *
+ * Keys and values lie in pages of KV_PAGE positions. A page of one head holds K/V so that a vector of either can be
+ * loaded as it lies:
+ *
+ *     keys    [K][KV_PAGE]                           component after component, positions in the lanes
+ *     values  [columns][KV_PAGE][KV_COLUMN]          columns of components, components in the lanes; the last column
+ *                                                    is filled up with anything
+ *
+ * A row goes through the pages that it sees one after the other, in ascending order ("online softmax", Milakov and
+ * Gimelshein 2018): with m the largest score so far, it carries the sum of exp(score - m) and the values' sum weighted
+ * by exp(score - m), and rescales both when a page brings a larger m. */
+enum { KV_PAGE = 32, KV_COLUMN = 16 };
+
+/* Components of a head with the last column filled up, and elements of one head's page, of keys or of values. */
+static inline size_t kernels_padded_head(int K)
+{
+    return ((size_t)K + KV_COLUMN - 1) / KV_COLUMN * KV_COLUMN;
+}
+
+static inline size_t kernels_head_page(int K)
+{
+    return kernels_padded_head(K) * KV_PAGE;
+}
+
+/* T rows of one head on their way. Before its first page a row has y 0, sum 0 and max -INFINITY; after its last, y /
+ * sum is its result and max + log(sum) the logarithm of the softmax's denominator, which a backward pass needs. */
+struct attention_rows {
+    int T, K;
+    float scale;            /* of the scores */
+    size_t stride;          /* from row to row of q and y, >= kernels_padded_head(K) */
+    const float *q;         /* [T][stride] */
+    const int32_t *lo, *hi; /* [T] row t sees the positions lo[t] <= s < hi[t] */
+    float *y;               /* [T][stride] sum of exp(score - max) * value, with the columns' filling */
+    float *max, *sum;       /* [T] largest score; sum of exp(score - max) */
+    float *score, *keep;    /* [T][KV_PAGE], [T] scratch */
+    const void *next;       /* keys of the next page, to be brought nearer meanwhile; NULL if unknown */
+};
+
+/* Takes the rows through the page of positions at .. at + KV_PAGE; a row that sees none of them stays as it is. Nothing
+ * that a row does not see influences it. keys and values are of the entry's dtype, widened exactly. */
+typedef void k_attention_fn(const struct attention_rows *a, const void *keys, const void *values, int at);
 
 struct kernels {
     const char *name;                                          /* of the most capable overlay in use: "ref" ... "amx" */
@@ -110,9 +147,8 @@ struct kernels {
     k_layer_norm_fn *layer_norm;
     k_gelu_fn *gelu;
     k_rotary_fn *rotary;
-    k_attention_scores_fn *attention_scores;
     k_softmax_fn *softmax;
-    k_attention_mix_fn *attention_mix;
+    k_attention_fn *attention_f32, *attention_f16; /* by the dtype of keys and values */
     k_argmax_fn *argmax;
     k_log_sum_exp_fn *log_sum_exp;
     k_first_at_least_fn *first_at_least;
@@ -136,7 +172,8 @@ void kernels_init(struct kernels *k, enum cpu_level level);
 /* Implementation: one function a file, each filling what it has. */
 void kernels_init_ref(struct kernels *k);
 void kernels_init_ref_linear(struct kernels *k);
-void kernels_init_avx2(struct kernels *k);
+void kernels_init_attention_ref(struct kernels *k);
+void kernels_init_attention_avx2(struct kernels *k);
 void kernels_init_rows_avx2(struct kernels *k);
 void kernels_init_rows_avx512(struct kernels *k);
 void kernels_init_avx2_linear(struct kernels *k);

@@ -81,16 +81,6 @@ static void k_rotary_ref(float *x, const float *sin, const float *cos, int H, in
     }
 }
 
-static void k_attention_scores_ref(float *score, const float *q, const float *keys, int n, int K, float scale)
-{
-    for (int s = 0; s < n; s++) {
-        double sum = 0;
-        for (int k = 0; k < K; k++)
-            sum += (double)q[k] * (double)keys[(size_t)s * (size_t)K + (size_t)k];
-        score[s] = (float)(sum * (double)scale);
-    }
-}
-
 static void k_softmax_ref(float *p, int n)
 {
     float max = p[0];
@@ -103,13 +93,6 @@ static void k_softmax_ref(float *p, int n)
     }
     for (int s = 0; s < n; s++)
         p[s] = (float)((double)p[s] / sum);
-}
-
-static void k_attention_mix_ref(float *y, const float *p, const float *values, int n, int K)
-{
-    for (int s = 0; s < n; s++)
-        for (int k = 0; k < K; k++)
-            y[k] += p[s] * values[(size_t)s * (size_t)K + (size_t)k];
 }
 
 static size_t k_argmax_ref(const float *x, size_t n)
@@ -158,9 +141,7 @@ void kernels_init_ref(struct kernels *k)
         .layer_norm = k_layer_norm_ref,
         .gelu = k_gelu_ref,
         .rotary = k_rotary_ref,
-        .attention_scores = k_attention_scores_ref,
         .softmax = k_softmax_ref,
-        .attention_mix = k_attention_mix_ref,
         .argmax = k_argmax_ref,
         .log_sum_exp = k_log_sum_exp_ref,
         .first_at_least = k_first_at_least_ref,

@@ -104,7 +104,7 @@ static void row_local(struct forward *f, int T)
     fn->linear(o, w->v, w->a, &l->v, NULL, T, EPILOGUE_STORE);
     fn->rotary(o, q, f->m->sin, f->m->cos, position, T, c->H, c->K, c->R);
     fn->rotary(o, w->k, f->m->sin, f->m->cos, position, T, c->H, c->K, c->R);
-    fn->kv_store(o, f->kv->k[f->layer], f->kv->v[f->layer], w->k, w->v, f->batch, f->row, T, c->H, c->K);
+    fn->kv_store(o, &f->kv->layers[f->layer], w->k, w->v, f->batch, f->row, T, c->H, c->K);
     fn->linear(o, w->h, w->a, &l->fc_in, &l->fc_in_b, T, EPILOGUE_GELU);
     fn->linear(o, x, w->h, &l->fc_out, &l->fc_out_b, T, EPILOGUE_ADD);
 }
@@ -120,7 +120,7 @@ static void attend(struct forward *f, int T)
     float *x = w->x + (size_t)f->row * (size_t)c->D;
     const float *q = w->q + (size_t)f->row * (size_t)c->D;
 
-    fn->attention(o, w->a, q, f->kv->k[f->layer], f->kv->v[f->layer], f->batch, f->row, T, c->H, c->K);
+    fn->attention(o, w->a, q, &f->kv->layers[f->layer], f->batch, f->row, T, c->H, c->K);
     fn->linear(o, x, w->a, &l->o, NULL, T, EPILOGUE_ADD);
 }
 

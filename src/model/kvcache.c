@@ -10,44 +10,39 @@ int kvcache_pages_for(int64_t tokens)
     return (int)((tokens + KV_PAGE - 1) / KV_PAGE);
 }
 
-static size_t page_floats(int H, int K)
+size_t kvcache_bytes(int n_layers, int H, int K, int n_pages, enum dtype dtype)
 {
-    return (size_t)H * KV_PAGE * (size_t)K;
+    return 2 * (size_t)n_layers * (size_t)n_pages * ops_kv_page_bytes(H, K, dtype);
 }
 
-static size_t layer_bytes(int H, int K, int n_pages)
+static size_t layer_bytes(const struct kvcache *c)
 {
-    return (size_t)n_pages * page_floats(H, K) * sizeof(float);
+    return (size_t)c->n_pages * ops_kv_page_bytes(c->H, c->K, c->dtype);
 }
 
-size_t kvcache_bytes(int n_layers, int H, int K, int n_pages)
+static enum status alloc_layers(struct kvcache *c)
 {
-    return 2 * (size_t)n_layers * layer_bytes(H, K, n_pages);
-}
-
-static enum status alloc_layers(struct kvcache *c, float **of)
-{
+    const struct ops_table *fn = c->ops->fn;
     for (int l = 0; l < c->n_layers; l++) {
-        void *p = NULL;
-        TRY(c->ops->fn->alloc(c->ops, &p, layer_bytes(c->H, c->K, c->n_pages)));
-        of[l] = p;
+        c->layers[l].dtype = c->dtype;
+        TRY(fn->alloc(c->ops, &c->layers[l].k, layer_bytes(c)));
+        TRY(fn->alloc(c->ops, &c->layers[l].v, layer_bytes(c)));
     }
     return OK;
 }
 
-enum status kvcache_create(struct kvcache **out, struct ops *ops, int n_layers, int H, int K, int n_pages)
+enum status kvcache_create(struct kvcache **out, struct ops *ops, int n_layers, int H, int K, int n_pages,
+                           enum dtype dtype)
 {
+    assert(dtype == DTYPE_F32 || dtype == DTYPE_F16);
     struct kvcache *c = calloc(1, sizeof *c);
     if (!c) return fail(E_NOMEM, "kv cache: out of memory");
-    *c = (struct kvcache){.ops = ops, .n_layers = n_layers, .H = H, .K = K, .n_pages = n_pages, .n_free = n_pages};
-    c->k = calloc((size_t)n_layers, sizeof *c->k);
-    c->v = calloc((size_t)n_layers, sizeof *c->v);
+    *c = (struct kvcache){ops, n_layers, H, K, dtype, n_pages, n_pages, NULL, NULL, NULL};
+    c->layers = calloc((size_t)n_layers, sizeof *c->layers);
     c->free_pages = calloc((size_t)n_pages, sizeof *c->free_pages);
     c->references = calloc((size_t)n_pages, sizeof *c->references);
-    enum status s = OK;
-    if (!c->k || !c->v || !c->free_pages || !c->references) s = fail(E_NOMEM, "kv cache: out of memory");
-    if (s == OK) s = alloc_layers(c, c->k);
-    if (s == OK) s = alloc_layers(c, c->v);
+    const bool ok = c->layers && c->free_pages && c->references;
+    const enum status s = ok ? alloc_layers(c) : fail(E_NOMEM, "kv cache: out of memory");
     if (s != OK) {
         kvcache_free(c);
         return s;
@@ -61,12 +56,11 @@ enum status kvcache_create(struct kvcache **out, struct ops *ops, int n_layers, 
 void kvcache_free(struct kvcache *c)
 {
     if (!c) return;
-    for (int l = 0; l < c->n_layers; l++) {
-        if (c->k) c->ops->fn->free(c->ops, c->k[l], layer_bytes(c->H, c->K, c->n_pages));
-        if (c->v) c->ops->fn->free(c->ops, c->v[l], layer_bytes(c->H, c->K, c->n_pages));
+    for (int l = 0; c->layers && l < c->n_layers; l++) {
+        c->ops->fn->free(c->ops, c->layers[l].k, layer_bytes(c));
+        c->ops->fn->free(c->ops, c->layers[l].v, layer_bytes(c));
     }
-    free(c->k);
-    free(c->v);
+    free(c->layers);
     free(c->free_pages);
     free(c->references);
     free(c);
@@ -98,10 +92,11 @@ static enum status reserve(struct kv_sequence *s, int n_pages)
 
 static void copy_page(struct kvcache *c, int32_t to, int32_t from)
 {
-    const size_t n = page_floats(c->H, c->K);
+    const size_t n = ops_kv_page_bytes(c->H, c->K, c->dtype);
     for (int l = 0; l < c->n_layers; l++) {
-        c->ops->fn->copy(c->ops, c->k[l] + (size_t)to * n, c->k[l] + (size_t)from * n, n * sizeof(float));
-        c->ops->fn->copy(c->ops, c->v[l] + (size_t)to * n, c->v[l] + (size_t)from * n, n * sizeof(float));
+        char *const k = c->layers[l].k, *const v = c->layers[l].v;
+        c->ops->fn->copy(c->ops, k + (size_t)to * n, k + (size_t)from * n, n);
+        c->ops->fn->copy(c->ops, v + (size_t)to * n, v + (size_t)from * n, n);
     }
 }
 

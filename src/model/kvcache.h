@@ -20,10 +20,11 @@
 struct kvcache {
     struct ops *ops; /* borrowed */
     int n_layers, H, K;
+    enum dtype dtype;
     int n_pages, n_free;
-    float **k, **v;      /* [n_layers] -> [n_pages][H][KV_PAGE][K] on the device */
-    int32_t *free_pages; /* [n_pages], the first n_free are free */
-    int32_t *references; /* [n_pages] */
+    struct kv_pages *layers; /* [n_layers], each of n_pages on the device */
+    int32_t *free_pages;     /* [n_pages], the first n_free are free */
+    int32_t *references;     /* [n_pages] */
 };
 
 /* A sequence's page table. Zero-initialise. */
@@ -34,9 +35,11 @@ struct kv_sequence {
 };
 
 int kvcache_pages_for(int64_t tokens); /* pages that hold that many positions of one sequence */
-size_t kvcache_bytes(int n_layers, int H, int K, int n_pages);
+size_t kvcache_bytes(int n_layers, int H, int K, int n_pages, enum dtype dtype);
 
-enum status kvcache_create(struct kvcache **out, struct ops *ops, int n_layers, int H, int K, int n_pages);
+/* dtype: F32 or F16. */
+enum status kvcache_create(struct kvcache **out, struct ops *ops, int n_layers, int H, int K, int n_pages,
+                           enum dtype dtype);
 void kvcache_free(struct kvcache *c); /* accepts NULL */
 
 /* Makes positions length .. new_length-1 writable: takes pages, and copies the last one if it is shared. E_LIMIT when

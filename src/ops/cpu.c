@@ -53,14 +53,31 @@ static void cpu_layer_norm(struct ops *o, float *y, const float *x, const struct
     pool_run(j.c->pool, (T + ROWS_A_TASK - 1) / ROWS_A_TASK, norm_task, &j);
 }
 
+struct rotary_job {
+    struct ops_cpu *c;
+    float *x;
+    const float *sin, *cos;
+    const int32_t *position;
+    int T, H, K, R;
+};
+
+static void rotary_task(void *user, int task, int thread)
+{
+    (void)thread;
+    const struct rotary_job *j = user;
+    const int end = task * ROWS_A_TASK + ROWS_A_TASK;
+    for (int t = task * ROWS_A_TASK; t < end && t < j->T; t++) {
+        const size_t at = (size_t)j->position[t] * ((size_t)j->R / 2);
+        j->c->kernels.rotary(j->x + (size_t)t * (size_t)j->H * (size_t)j->K, j->sin + at, j->cos + at, j->H, j->K,
+                             j->R);
+    }
+}
+
 static void cpu_rotary(struct ops *o, float *x, const float *sin, const float *cos, const int32_t *position, int T,
                        int H, int K, int R)
 {
-    const size_t half = (size_t)R / 2;
-    for (int t = 0; t < T; t++) {
-        const size_t at = (size_t)position[t] * half;
-        ops_cpu(o)->kernels.rotary(x + (size_t)t * (size_t)H * (size_t)K, sin + at, cos + at, H, K, R);
-    }
+    struct rotary_job j = {ops_cpu(o), x, sin, cos, position, T, H, K, R};
+    pool_run(j.c->pool, (T + ROWS_A_TASK - 1) / ROWS_A_TASK, rotary_task, &j);
 }
 
 static void cpu_gather(struct ops *o, float *y, const float *x, const int32_t *index, int n, int D)
@@ -110,9 +127,10 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_
     enum status s = pool_create(&c->pool, n_threads);
     if (s != OK) goto free_c;
 
-    /* A thread needs what a linear map does or one row's attention scores, whichever is larger. */
-    const size_t linear = ops_cpu_linear_scratch_bytes(&c->kernels), scores = (size_t)limits.positions * sizeof(float);
-    c->scratch_bytes = ((linear > scores ? linear : scores) + 63) / 64 * 64;
+    /* A thread needs what a linear map or attention does, whichever is more. */
+    const size_t linear = ops_cpu_linear_scratch_bytes(&c->kernels);
+    const size_t attention = ops_cpu_attention_scratch(limits.head) * sizeof(float);
+    c->scratch_bytes = ((linear > attention ? linear : attention) + 63) / 64 * 64;
     c->scratch = aligned_alloc(64, (size_t)n_threads * c->scratch_bytes);
     if (!c->scratch) {
         s = fail(E_NOMEM, "cpu backend: out of memory for %d x %zu bytes of scratch", n_threads, c->scratch_bytes);

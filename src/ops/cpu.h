@@ -38,9 +38,10 @@ void ops_cpu_weight_free(struct ops *o, struct weight *w);
 void ops_cpu_weight_row(const struct kernels *k, float *y, const struct weight *w, int row); /* y[I], widened */
 void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight *w, const struct weight *b, int T,
                     enum epilogue e);
-void ops_cpu_attention(struct ops *o, float *y, const float *q, const float *k_pages, const float *v_pages,
-                       const struct batch *batch, int first, int T, int H, int K);
-void ops_cpu_kv_store(struct ops *o, float *k_pages, float *v_pages, const float *k, const float *v,
+void ops_cpu_attention(struct ops *o, float *y, const float *q, const struct kv_pages *kv, const struct batch *batch,
+                       int first, int T, int H, int K);
+void ops_cpu_kv_store(struct ops *o, const struct kv_pages *kv, const float *k, const float *v,
                       const struct batch *batch, int first, int T, int H, int K);
+size_t ops_cpu_attention_scratch(int K); /* floats a thread needs for it */
 
 #endif

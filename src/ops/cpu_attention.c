@@ -1,84 +1,226 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Attention over visible intervals, and the K/V pages it reads. A task is one head of a few rows; a row's scores over
- * its whole interval are laid out in the thread's scratch, page after page, so where pages lie changes nothing. */
+/* Attention over visible intervals, and the K/V pages it reads.
+ *
+ * A task is one head of some rows, whose queries and results it keeps side by side in its thread's scratch while it
+ * takes them, page after page, through all positions that any of them sees. Rows whose page tables name the same page
+ * pass it together, whether they are of one sequence or of many that share a prompt, so it is read once for all. */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "ops/cpu.h"
 
-enum { ROWS_A_TASK = 4 };
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static int greatest(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+/* ---- A task's rows and scratch ---- */
+
+enum {
+    MOST_ROWS = 96, /* with 256 components that is 200 KB of queries and results: they stay in the L2 cache */
+    FEWEST_ROWS = 12,
+    WIDEN_ROWS = 4, /* from so many rows on a page is widened once and not in every tile's registers */
+};
+
+static int rows_a_task(int K)
+{
+    const size_t fit = (size_t)MOST_ROWS * 256 / kernels_padded_head(K);
+    return fit > MOST_ROWS ? MOST_ROWS : fit < FEWEST_ROWS ? FEWEST_ROWS : (int)fit;
+}
+
+/* q, y and scores of the rows; four numbers a row at most; a widened page of keys and one of values. */
+size_t ops_cpu_attention_scratch(int K)
+{
+    const size_t rows = (size_t)rows_a_task(K);
+    return rows * (2 * kernels_padded_head(K) + KV_PAGE) + 4 * MOST_ROWS + 2 * kernels_head_page(K);
+}
 
 struct attention_job {
     struct ops_cpu *c;
     float *y;
-    const float *q, *k_pages, *v_pages;
+    const float *q;
+    const struct kv_pages *kv;
     const struct batch *batch;
     int first, T, H, K;
+    int rows, tiles; /* of one task; of one head */
 };
 
-static size_t page_at(const int32_t *pages, int position, int h, int H, int K)
+struct tile {
+    struct attention_rows rows;
+    float *keys, *values; /* room for a widened page */
+    int h, first;         /* head; the batch's row that is the first here */
+};
+
+static void tile_begin(struct tile *x, const struct attention_job *j, float *scratch, int h, int t, int T)
 {
-    const size_t page = (size_t)pages[position / KV_PAGE], slot = (size_t)(position % KV_PAGE);
-    return ((page * (size_t)H + (size_t)h) * KV_PAGE + slot) * (size_t)K;
+    const size_t stride = kernels_padded_head(j->K), page = kernels_head_page(j->K), n = (size_t)T;
+    float *y = scratch, *q = y + n * stride, *keys = q + n * stride, *values = keys + page, *score = values + page;
+    float *max = score + n * KV_PAGE, *sum = max + MOST_ROWS, *keep = sum + MOST_ROWS;
+    const int32_t *lo = j->batch->lo + j->first + t, *hi = j->batch->hi + j->first + t;
+    *x = (struct tile){{T, j->K, 1 / sqrtf((float)j->K), stride, q, lo, hi, y, max, sum, score, keep, NULL},
+                       keys,
+                       values,
+                       h,
+                       j->first + t};
+    memset(y, 0, n * stride * sizeof *y);
+    for (int i = 0; i < T; i++) {
+        max[i] = -INFINITY;
+        sum[i] = 0;
+        memcpy(q + (size_t)i * stride, j->q + ((size_t)(t + i) * (size_t)j->H + (size_t)h) * (size_t)j->K,
+               (size_t)j->K * sizeof *q);
+    }
 }
 
-/* How many positions from s on, below hi, lie in the same page. */
-static int run_length(int s, int hi)
+static void tile_end(const struct tile *x, const struct attention_job *j, int t)
 {
-    const int left = KV_PAGE - s % KV_PAGE;
-    return left < hi - s ? left : hi - s;
+    const struct attention_rows *r = &x->rows;
+    for (int i = 0; i < r->T; i++) {
+        const float scale = 1 / r->sum[i], *from = r->y + (size_t)i * r->stride;
+        float *to = j->y + ((size_t)(t + i) * (size_t)j->H + (size_t)x->h) * (size_t)j->K;
+        for (int k = 0; k < j->K; k++)
+            to[k] = from[k] * scale;
+    }
 }
 
-static void attend(const struct attention_job *j, float *score, int t, int h)
+/* ---- Through the pages ---- */
+
+/* The page that holds positions at .. at + KV_PAGE of row i's sequence, -1 if the row sees none of them. */
+static int32_t page_of(const struct tile *x, const struct batch *b, int i, int at)
+{
+    const bool sees = x->rows.lo[i] < at + KV_PAGE && x->rows.hi[i] > at;
+    return sees ? b->pages[b->sequence[x->first + i]][at / KV_PAGE] : -1;
+}
+
+/* Where a page of K or V has a head. */
+static const void *head_of(const struct attention_job *j, const void *pages, int32_t page, int h)
+{
+    const size_t at = ((size_t)page * (size_t)j->H + (size_t)h) * kernels_head_page(j->K);
+    return (const char *)pages + at * dtype_bytes(j->kv->dtype);
+}
+
+/* Rows begin .. end of the tile through the page of that number. */
+static void pass(const struct tile *x, const struct attention_job *j, int begin, int end, int32_t page, int at)
 {
     const struct kernels *kernels = &j->c->kernels;
-    const struct batch *b = j->batch;
-    const int row = j->first + t, lo = b->lo[row], hi = b->hi[row];
-    const int32_t *pages = b->pages[b->sequence[row]];
-    const size_t at = ((size_t)t * (size_t)j->H + (size_t)h) * (size_t)j->K;
-    const float scale = 1 / sqrtf((float)j->K);
-
-    for (int s = lo, n; s < hi; s += n) {
-        n = run_length(s, hi);
-        kernels->attention_scores(score + (s - lo), j->q + at, j->k_pages + page_at(pages, s, h, j->H, j->K), n, j->K,
-                                  scale);
+    const int32_t next = page_of(x, j->batch, begin, at + KV_PAGE);
+    const void *keys = head_of(j, j->kv->k, page, x->h), *values = head_of(j, j->kv->v, page, x->h);
+    const size_t n = kernels_head_page(j->K), first = (size_t)begin;
+    struct attention_rows r = x->rows;
+    r.T = end - begin;
+    r.q += first * r.stride;
+    r.y += first * r.stride;
+    r.lo += begin;
+    r.hi += begin;
+    r.max += begin;
+    r.sum += begin;
+    r.next = next < 0 ? NULL : head_of(j, j->kv->k, next, x->h);
+    k_attention_fn *attention = kernels->attention_f32;
+    if (j->kv->dtype == DTYPE_F16 && r.T < WIDEN_ROWS) {
+        attention = kernels->attention_f16;
+    } else if (j->kv->dtype == DTYPE_F16) {
+        kernels->widen_f16(x->keys, keys, n);
+        kernels->widen_f16(x->values, values, n);
+        keys = x->keys;
+        values = x->values;
+        r.next = NULL;
     }
-    kernels->softmax(score, hi - lo);
-    memset(j->y + at, 0, (size_t)j->K * sizeof *j->y);
-    for (int s = lo, n; s < hi; s += n) {
-        n = run_length(s, hi);
-        kernels->attention_mix(j->y + at, score + (s - lo), j->v_pages + page_at(pages, s, h, j->H, j->K), n, j->K);
-    }
+    attention(&r, keys, values, at);
 }
 
 static void attention_task(void *user, int task, int thread)
 {
     const struct attention_job *j = user;
-    const int h = task % j->H, begin = task / j->H * ROWS_A_TASK;
-    for (int t = begin; t < begin + ROWS_A_TASK && t < j->T; t++)
-        attend(j, ops_cpu_scratch(j->c, thread), t, h);
-}
-
-void ops_cpu_attention(struct ops *o, float *y, const float *q, const float *k_pages, const float *v_pages,
-                       const struct batch *batch, int first, int T, int H, int K)
-{
-    struct attention_job j = {ops_cpu(o), y, q, k_pages, v_pages, batch, first, T, H, K};
-    pool_run(j.c->pool, (T + ROWS_A_TASK - 1) / ROWS_A_TASK * H, attention_task, &j);
-}
-
-void ops_cpu_kv_store(struct ops *o, float *k_pages, float *v_pages, const float *k, const float *v,
-                      const struct batch *batch, int first, int T, int H, int K)
-{
-    (void)o;
-    const size_t bytes = (size_t)K * sizeof *k;
-    for (int t = 0; t < T; t++) {
-        const int row = first + t;
-        const int32_t *pages = batch->pages[batch->sequence[row]];
-        for (int h = 0; h < H; h++) {
-            const size_t to = page_at(pages, batch->position[row], h, H, K);
-            const size_t from = ((size_t)t * (size_t)H + (size_t)h) * (size_t)K;
-            memcpy(k_pages + to, k + from, bytes);
-            memcpy(v_pages + to, v + from, bytes);
+    const int t = task % j->tiles * j->rows, T = least(j->rows, j->T - t);
+    struct tile x;
+    tile_begin(&x, j, ops_cpu_scratch(j->c, thread), task / j->tiles, t, T);
+    int lo = x.rows.lo[0], hi = x.rows.hi[0];
+    for (int i = 1; i < T; i++) {
+        lo = least(lo, x.rows.lo[i]);
+        hi = greatest(hi, x.rows.hi[i]);
+    }
+    for (int at = lo / KV_PAGE * KV_PAGE; at < hi; at += KV_PAGE) {
+        for (int i = 0, end; i < T; i = end) {
+            const int32_t page = page_of(&x, j->batch, i, at);
+            for (end = i + 1; end < T && page_of(&x, j->batch, end, at) == page;)
+                end++;
+            if (page >= 0) pass(&x, j, i, end, page, at);
         }
     }
+    tile_end(&x, j, t);
+}
+
+void ops_cpu_attention(struct ops *o, float *y, const float *q, const struct kv_pages *kv, const struct batch *batch,
+                       int first, int T, int H, int K)
+{
+    struct attention_job j = {ops_cpu(o), y, q, kv, batch, first, T, H, K, rows_a_task(K), 0};
+    assert(ops_cpu_attention_scratch(K) * sizeof(float) <= j.c->scratch_bytes);
+    /* Large tiles read K/V less often; a few tasks for each thread keep all of them busy to the end. */
+    while (j.rows > FEWEST_ROWS && (T + j.rows - 1) / j.rows * H < 4 * pool_threads(j.c->pool))
+        j.rows = greatest(j.rows / 2, FEWEST_ROWS);
+    j.tiles = (T + j.rows - 1) / j.rows;
+    pool_run(j.c->pool, j.tiles * H, attention_task, &j); /* tiles of a head in a row, for its K/V's sake */
+}
+
+/* ---- Storing ---- */
+
+struct store_job {
+    const struct kernels *kernels;
+    const struct kv_pages *kv;
+    const float *k, *v;
+    const struct batch *batch;
+    int first, T, H, K;
+};
+
+/* n components, at most a column, of one position: keys lie KV_PAGE apart, values side by side. */
+static void put(const struct store_job *j, size_t key_at, size_t value_at, const float *k, const float *v, size_t n)
+{
+    if (j->kv->dtype == DTYPE_F32) {
+        float *keys = (float *)j->kv->k + key_at;
+        for (size_t i = 0; i < n; i++)
+            keys[i * KV_PAGE] = k[i];
+        memcpy((float *)j->kv->v + value_at, v, n * sizeof *v);
+    } else {
+        f16 *keys = (f16 *)j->kv->k + key_at, narrow[KV_COLUMN];
+        j->kernels->narrow_f16(narrow, k, n);
+        for (size_t i = 0; i < n; i++)
+            keys[i * KV_PAGE] = narrow[i];
+        j->kernels->narrow_f16((f16 *)j->kv->v + value_at, v, n);
+    }
+}
+
+/* Up to KV_PAGE rows of one head, column by column: the keys of a column stay in the L1 cache. */
+static void store_task(void *user, int task, int thread)
+{
+    (void)thread;
+    const struct store_job *j = user;
+    const int h = task % j->H, begin = task / j->H * KV_PAGE, end = least(begin + KV_PAGE, j->T);
+    const size_t H = (size_t)j->H, K = (size_t)j->K;
+    for (size_t c = 0; c < K; c += KV_COLUMN) {
+        for (int t = begin; t < end; t++) {
+            const int row = j->first + t, position = j->batch->position[row];
+            const size_t page = (size_t)j->batch->pages[j->batch->sequence[row]][position / KV_PAGE];
+            const size_t at = (page * H + (size_t)h) * kernels_head_page(j->K) + c * KV_PAGE;
+            const size_t slot = (size_t)(position % KV_PAGE), from = ((size_t)t * H + (size_t)h) * K + c;
+            put(j, at + slot, at + slot * KV_COLUMN, j->k + from, j->v + from, K - c < KV_COLUMN ? K - c : KV_COLUMN);
+        }
+    }
+}
+
+void ops_cpu_kv_store(struct ops *o, const struct kv_pages *kv, const float *k, const float *v,
+                      const struct batch *batch, int first, int T, int H, int K)
+{
+    struct store_job j = {&ops_cpu(o)->kernels, kv, k, v, batch, first, T, H, K};
+    const int n_tasks = (T + KV_PAGE - 1) / KV_PAGE * H;
+    if (T > 1)
+        pool_run(ops_cpu(o)->pool, n_tasks, store_task, &j);
+    else /* sooner done than told to others */
+        for (int task = 0; task < n_tasks; task++)
+            store_task(&j, task, 0);
 }

@@ -50,8 +50,18 @@ struct batch {
     const int32_t *const *pages; /* [sequence][position / KV_PAGE] -> page number in the K/V store */
 };
 
-/* Tokens a K/V page holds. A page of one layer is [H][KV_PAGE][K], so that the keys of a head stand together. */
-enum { KV_PAGE = 32 };
+/* One layer's K/V pages on the device: page p of head h begins at element (p * H + h) * kernels_head_page(K) of both,
+ * laid out as kernels.h says. */
+struct kv_pages {
+    void *k, *v;
+    enum dtype dtype; /* F32, or F16: stored rounded to nearest even, computed with as fp32 */
+};
+
+/* Bytes of one page of K, or of V, of all heads of a layer. */
+static inline size_t ops_kv_page_bytes(int H, int K, enum dtype dtype)
+{
+    return (size_t)H * kernels_head_page(K) * dtype_bytes(dtype);
+}
 
 struct ops_table {
     const char *name; /* "cpu" */
@@ -85,13 +95,13 @@ struct ops_table {
                    int K, int R);
 
     /* Stores rows first .. first + T of the batch, k and v [T][H][K], in one layer's pages. */
-    void (*kv_store)(struct ops *o, float *k_pages, float *v_pages, const float *k, const float *v,
+    void (*kv_store)(struct ops *o, const struct kv_pages *kv, const float *k, const float *v,
                      const struct batch *batch, int first, int T, int H, int K);
 
     /* y[T][H][K]: attention of rows first .. first + T of the batch, q [T][H][K], each over its own interval of its own
      * sequence; scores scaled by 1/sqrt(K), softmax in fp32. */
-    void (*attention)(struct ops *o, float *y, const float *q, const float *k_pages, const float *v_pages,
-                      const struct batch *batch, int first, int T, int H, int K);
+    void (*attention)(struct ops *o, float *y, const float *q, const struct kv_pages *kv, const struct batch *batch,
+                      int first, int T, int H, int K);
 
     /* y[n][D] = row index[i] of x[.][D] */
     void (*gather)(struct ops *o, float *y, const float *x, const int32_t *index, int n, int D);
@@ -104,8 +114,8 @@ struct ops {
 
 /* The largest sizes the CPU backend will be asked for, from which it computes its scratch memory. */
 struct ops_cpu_limits {
-    int positions; /* bounds hi of any row             */
-    int inputs;    /* bounds I of any linear map       */
+    int inputs; /* I of a linear map      */
+    int head;   /* K, the size of a head  */
 };
 
 /* The CPU backend: kernels at the given level, products of the given compute type (int8 holds for q8 and q4 weights,
