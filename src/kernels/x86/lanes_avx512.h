@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Rearranging sixteen lanes of 32 bits. */
+/* What the AVX-512 linear maps share: sixteen lanes of 32 bits. */
 #ifndef GPTJT_KERNELS_X86_LANES_AVX512_H
 #define GPTJT_KERNELS_X86_LANES_AVX512_H
 
@@ -15,6 +15,13 @@
 #endif
 
 enum { LANES = 16, VECTOR_BYTES = 64 };
+
+/* The next tile of T rows, of at most this many: tiles differ by one row at most. */
+INLINE int tile_height(int T, int most)
+{
+    const int tiles = (T + most - 1) / most;
+    return (T + tiles - 1) / tiles;
+}
 
 INLINE __m512i load_vector(const void *p)
 {

@@ -139,13 +139,6 @@ INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const
 
 /* ---- Panels: packing ---- */
 
-/* The next tile of T rows: tiles differ by one row at most. */
-static int tile_height(int T)
-{
-    const int tiles = (T + TILE - 1) / TILE;
-    return (T + tiles - 1) / tiles;
-}
-
 /* x packed is [lane 16][tile][step][rows], and w is [lane 16][step][PANEL]. A gap of a cache line between lanes keeps
  * their streams of stores apart. Units are what a lane holds. */
 static size_t x_lane_units(int T, int n)
@@ -167,7 +160,7 @@ INLINE void pack_x(load_fn *load, int32_t *at, const float *x, size_t x_stride, 
 {
     const size_t lane = x_lane_units(T, n);
     for (int tile = 0, rows; tile < T; tile += rows) {
-        rows = tile_height(T - tile);
+        rows = tile_height(T - tile, TILE);
         const __mmask16 stored = (__mmask16)((1u << rows) - 1);
         for (int i = 0; i < n; i += STEP, at += rows) {
             __m512i v[LANES];
@@ -314,7 +307,7 @@ static void multiply(float *z, const void *x, const void *w, int T, int n)
         const int32_t *xj = (const int32_t *)x + (size_t)j * x_lane_units(T, n);
         const int32_t *wj = (const int32_t *)w + (size_t)j * w_lane_units(n);
         for (int t = 0, rows; t < T; t += rows, xj += (size_t)rows * steps) {
-            rows = tile_height(T - t);
+            rows = tile_height(T - t, TILE);
             any_tile(rows, z + t * PANEL, xj, wj, steps);
         }
     }
