@@ -42,6 +42,9 @@ void kernels_init(struct kernels *k, enum cpu_level level)
         if (cpu_has_avx512vnni()) kernels_init_vnni_int8(k);
     }
     if (level >= CPU_AVX512BF16) kernels_init_avx512bf16_linear(k);
-    if (level >= CPU_AMX) kernels_init_amx_linear(k);
+    if (level >= CPU_AMX) {
+        kernels_init_amx_linear(k);
+        kernels_init_amx_int8(k);
+    }
     k->name = kernels_level_name(level);
 }

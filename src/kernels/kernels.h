@@ -182,5 +182,6 @@ void kernels_init_avx512_linear(struct kernels *k);
 void kernels_init_vnni_int8(struct kernels *k);
 void kernels_init_avx512bf16_linear(struct kernels *k);
 void kernels_init_amx_linear(struct kernels *k);
+void kernels_init_amx_int8(struct kernels *k);
 
 #endif

@@ -11,19 +11,14 @@
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VNNI__)
 
-#include <float.h>
 #include <immintrin.h>
 #include <string.h>
 
 #include "kernels/quant.h"
 #include "kernels/x86/lanes_avx512.h"
+#include "kernels/x86/quant_avx512.h"
 
-enum { PANEL = 2 * QUANT_STRIP, DEPTH = 1024, TILE = 12, STEPS = QUANT_BLOCK / QUANT_STEP };
-
-INLINE __m256i load_half(const void *p)
-{
-    return _mm256_loadu_si256((const __m256i *)p);
-}
+enum { PANEL = 2 * QUANT_STRIP, DEPTH = 1024, TILE = 12 };
 
 /* ---- Activations ----
  *
@@ -49,40 +44,6 @@ static size_t x_q4_bytes(int T, int n)
     return x_bytes(32, T, n);
 }
 
-/* The first n of 16. */
-INLINE __mmask16 first(int n)
-{
-    return (__mmask16)(n >= LANES ? 0xffff : n > 0 ? (1u << n) - 1 : 0);
-}
-
-/* A group of which n inputs exist, as quant_activations() has it. start, scale and values are those of one row of a
- * tile, rows apart. */
-INLINE void quantise(int group, int zero, int32_t *start, int32_t *values, int rows, const float *x, int n)
-{
-    __m512 v[4];
-    __m512i bits = _mm512_setzero_si512(), sum = _mm512_setzero_si512();
-    UNROLL for (int k = 0; k < group / LANES; k++)
-    {
-        v[k] = _mm512_maskz_loadu_ps(first(n - k * LANES), x + k * LANES);
-        bits = _mm512_max_epi32(bits, _mm512_and_si512(_mm512_castps_si512(v[k]), _mm512_set1_epi32(0x7fffffff)));
-    }
-    const float max = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(_mm512_reduce_max_epi32(bits))));
-    const int usable = max > QUANT_TINY && max <= FLT_MAX;
-    const __m512 inverse = _mm512_set1_ps(usable ? 127 / max : 0);
-    const __mmask16 keep = usable ? 0xffff : 0; /* infinity times zero is no number */
-    UNROLL for (int k = 0; k < group / LANES; k++)
-    {
-        const __m512i value = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(v[k], inverse));
-        int32_t four[4];
-        _mm_storeu_si128((__m128i *)(void *)four, _mm512_cvtepi32_epi8(value));
-        UNROLL for (int s = 0; s < 4; s++) values[(k * 4 + s) * rows] = four[s];
-        sum = _mm512_add_epi32(sum, value);
-    }
-    const float scale = max > 0 && max <= QUANT_TINY ? 0 : max / 127;
-    start[0] = -zero * _mm512_reduce_add_epi32(sum);
-    memcpy(start + rows, &scale, sizeof scale);
-}
-
 INLINE void put_x(enum weight_type type, int32_t *to, const float *x, size_t x_stride, int T, int n)
 {
     const int group = type == WEIGHT_Q8 ? 64 : 32, groups = QUANT_BLOCK / group, zero = quant_zero(type);
@@ -91,8 +52,9 @@ INLINE void put_x(enum weight_type type, int32_t *to, const float *x, size_t x_s
         for (int i = 0; i < n; i += QUANT_BLOCK, to += block_units(group, rows)) {
             for (int r = 0; r < rows; r++) {
                 for (int g = 0; g < groups; g++)
-                    quantise(group, zero, to + 2 * g * rows + r, to + (2 * groups + g * group / QUANT_STEP) * rows + r,
-                             rows, x + (size_t)(t + r) * x_stride + i + g * group, n - i - g * group);
+                    quantise(group, zero, to + 2 * g * rows + r, to + (2 * g + 1) * rows + r,
+                             to + (2 * groups + g * group / QUANT_STEP) * rows + r, rows,
+                             x + (size_t)(t + r) * x_stride + i + g * group, n - i - g * group);
             }
         }
     }
@@ -142,7 +104,7 @@ INLINE void add_group(struct form f, int g, int rows, __m512 *z, const int32_t *
         UNROLL for (int t = 0; t < rows; t++)
             sum[t] = (sums)_mm512_dpbusd_epi32((__m512i)sum[t], v, _mm512_set1_epi32(values[s * rows + t]));
     }
-    const __m512 scale_w = _mm512_cvtph_ps(load_half(scales + g * QUANT_STRIP * (int)sizeof(uint16_t)));
+    const __m512 scale_w = _mm512_cvtph_ps(load_half_vector(scales + g * QUANT_STRIP * (int)sizeof(uint16_t)));
     UNROLL for (int t = 0; t < rows; t++)
     {
         const __m512 scale = _mm512_mul_ps(scale_w, _mm512_castsi512_ps(_mm512_set1_epi32(head[rows + t])));
@@ -215,11 +177,6 @@ static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, i
 }
 
 /* ---- Panels: two strips ---- */
-
-INLINE size_t packed_strip_bytes(enum weight_type type, size_t blocks)
-{
-    return blocks * (QUANT_STRIP * QUANT_BLOCK + quant_scale_bytes(type));
-}
 
 INLINE void pack_strip(enum weight_type type, char *to, const char *strip, int I, int at, size_t blocks)
 {

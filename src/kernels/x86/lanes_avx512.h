@@ -4,6 +4,7 @@
 #define GPTJT_KERNELS_X86_LANES_AVX512_H
 
 #include <immintrin.h>
+#include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -23,9 +24,20 @@ INLINE int tile_height(int T, int most)
     return (T + tiles - 1) / tiles;
 }
 
+/* The first n of 16 lanes. */
+INLINE __mmask16 first(int n)
+{
+    return (__mmask16)(n >= LANES ? 0xffff : n > 0 ? (1u << n) - 1 : 0);
+}
+
 INLINE __m512i load_vector(const void *p)
 {
     return _mm512_loadu_si512(p);
+}
+
+INLINE __m256i load_half_vector(const void *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
 }
 
 INLINE void store_vector(void *p, __m512i v)

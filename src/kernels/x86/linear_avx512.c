@@ -28,11 +28,6 @@ INLINE __m512i round_bf16(__m512i u)
     return _mm512_mask_and_epi32(u, numbers, up, _mm512_set1_epi32((int)0xffff0000));
 }
 
-INLINE __mmask16 first(int n)
-{
-    return (__mmask16)((1u << n) - 1);
-}
-
 INLINE __m512i load_f32(const char *w, int n)
 {
     return n >= STEP ? load_vector(w) : _mm512_maskz_loadu_epi32(first(n), w);

@@ -19,6 +19,7 @@
 #include "kernels/kernels.h"
 #include "kernels/quant.h"
 #include "kernels/x86/lanes_avx512.h"
+#include "kernels/x86/quant_avx512.h"
 
 /* STEP: inputs of a vector. TILE: rows that fill the registers, two vectors of outputs each. */
 enum { STEP = LANES * LANE_INPUTS, PANEL = 32, TILE = 12, STREAM_ROWS = 12 };
@@ -196,43 +197,10 @@ INLINE void pack_w(load_fn *load, size_t bytes, int32_t *to, const char *w, int 
     }
 }
 
-/* Sixteen outputs of a strip: one of the four bytes in each lane, or a half of it, as numbers. */
-INLINE __m512 number(__m512i bytes, int shift, int mask, int zero)
-{
-    const __m512i stored = _mm512_and_si512(_mm512_srli_epi32(bytes, (unsigned)shift), _mm512_set1_epi32(mask));
-    return _mm512_cvtepi32_ps(_mm512_sub_epi32(stored, _mm512_set1_epi32(zero)));
-}
-
 /* Where a packed panel has unit u of its block. */
 INLINE int32_t *unit_at(int32_t *to, size_t lane, int u)
 {
     return to + (size_t)(u % LANES) * lane + (size_t)(u / LANES) * PANEL;
-}
-
-/* Stores 16 outputs' inputs i .. i+3 of a block. */
-typedef void put_inputs_fn(int32_t *to, size_t lane, int i, const __m512 x[4]);
-
-/* A block of 64 inputs of one strip, of which the panel has the first n. */
-INLINE void pack_block(enum weight_type type, put_inputs_fn *put_inputs, int32_t *to, size_t lane, const char *data,
-                       const char *scales, int at, int n)
-{
-    const int per_byte = type == WEIGHT_Q4 ? 2 : 1, steps = QUANT_BLOCK / QUANT_STEP / per_byte;
-    const int bits = 8 / per_byte, mask = (1 << bits) - 1;
-    __m512 scale[2];
-    for (int g = 0; g < per_byte; g++)
-        scale[g] = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(scales + g * 32)));
-    for (int s = 0; s < steps; s++) {
-        const __m512i v = load_vector(data + s * QUANT_STEP_BYTES);
-        UNROLL for (int part = 0; part < per_byte; part++)
-        {
-            const int i = part * 32 + s * QUANT_STEP;
-            if (i >= n) continue;
-            __m512 x[QUANT_STEP];
-            UNROLL for (int j = 0; j < QUANT_STEP; j++)
-                x[j] = _mm512_mul_ps(scale[part], number(v, j * 8 + part * bits, mask, quant_zero(type)));
-            put_inputs(to, lane, at + i, x);
-        }
-    }
 }
 
 /* A panel of quantised weights: two strips, blocks of 64 inputs; what is beyond n in the last step is zero in a block.
