@@ -234,6 +234,7 @@ static bool entry(const struct kernels *k, int i, const char **name, any_fn **fn
         any_fn *fn;
         check_fn *check;
     } all[] = {
+        {"quant_strip", (any_fn *)k->quant_strip, check_quant_strip},
         {"widen_f16", (any_fn *)k->widen_f16, check_widen_f16},
         {"widen_bf16", (any_fn *)k->widen_bf16, check_widen_bf16},
         {"narrow_f16", (any_fn *)k->narrow_f16, check_narrow_f16},

@@ -135,7 +135,7 @@ static const float *streamed(struct check *c, const struct product *p, int t0, i
              (int)where);
 
     k->prepare(prepared, x, p->x_stride, T, p->I);
-    k->stream(y, y_stride, prepared, w, T, O, p->I);
+    k->stream(y, y_stride, prepared, w, 0, 1, T, O, p->I);
 
     const struct input in[] = {{x, x_from, x_n * sizeof *x}, {w, w_from, w_bytes}};
     check_clean(c, mode, y, y_n * sizeof *y, in, 2);
@@ -143,6 +143,44 @@ static const float *streamed(struct check *c, const struct product *p, int t0, i
         for (size_t i = (size_t)O; i < y_stride; i++)
             check_that(c, isnan(y[(size_t)t * y_stride + i]), "wrote between its rows");
     return y;
+}
+
+/* In bands: the first 16 outputs and the ones after them side by side, which is what one call of 32 gives. */
+static void bands_are_the_whole(struct check *c, const struct product *p, int T)
+{
+    enum { BANDS = 2, O = 16 };
+    const struct linear_kernels *k = kernels_of(c, p);
+    const size_t w_bytes = bytes_of(p->type, BANDS * O, p->I), y_bytes = (size_t)T * BANDS * O * sizeof(float);
+    const void *w = check_bytes(&c->in[1], AT_END, p->w, w_bytes);
+    void *prepared = check_place(&c->in[2], AT_END, (k->prepared_bytes(T, p->I) + 63) / 64 * 64, 1);
+    float *y = check_place(&c->out, AT_END, y_bytes, sizeof *y);
+    snprintf(c->now, sizeof c->now, "%s, %d rows in bands", c->what, T);
+    k->prepare(prepared, p->x, p->x_stride, T, p->I);
+    k->stream(y, BANDS * O, prepared, w, bytes_of(p->type, O, p->I), BANDS, T, O, p->I);
+    check_that(c, guarded_clean_outside(&c->out, y, y_bytes), "wrote outside its output");
+    for (int t = 0; t < T; t++)
+        for (int o = 0; o < BANDS * O; o++)
+            check_same(c, "other bits in bands", (size_t)(t * BANDS * O + o), y[t * BANDS * O + o],
+                       p->whole[t * MAX_O + o]);
+}
+
+/* Four bands of as many outputs as fit. */
+static void four_bands_are_the_whole(struct check *c, const struct product *p, int T)
+{
+    enum { BANDS = STREAM_BANDS, O = 8 };
+    const struct linear_kernels *k = kernels_of(c, p);
+    void *prepared = check_place(&c->in[2], AT_END, (k->prepared_bytes(T, p->I) + 63) / 64 * 64, 1);
+    float *y = check_place(&c->out, AT_END, (size_t)T * BANDS * O * sizeof *y, sizeof *y);
+    snprintf(c->now, sizeof c->now, "%s, %d rows in four bands", c->what, T);
+    k->prepare(prepared, p->x, p->x_stride, T, p->I);
+    if (quantised(p->type)) /* bands begin at strips: the same one four times */
+        k->stream(y, BANDS * O, prepared, p->w, 0, BANDS, T, O, p->I);
+    else
+        k->stream(y, BANDS * O, prepared, p->w, bytes_of(p->type, O, p->I), BANDS, T, O, p->I);
+    for (int t = 0; t < T; t++)
+        for (int o = 0; o < BANDS * O; o++)
+            check_same(c, "other bits in four bands", (size_t)(t * BANDS * O + o), y[t * BANDS * O + o],
+                       p->whole[t * MAX_O + (quantised(p->type) ? o % O : o)]);
 }
 
 /* The panel that begins at o0, over all blocks of inputs; the result has T rows of k->panel. */
@@ -226,6 +264,10 @@ static void check_streaming(struct check *c, const struct product *p)
     }
     for (int t = 0; t < MAX_T; t++)
         stream_part(c, p, t, 1, 0, p->I > 200 ? 5 : MAX_O, NEAR_END);
+    for (int T = 1; T <= 9; T++) {
+        bands_are_the_whole(c, p, T);
+        four_bands_are_the_whole(c, p, T);
+    }
     for (int o = 0; o < MAX_O; o += quantised(p->type) ? QUANT_STRIP : 1)
         stream_part(c, p, 0, p->I > 200 ? 4 : MAX_T, o, 1, NEAR_END);
 }

@@ -519,25 +519,27 @@ static void every_value_that_is_not_finite_is_found(void **state)
     (void)state;
     enum { N = (1 << 20) + 77 };
     static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+    static const enum weight_type types[] = {WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16};
     static const int64_t at[] = {N - 1, 1 << 19, 0}; /* found in turn: each goes before the one already there */
     static const float values[] = {INFINITY, -INFINITY, NAN};
     struct pool *pool = NULL;
     assert_int_equal(pool_create(&pool, 2), OK);
     for (size_t d = 0; d < COUNT_OF(dtypes); d++) {
-        struct tensor t = {.dtype = dtypes[d], .n_dims = 1, .shape = {N}};
+        struct weight w = {.type = types[d], .O = N, .I = 1};
         struct progress bar;
-        void *data = malloc((size_t)tensor_bytes(&t));
+        const size_t bytes = weight_bytes(types[d], N, 1);
+        void *data = malloc(bytes);
         assert_non_null(data);
         const float largest = dtypes[d] == DTYPE_F16 ? 65504.0f : 0x1.fep127f;
         for (int64_t i = 0; i < N; i++)
             put_value(data, dtypes[d], i, i % 2 ? largest : -0.0f);
-        t.data = data;
+        w.data = data;
         for (size_t n = 0; n <= COUNT_OF(at); n++) {
-            progress_begin(&bar, "verify", "B", (uint64_t)tensor_bytes(&t), true);
-            const struct verify_result r = verify_tensor(&t, pool, &bar);
+            progress_begin(&bar, "verify", "B", bytes, true);
+            const struct verify_result r = verify_weight(&w, pool, &bar);
             assert_int_equal(r.n_bad, n);
             assert_int_equal(r.first, n ? at[n - 1] : -1);
-            assert_int_equal(bar.done, tensor_bytes(&t));
+            assert_int_equal(bar.done, bytes);
             if (n < COUNT_OF(at)) put_value(data, dtypes[d], at[n], values[n]);
         }
         free(data);

@@ -19,7 +19,7 @@
  * fp32 is within 1e-5. */
 #define NEAR 3e-5
 
-enum { MAX_ROWS = 160, MAX_SEQUENCES = 4, PAGES = 32, PAGES_A_SEQUENCE = 4 };
+enum { MAX_ROWS = 300, MAX_SEQUENCES = 4, PAGES = 32, PAGES_A_SEQUENCE = 4 };
 
 /* ---- A model with all it needs ---- */
 
@@ -74,6 +74,14 @@ static float *stream_of(const struct rig *r, int T)
     return x;
 }
 
+static float *copy_of_floats(const float *x, size_t n)
+{
+    float *y = malloc(n * sizeof *y);
+    assert_non_null(y);
+    memcpy(y, x, n * sizeof *y);
+    return y;
+}
+
 static float *logits_of(const struct rig *r, int T)
 {
     const size_t V = (size_t)r->config.model.V;
@@ -106,7 +114,7 @@ static void rows_begin(struct rows *r)
             r->table[i][p] = MAX_SEQUENCES * p + i;
         r->pages[i] = r->table[i];
     }
-    r->batch = (struct batch){0, r->token, r->position, r->lo, r->hi, r->sequence, r->pages};
+    r->batch = (struct batch){0, r->token, r->position, r->lo, r->hi, r->sequence, r->pages, 0};
 }
 
 /* Positions from .. to-1 of a sequence whose first `prompt` positions see each other. */
@@ -423,6 +431,44 @@ static void workspace_bytes_is_what_creation_allocates(void **state)
     rig_close(&r);
 }
 
+/* What is not wanted is not computed, and what is has the same bits; K and V are stored of all rows, as a row decoded
+ * afterwards tells. */
+static void rows_that_nobody_wants_change_nothing_for_the_others(void **state)
+{
+    (void)state;
+    enum { N = 70 };
+    struct rig r;
+    int32_t token[128];
+    text(token, 1);
+    rig_open_range(&r, MICRO_A "safetensors-fp32", kernels_best_level(), 2, 0, -1);
+    float *all = NULL, *next = NULL;
+    for (int first = 0; first < N; first = first ? first * 3 - 1 : 1) {
+        struct rows rows;
+        rows_begin(&rows);
+        rows_add(&rows, 1, token, 0, N, N);
+        rows.batch.first_wanted = first;
+        const size_t D = (size_t)r.config.model.D, wanted = (size_t)(N - first) * D;
+        const int steps = run(&r, &rows.batch);
+        assert_int_equal(steps, forward_steps(r.m, &rows.batch));
+        assert_int_equal(steps, 2 * r.config.model.L + (first > 0));
+        float *x = stream_of(&r, N);
+        if (first == 0) all = copy_of_floats(x, (size_t)N * D);
+        assert_memory_equal(x + (size_t)first * D, all + (size_t)first * D, wanted * sizeof *x);
+        free(x);
+
+        rows_begin(&rows);
+        rows_add(&rows, 1, token, N, N + 1, N);
+        run(&r, &rows.batch);
+        x = stream_of(&r, 1);
+        if (first == 0) next = copy_of_floats(x, D);
+        assert_memory_equal(x, next, D * sizeof *x);
+        free(x);
+    }
+    free(all);
+    free(next);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,6 +478,7 @@ int main(void)
         cmocka_unit_test(a_sequence_has_the_same_bits_alone_and_in_a_batch),
         cmocka_unit_test(cached_decoding_equals_one_pass_bit_for_bit),
         cmocka_unit_test(a_chain_of_layer_ranges_equals_the_whole_model),
+        cmocka_unit_test(rows_that_nobody_wants_change_nothing_for_the_others),
         cmocka_unit_test(a_range_binds_only_what_it_computes_with),
         cmocka_unit_test(workspace_bytes_is_what_creation_allocates),
     };

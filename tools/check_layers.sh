@@ -10,7 +10,8 @@ declare -A uses=(
     [base]="" [tensor]="base" [kernels]="base" [ops]="kernels tensor" [formats]="tensor" [tokenizer]="base"
     [model]="ops formats" [net]="base" [stage]="model net" [engine]="stage tokenizer" [eval]="engine"
     [data]="tokenizer" [train]="data stage" [dist]="train net" [server]="engine"
-    [cli]="eval dist server"
+    [bench]="engine"
+    [cli]="eval bench dist server"
 )
 # Exceptions to that closure: the server hands requests to the engine and knows no model.
 declare -A never=([server]="tensor kernels ops formats model stage net")
@@ -70,7 +71,7 @@ check_file() {
     only_in "$file" "$code" '\<(secure_)?getenv *\(' '^src/cli/' 'only cli/ reads the environment'
     only_in "$file" "$code" '\<(_?exit|abort|printf|puts|putchar) *\(' '^src/cli/' 'only cli/ prints and exits'
     only_in "$file" "$code" '\<(malloc|calloc|realloc(array)?|aligned_alloc|free|mmap|fopen|open|pthread_[a-z_]+) *\(' \
-        '^src/(base|tensor|ops|formats|tokenizer|model|net|stage|engine|eval|data|train|dist|server|cli)/' \
+        '^src/(base|tensor|ops|formats|tokenizer|model|net|stage|engine|eval|bench|data|train|dist|server|cli)/' \
         'kernels never allocate, thread or read files'
 }
 

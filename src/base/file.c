@@ -169,3 +169,20 @@ void file_writer_abort(struct file_writer *w)
     free(w->path);
     *w = (struct file_writer){0};
 }
+
+enum status file_copy(const char *to, const char *from, size_t max_bytes)
+{
+    struct buf data = {0};
+    struct file_writer w;
+    enum status s = file_read(&data, from, max_bytes);
+    if (s == OK) s = file_writer_open(&w, to);
+    if (s != OK) goto free_data;
+    s = file_writer_write(&w, data.data, data.len);
+    if (s == OK)
+        s = file_writer_commit(&w);
+    else
+        file_writer_abort(&w);
+free_data:
+    buf_free(&data);
+    return s;
+}

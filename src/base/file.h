@@ -42,4 +42,7 @@ enum status file_writer_write(struct file_writer *w, const void *data, size_t by
 enum status file_writer_commit(struct file_writer *w); /* closes; on error the temporary file is gone */
 void file_writer_abort(struct file_writer *w);         /* closes; does nothing after commit or a failed open */
 
+/* Copies a regular file of up to max_bytes; to appears whole. */
+enum status file_copy(const char *to, const char *from, size_t max_bytes);
+
 #endif

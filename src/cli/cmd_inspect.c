@@ -72,7 +72,7 @@ struct dtype_use {
 
 struct context {
     int tokens;
-    struct session_size size;
+    struct session_size fp32, fp16; /* by the type of K/V */
 };
 
 struct bad_tensor {
@@ -100,7 +100,9 @@ static void add_context(struct report *r, int tokens)
     if (at > 0 && r->contexts[at - 1].tokens == tokens) return;
     memmove(&r->contexts[at + 1], &r->contexts[at], (size_t)(r->n_contexts - at) * sizeof r->contexts[0]);
     const size_t session = gptjt_tokens_needed((size_t)tokens, 1, 0);
-    r->contexts[at] = (struct context){tokens, session_size_for(&r->engine->config.model, session)};
+    const struct gptj_config *c = &r->engine->config.model;
+    r->contexts[at] = (struct context){tokens, session_size_for(c, session, DTYPE_F32),
+                                       session_size_for(c, session, DTYPE_F16)};
     r->n_contexts++;
 }
 
@@ -136,7 +138,9 @@ static enum status verify_one(void *user, const struct gptj_tensor_spec *spec)
 {
     struct verifying *v = user;
     struct report *r = v->report;
-    const struct verify_result result = verify_tensor(source_find(r->engine->source, spec->name), v->pool, &v->bar);
+    struct weight w;
+    if (!gptj_stored_weight(&w, r->engine->source, spec)) return OK;
+    const struct verify_result result = verify_weight(&w, v->pool, &v->bar);
     r->n_verified++;
     if (!result.n_bad) return OK;
     struct bad_tensor *more = realloc(r->bad, (size_t)(r->n_bad + 1) * sizeof *more);
@@ -172,9 +176,13 @@ static enum status verify(struct report *r)
 
 /* ---- Text ---- */
 
-static int64_t total_bytes(const struct report *r, const struct context *c, int type)
+/* With --weights as choices[choice] and everything else as it is by default. */
+static int64_t total_bytes(const struct report *r, const struct context *c, int choice)
 {
-    return r->weights[type].mapped + r->weights[type].heap + (int64_t)(c->size.kv_bytes + c->size.work_bytes);
+    const enum compute_type compute = engine_auto_compute(
+        gptj_held_type(&r->engine->config.model, r->engine->source, choices[choice].type));
+    const struct session_size *size = engine_kv_dtype(compute) == DTYPE_F32 ? &c->fp32 : &c->fp16;
+    return r->weights[choice].mapped + r->weights[choice].heap + (int64_t)(size->kv_bytes + size->work_bytes);
 }
 
 static const char *mask_name(const struct report *r)
@@ -229,6 +237,10 @@ static void print_files(const struct report *r)
         if (r->dtypes[d].n_tensors)
             printf("  %-22s %-4s %6" PRId64 " tensors %10s\n", "", dtype_name((enum dtype)d), r->dtypes[d].n_tensors,
                    amount_bytes((uint64_t)r->dtypes[d].bytes).text);
+    const enum weight_type quantised = gptj_quantised_type(&e->config.model, e->source);
+    if (quantised != WEIGHT_TYPES)
+        printf("  %-22s %s, %.2f bits a weight\n", "quantised matrices", weight_type_name(quantised),
+               (double)weight_bytes(quantised, 16, 64) * 8 / (16 * 64));
     if (e->tokenizer.bpe)
         printf("  %-22s %d tokens\n", "tokenizer", tokenizer_size(e->tokenizer.bpe));
     else
@@ -242,14 +254,14 @@ static void print_memory(const struct report *r)
         printf("  --weights %-12s %12s %10s\n", choices[t].name, amount_bytes((uint64_t)r->weights[t].mapped).text,
                amount_bytes((uint64_t)r->weights[t].heap).text);
     printf("\nmemory by context                              total with --weights\n");
-    printf("  %-8s %10s %10s  ", "tokens", "K/V", "work");
+    printf("  %-8s %10s %10s %10s  ", "tokens", "K/V fp32", "K/V fp16", "work");
     for (int t = 0; t < CHOICES; t++)
         printf(" %10s", choices[t].name);
     printf("\n");
     for (int i = 0; i < r->n_contexts; i++) {
         const struct context *c = &r->contexts[i];
-        printf("  %-8d %10s %10s  ", c->tokens, amount_bytes(c->size.kv_bytes).text,
-               amount_bytes(c->size.work_bytes).text);
+        printf("  %-8d %10s %10s %10s  ", c->tokens, amount_bytes(c->fp32.kv_bytes).text,
+               amount_bytes(c->fp16.kv_bytes).text, amount_bytes(c->fp32.work_bytes).text);
         for (int t = 0; t < CHOICES; t++)
             printf(" %10s", amount_bytes((uint64_t)total_bytes(r, c, t)).text);
         printf("\n");
@@ -331,9 +343,10 @@ static json_t *memory_json(const struct report *r)
         json_t *totals = json_object();
         for (int t = 0; t < CHOICES; t++)
             json_object_set_new(totals, choices[t].name, json_integer(total_bytes(r, c, t)));
-        json_array_append_new(contexts, json_pack("{s:i, s:I, s:I, s:o}", "tokens", c->tokens, "kv_bytes",
-                                                  (json_int_t)c->size.kv_bytes, "work_bytes",
-                                                  (json_int_t)c->size.work_bytes, "total_bytes", totals));
+        json_array_append_new(contexts,
+                              json_pack("{s:i, s:I, s:I, s:I, s:o}", "tokens", c->tokens, "kv_bytes",
+                                        (json_int_t)c->fp32.kv_bytes, "kv_fp16_bytes", (json_int_t)c->fp16.kv_bytes,
+                                        "work_bytes", (json_int_t)c->fp32.work_bytes, "total_bytes", totals));
     }
     return json_pack("{s:o, s:o}", "weights", weights, "contexts", contexts);
 }
@@ -370,14 +383,16 @@ static enum status print_json(const struct report *r)
     const struct gptjt_engine *e = r->engine;
     json_t *config = NULL;
     TRY(config_json(&config, r));
+    const enum weight_type quantised = gptj_quantised_type(&e->config.model, e->source);
+    json_t *quantisation = quantised == WEIGHT_TYPES ? json_null() : json_string(weight_type_name(quantised));
     json_t *tokenizer = e->tokenizer.bpe ? json_pack("{s:i}", "size", tokenizer_size(e->tokenizer.bpe)) : json_null();
-    json_t *j = json_pack("{s:o, s:o, s:o, s:I, s:s, s:s, s:o, s:{s:s, s:I, s:o}, s:o, s:o}", "model",
+    json_t *j = json_pack("{s:o, s:o, s:o, s:I, s:s, s:s, s:o, s:{s:s, s:I, s:o, s:o}, s:o, s:o}", "model",
                           cli_json_text(r->name, strlen(r->name)), "directory", cli_json_text(r->dir, strlen(r->dir)),
                           "config", config, "parameters", (json_int_t)gptj_config_parameters(&e->config.model),
                           "prompt_mask", mask_name(r), "prompt_mask_reason", e->mask.reason, "generation_config",
                           generation_json(&e->config.generation), "weights", "kind", e->source->ops->kind, "file_bytes",
-                          (json_int_t)e->source->file_bytes, "dtypes", dtypes_json(r), "tokenizer", tokenizer, "memory",
-                          memory_json(r));
+                          (json_int_t)e->source->file_bytes, "dtypes", dtypes_json(r), "quantization", quantisation,
+                          "tokenizer", tokenizer, "memory", memory_json(r));
     if (r->set->tensors) json_object_set_new(j, "tensors", tensors_json(r));
     if (r->set->verify) json_object_set_new(j, "non_finite", bad_json(r));
     return cli_json_print(j);

@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* gptjt synth: a model of any size with random weights, for measuring and for tests. */
-#include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
-
-#include <dirent.h>
 
 #include "base/amount.h"
 #include "base/clock.h"
@@ -18,6 +12,7 @@
 #include "cli/common.h"
 #include "cli/interrupt.h"
 #include "cli/model_path.h"
+#include "cli/output_dir.h"
 #include "model/synth.h"
 
 struct settings {
@@ -103,74 +98,15 @@ static enum status plan(struct synth *out, const struct settings *set, option_gi
     return OK;
 }
 
-/* ---- The directory ---- */
-
-static enum status check_empty(const char *dir)
-{
-    DIR *d = opendir(dir);
-    if (!d) return fail(E_IO, "%s: %s", dir, strerror(errno));
-    enum status s = OK;
-    for (const struct dirent *e; s == OK && (e = readdir(d));)
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-            s = fail(E_ARG, "%s: is not empty (it has %s); give another directory or --force", dir, e->d_name);
-    closedir(d);
-    return s;
-}
-
-static enum status make_dir(bool *created, const char *dir, bool force)
-{
-    *created = mkdir(dir, 0777) == 0;
-    if (*created) return OK;
-    if (errno != EEXIST) return fail(E_IO, "%s: %s", dir, strerror(errno));
-    if (!file_is_dir(dir)) return fail(E_IO, "%s: exists and is not a directory", dir);
-    return force ? OK : check_empty(dir);
-}
-
-static enum status check_space(const char *dir, int64_t weight_bytes)
-{
-    const uint64_t need = (uint64_t)weight_bytes + 1000000; /* the file's header, config.json, tokenizer files */
-    struct statvfs v;
-    if (statvfs(dir, &v)) return fail(E_IO, "%s: %s", dir, strerror(errno));
-    const uint64_t have = (uint64_t)v.f_bavail * v.f_frsize;
-    if (have < need)
-        return fail(E_IO, "%s: the model needs %s and the disk has %s free", dir, amount_bytes(need).text,
-                    amount_bytes(have).text);
-    return OK;
-}
-
-static enum status copy_file(const char *to_dir, const char *from_dir, const char *name)
-{
-    enum { MOST = 64 << 20 };
-    char from[MODEL_PATH_MAX], to[MODEL_PATH_MAX];
-    struct buf data = {0};
-    struct file_writer w;
-    TRY(file_join(from, sizeof from, from_dir, name));
-    TRY(file_join(to, sizeof to, to_dir, name));
-    if (!file_exists(from)) return OK;
-    enum status s = file_read(&data, from, MOST);
-    if (s != OK) goto free_data;
-    s = file_writer_open(&w, to);
-    if (s != OK) goto free_data;
-    s = file_writer_write(&w, data.data, data.len);
-    if (s == OK)
-        s = file_writer_commit(&w);
-    else
-        file_writer_abort(&w);
-free_data:
-    buf_free(&data);
-    return s;
-}
-
 static enum status copy_tokenizer(const char *to_dir, const char *from_dir)
 {
-    static const char *const names[] = {"vocab.json",
-                                        "merges.txt",
-                                        "added_tokens.json",
-                                        "tokenizer.json",
-                                        "tokenizer_config.json",
-                                        "special_tokens_map.json"};
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        TRY(copy_file(to_dir, from_dir, names[i]));
+    enum { MOST = 64 << 20 };
+    for (const char *const *name = output_dir_tokenizer_files; *name; name++) {
+        char from[MODEL_PATH_MAX], to[MODEL_PATH_MAX];
+        TRY(file_join(from, sizeof from, from_dir, *name));
+        TRY(file_join(to, sizeof to, to_dir, *name));
+        if (file_exists(from)) TRY(file_copy(to, from, MOST));
+    }
     return OK;
 }
 
@@ -210,8 +146,8 @@ static enum status run(void *settings, const struct option_args *args)
     if (set->tokenizer) TRY(model_path_resolve(&tokenizer, set->tokenizer));
 
     bool created;
-    TRY(make_dir(&created, set->out, set->force));
-    enum status s = check_space(set->out, synth_bytes(&synth));
+    TRY(output_dir_make(&created, set->out, set->force));
+    enum status s = output_dir_check_space(set->out, (uint64_t)synth_bytes(&synth));
     if (s == OK) s = write_model(set, &synth);
     if (s == OK && set->tokenizer) s = copy_tokenizer(set->out, tokenizer.dir);
     if (s != OK && created) rmdir(set->out); /* stays if there is anything in it */

@@ -27,7 +27,7 @@ struct command {
     enum status (*run)(void *settings, const struct option_args *args);
 };
 
-extern const struct command command_generate, command_classify, command_score, command_tokenize, command_logits,
-    command_inspect, command_synth;
+extern const struct command command_bench, command_generate, command_classify, command_score, command_tokenize,
+    command_logits, command_inspect, command_quantize, command_synth;
 
 #endif

@@ -41,33 +41,46 @@ struct common {
             "else the gpt-jt-tiny that ships with gptjt)"                                                              \
     }
 
-#define COMMON_ENGINE_OPTIONS                                                                                          \
-    {.name = "prompt-mask",                                                                                            \
-     .type = OPTION_CHOICE,                                                                                            \
-     .offset = offsetof(struct common, prompt_mask),                                                                   \
-     .choices = "auto|prefix|causal",                                                                                  \
-     .help = "prefix: all prompt tokens see each other; causal: each sees those before it; auto: what the checkpoint " \
-             "was trained for"},                                                                                       \
-        {.name = "weights",                                                                                            \
-         .type = OPTION_CHOICE,                                                                                        \
-         .offset = offsetof(struct common, weights),                                                                   \
-         .choices = "auto|fp32|fp16|bf16|q8|q4",                                                                       \
-         .help = "how matrices are held in memory; auto: as stored, without a copy"},                                  \
-        {.name = "compute",                                                                                            \
-         .type = OPTION_CHOICE,                                                                                        \
-         .offset = offsetof(struct common, compute),                                                                   \
-         .choices = "auto|fp32|bf16|int8",                                                                             \
-         .help = "factors of matrix products; auto: int8 for q8 and q4, bf16 where the CPU has it, else fp32"},        \
-        {.name = "threads",                                                                                            \
-         .type = OPTION_INT,                                                                                           \
-         .offset = offsetof(struct common, threads),                                                                   \
-         .max = 1024,                                                                                                  \
-         .meta = "N",                                                                                                  \
-         .help = "threads to compute with (default 0: as many as this process may use)"},                              \
+/* What --weights and --compute take, in the order of enum gptjt_weights and enum gptjt_compute. */
+#define COMMON_WEIGHTS "auto|fp32|fp16|bf16|q8|q4"
+#define COMMON_COMPUTE "auto|fp32|bf16|int8"
+
+#define COMMON_MASK_OPTION                                                                                             \
+    {                                                                                                                  \
+        .name = "prompt-mask", .type = OPTION_CHOICE, .offset = offsetof(struct common, prompt_mask),                  \
+        .choices = "auto|prefix|causal",                                                                               \
+        .help = "prefix: all prompt tokens see each other; causal: each sees those before it; auto: what the "         \
+                "checkpoint was trained for"                                                                           \
+    }
+
+#define COMMON_COMPUTE_OPTION                                                                                          \
+    {                                                                                                                  \
+        .name = "compute", .type = OPTION_CHOICE, .offset = offsetof(struct common, compute),                          \
+        .choices = COMMON_COMPUTE,                                                                                     \
+        .help = "factors of matrix products; auto: int8 for q8 and q4, bf16 where the CPU has it, "                    \
+                "else fp32"                                                                                            \
+    }
+
+#define COMMON_THREAD_OPTIONS                                                                                          \
+    {.name = "threads",                                                                                                \
+     .type = OPTION_INT,                                                                                               \
+     .offset = offsetof(struct common, threads),                                                                       \
+     .max = 1024,                                                                                                      \
+     .meta = "N",                                                                                                      \
+     .help = "threads to compute with (default 0: as many as this process may use)"},                                  \
     {                                                                                                                  \
         .name = "cpu", .type = OPTION_STRING, .offset = offsetof(struct common, cpu), .meta = "ISA",                   \
         .help = "instruction set of the kernels: auto, ref, avx2, avx512, avx512bf16, amx"                             \
     }
+
+#define COMMON_ENGINE_OPTIONS                                                                                          \
+    COMMON_MASK_OPTION,                                                                                                \
+        {.name = "weights",                                                                                            \
+         .type = OPTION_CHOICE,                                                                                        \
+         .offset = offsetof(struct common, weights),                                                                   \
+         .choices = COMMON_WEIGHTS,                                                                                    \
+         .help = "how matrices are held in memory; auto: as stored, without a copy"},                                  \
+        COMMON_COMPUTE_OPTION, COMMON_THREAD_OPTIONS
 
 #define COMMON_LOG_OPTIONS                                                                                             \
     {.name = "log",                                                                                                    \

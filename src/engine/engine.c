@@ -116,7 +116,7 @@ static void name_of(char *out, size_t out_bytes, const char *dir)
     snprintf(out, out_bytes, "%.200s", slash && slash[1] ? slash + 1 : path);
 }
 
-static enum status choose_cpu(enum cpu_level *out, const char *asked)
+enum status engine_choose_cpu(enum cpu_level *out, const char *asked)
 {
     const enum cpu_level best = kernels_best_level();
     *out = best;
@@ -131,25 +131,29 @@ static enum status choose_cpu(enum cpu_level *out, const char *asked)
     return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2, avx512, avx512bf16, amx or auto", asked);
 }
 
-static const char *weights_name(enum weight_type t)
-{
-    static const char *const names[WEIGHT_TYPES] = {"fp32", "fp16", "bf16", "q8", "q4"};
-    return names[t];
-}
-
 static const char *compute_name(enum compute_type t)
 {
     static const char *const names[COMPUTE_TYPES] = {"fp32", "bf16", "int8"};
     return names[t];
 }
 
+enum dtype engine_kv_dtype(enum compute_type compute)
+{
+    return compute == COMPUTE_FP32 ? DTYPE_F32 : DTYPE_F16;
+}
+
+enum compute_type engine_auto_compute(enum weight_type weights)
+{
+    return weights == WEIGHT_Q8 || weights == WEIGHT_Q4 ? COMPUTE_INT8 : COMPUTE_FP32;
+}
+
 static enum status choose_compute(enum compute_type *out, enum gptjt_compute asked, enum weight_type weights)
 {
-    const bool quantised = weights == WEIGHT_Q8 || weights == WEIGHT_Q4;
+    const bool quantised = weight_quantised(weights);
     if (asked == GPTJT_COMPUTE_INT8 && !quantised)
-        return fail(E_ARG, "compute int8 needs q8 or q4 weights, these are %s", weights_name(weights));
+        return fail(E_ARG, "compute int8 needs q8 or q4 weights, these are %s", weight_type_name(weights));
     if (asked == GPTJT_COMPUTE_AUTO)
-        *out = quantised ? COMPUTE_INT8 : COMPUTE_FP32;
+        *out = engine_auto_compute(weights);
     else
         *out = asked == GPTJT_COMPUTE_INT8 ? COMPUTE_INT8 : asked == GPTJT_COMPUTE_BF16 ? COMPUTE_BF16 : COMPUTE_FP32;
     return OK;
@@ -193,33 +197,48 @@ static enum status check_memory(const struct gptjt_engine *e, enum weight_type t
                 e->name, (double)heap * 1e-9, (double)available * 1e-9);
 }
 
-static enum status open_parts(struct gptjt_engine *e, const char *dir, const struct gptjt_engine_options *o)
+static const enum weight_type weight_types[] = {WEIGHT_AS_STORED, WEIGHT_F32, WEIGHT_F16,
+                                                WEIGHT_BF16,      WEIGHT_Q8,  WEIGHT_Q4};
+
+static enum status check_options(enum cpu_level *level, const struct gptjt_engine_options *o)
 {
-    static const enum weight_type types[] = {WEIGHT_AS_STORED, WEIGHT_F32, WEIGHT_F16,
-                                             WEIGHT_BF16,      WEIGHT_Q8,  WEIGHT_Q4};
-    enum cpu_level level;
-    enum compute_type compute = COMPUTE_FP32;
     if ((unsigned)o->prompt_mask > GPTJT_MASK_CAUSAL) return fail(E_ARG, "prompt_mask is %d", (int)o->prompt_mask);
-    if ((unsigned)o->weights >= COUNT_OF(types)) return fail(E_ARG, "weights is %d", (int)o->weights);
+    if ((unsigned)o->weights >= COUNT_OF(weight_types)) return fail(E_ARG, "weights is %d", (int)o->weights);
     if ((unsigned)o->compute > GPTJT_COMPUTE_INT8) return fail(E_ARG, "compute is %d", (int)o->compute);
     if (o->threads < 0 || o->threads > 1024) return fail(E_ARG, "threads is %d, not within 0..1024", o->threads);
-    TRY(choose_cpu(&level, o->cpu));
-    TRY(engine_read_checkpoint(e, dir, o->prompt_mask));
-    TRY(check_memory(e, types[o->weights]));
-    TRY(choose_compute(&compute, o->compute, gptj_held_type(e->source, types[o->weights])));
+    return engine_choose_cpu(level, o->cpu);
+}
+
+enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_options *o)
+{
+    enum cpu_level level = CPU_REF;
+    enum compute_type compute = COMPUTE_FP32;
+    TRY(check_options(&level, o));
+    const struct gptj_config *c = &e->config.model;
+    const enum weight_type type = weight_types[o->weights];
+    TRY(check_memory(e, type));
+    TRY(choose_compute(&compute, o->compute, gptj_held_type(c, e->source, type)));
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);
-    const struct gptj_config *c = &e->config.model;
     const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D};
     kernels_init(&e->host, level);
     TRY(ops_cpu_create(&e->ops, level, compute, e->threads, limits));
-    TRY(gptj_load(&e->model, &e->config.model, e->source, e->ops, 0, e->config.model.L, types[o->weights]));
+    TRY(gptj_load(&e->model, c, e->source, e->ops, 0, c->L, type));
     e->compute = compute_name(compute);
-    e->weights = weights_name(e->model->layers[0].q.type);
+    e->kv_dtype = engine_kv_dtype(compute);
+    e->weights = weight_type_name(e->model->layers[0].q.type);
     const double millions = (double)gptj_config_parameters(&e->config.model) * 1e-6;
     log_line(LOG_INFO, "%s: %d layers, %.1f million parameters as %s, computed in %s, %s kernels, %d threads", e->name,
              e->config.model.L, millions, e->weights, e->compute, e->cpu, e->threads);
     return OK;
+}
+
+static enum status open_parts(struct gptjt_engine *e, const char *dir, const struct gptjt_engine_options *o)
+{
+    enum cpu_level level = CPU_REF;
+    TRY(check_options(&level, o));
+    TRY(engine_read_checkpoint(e, dir, o->prompt_mask));
+    return engine_load(e, o);
 }
 
 enum gptjt_status gptjt_engine_open(struct gptjt_engine **out, const char *dir,

@@ -36,6 +36,7 @@ struct gptjt_engine {
     char no_tokenizer[512];           /* ... this */
     struct mask_choice mask;
     const char *weights, *compute, *cpu; /* static */
+    enum dtype kv_dtype;
     int threads;
     struct kernels host; /* for what is on the host whatever the device: logits */
 };
@@ -50,17 +51,28 @@ enum status engine_choose_mask(struct mask_choice *out, enum gptjt_mask asked, c
  * a failure. */
 enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum gptjt_mask asked);
 
+/* The rest of opening: weights, kernels, threads. Of o, prompt_mask has been used already. The first part may also have
+ * been done by hand, for a model that is not in a directory: e zeroed, then name, config, source, no_tokenizer, mask.
+ */
+enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_options *o);
+
+/* The kernels' level for what --cpu takes; NULL is "auto". */
+enum status engine_choose_cpu(enum cpu_level *out, const char *asked);
+
+/* What --compute auto means for weights of a type, and how K/V are kept: in fp32 where everything is, else in fp16. */
+enum compute_type engine_auto_compute(enum weight_type weights);
+enum dtype engine_kv_dtype(enum compute_type compute);
+
 /* What a session for max_tokens (as gptjt_session_create() takes it, 1 .. 2^30) allocates. */
 struct session_size {
     int n_pages, max_rows;
-    enum dtype kv_dtype;
     size_t kv_bytes, work_bytes; /* work: activations and everything else that is not K/V */
 };
-struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens);
+struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens, enum dtype kv_dtype);
 
 /* The rows of the step under construction; arrays of max_rows. */
 struct step {
-    int T;
+    int T, first_wanted; /* as in struct batch */
     int32_t *token, *position, *lo, *hi, *sequence;
     const int32_t **pages; /* [max_rows]: no more sequences than rows */
     int n_sequences;
@@ -86,8 +98,10 @@ struct gptjt_session {
 enum status session_check_ids(const struct gptjt_session *s, const int32_t *ids, size_t n, const char *what);
 
 /* Makes s->prompt hold the K/V of ids[0..n), whose first n_prefix tokens see each other, reusing what is cached. The
- * rows computed are the last ones of the step: position p is row p - *first. At least row n-1 is computed. */
-enum status session_prefill(struct gptjt_session *s, const int32_t *ids, size_t n, size_t n_prefix, size_t *first);
+ * rows computed are the last ones of the step: position p is row p - *first. At least row n-1 is computed, and unless
+ * every_row it is the only one whose logits can be read. */
+enum status session_prefill(struct gptjt_session *s, const int32_t *ids, size_t n, size_t n_prefix, bool every_row,
+                            size_t *first);
 
 /* Building and running a step: rows of one sequence together, positions ascending, its K/V extended beforehand. */
 void step_begin(struct gptjt_session *s);

@@ -236,7 +236,7 @@ static enum status begin(struct generator *g, size_t *n_reused)
     struct gptjt_session *s = g->s;
     const struct gptjt_generate_request *r = g->r;
     const bool prefix = session_mask(s, r->prompt_mask) == GPTJT_MASK_PREFIX;
-    TRY(session_prefill(s, r->prompt, r->n_prompt, prefix ? r->n_prompt : 0, n_reused));
+    TRY(session_prefill(s, r->prompt, r->n_prompt, prefix ? r->n_prompt : 0, false, n_reused));
     const int32_t last = (int32_t)(r->n_prompt - 1 - *n_reused);
     TRY(step_logits(s, &last, 1));
     for (int i = 0; i < g->n; i++) {

@@ -97,7 +97,7 @@ static enum status score_all(struct gptjt_session *s, struct gptjt_span prompt, 
                              size_t n, struct gptjt_score *scores, struct kv_sequence *forks, struct target *targets)
 {
     size_t first;
-    TRY(session_prefill(s, prompt.ids, prompt.n, prefix ? prompt.n : 0, &first));
+    TRY(session_prefill(s, prompt.ids, prompt.n, prefix ? prompt.n : 0, false, &first));
     const int32_t last = (int32_t)(prompt.n - 1 - first);
     TRY(step_logits(s, &last, 1));
     for (size_t i = 0; i < n; i++)
@@ -147,7 +147,7 @@ static enum status each_row(struct gptjt_session *s, struct gptjt_span row, size
     const size_t V = (size_t)s->engine->config.model.V;
     size_t first;
     s->n_cached = 0; /* every row's logits are wanted, so every row is computed */
-    TRY(session_prefill(s, row.ids, row.n, n_prefix, &first));
+    TRY(session_prefill(s, row.ids, row.n, n_prefix, true, &first));
     for (size_t t = 0; t < row.n; t += LOGITS_BLOCK) {
         int32_t rows[LOGITS_BLOCK];
         int n = 0;

@@ -22,12 +22,12 @@ size_t gptjt_tokens_needed(size_t n_prompt, size_t n_sequences, size_t n_new)
     return __builtin_add_overflow(own, KV_PAGE * pages_needed(n_prompt, 0, 0), &tokens) ? SIZE_MAX : tokens;
 }
 
-struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens)
+struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens, enum dtype kv_dtype)
 {
-    struct session_size z = {.n_pages = kvcache_pages_for((int64_t)max_tokens), .kv_dtype = DTYPE_F32};
+    struct session_size z = {.n_pages = kvcache_pages_for((int64_t)max_tokens)};
     /* A prompt is up to P rows of one step; one row each of all continuations, which have a page at least, another. */
     z.max_rows = z.n_pages < c->P / KV_PAGE ? z.n_pages * KV_PAGE : c->P > z.n_pages ? c->P : z.n_pages;
-    z.kv_bytes = kvcache_bytes(c->L, c->H, c->K, z.n_pages, z.kv_dtype);
+    z.kv_bytes = kvcache_bytes(c->L, c->H, c->K, z.n_pages, kv_dtype);
     z.work_bytes = workspace_bytes(c, z.max_rows) + (size_t)z.max_rows * (5 * sizeof(int32_t) + sizeof(void *)) +
                    (size_t)c->P * sizeof(int32_t) + (size_t)LOGITS_BLOCK * (size_t)c->V * sizeof(float);
     return z;
@@ -60,10 +60,10 @@ enum gptjt_status gptjt_session_create(struct gptjt_session **out, struct gptjt_
     struct gptjt_session *s = calloc(1, sizeof *s);
     if (!s) return (enum gptjt_status)fail(E_NOMEM, "session: out of memory");
     s->engine = e;
-    const struct session_size size = session_size_for(c, max_tokens);
+    const struct session_size size = session_size_for(c, max_tokens, e->kv_dtype);
     s->max_rows = size.max_rows;
     enum status st = alloc_host(s);
-    if (st == OK) st = kvcache_create(&s->kv, e->ops, c->L, c->H, c->K, size.n_pages, size.kv_dtype);
+    if (st == OK) st = kvcache_create(&s->kv, e->ops, c->L, c->H, c->K, size.n_pages, e->kv_dtype);
     if (st == OK) st = workspace_create(&s->workspace, e->model, s->max_rows);
     if (st == OK)
         *out = s;
@@ -97,7 +97,8 @@ void gptjt_session_set_progress(struct gptjt_session *s, gptjt_progress_fn *fn, 
 
 size_t gptjt_session_bytes(const struct gptjt_session *s)
 {
-    const struct session_size size = session_size_for(&s->engine->config.model, (size_t)s->kv->n_pages * KV_PAGE);
+    const struct session_size size = session_size_for(&s->engine->config.model, (size_t)s->kv->n_pages * KV_PAGE,
+                                                      s->kv->dtype);
     return size.kv_bytes + size.work_bytes;
 }
 
@@ -132,7 +133,7 @@ enum status session_admit(const struct gptjt_session *s, size_t n_prompt, size_t
 
 void step_begin(struct gptjt_session *s)
 {
-    s->step.T = 0;
+    s->step.T = s->step.first_wanted = 0;
     s->step.n_sequences = 0;
 }
 
@@ -158,8 +159,8 @@ void step_add_row(struct gptjt_session *s, int sequence, int32_t token, size_t p
 enum status step_run(struct gptjt_session *s)
 {
     const struct step *t = &s->step;
-    const struct batch batch = {t->T, t->token, t->position, t->lo, t->hi, t->sequence, t->pages};
-    const size_t T = (size_t)t->T, blocks = forward_steps(s->engine->model, t->T);
+    const struct batch batch = {t->T, t->token, t->position, t->lo, t->hi, t->sequence, t->pages, t->first_wanted};
+    const size_t T = (size_t)t->T, blocks = forward_steps(s->engine->model, &batch);
     struct forward f;
     forward_begin(&f, s->engine->model, s->workspace, s->kv, &batch);
     for (size_t done = 1; forward_step(&f); done++)
@@ -193,7 +194,8 @@ static size_t reusable(const struct gptjt_session *s, const int32_t *ids, size_t
     return n_prefix == s->cached_prefix && n_prefix <= same ? same : 0;
 }
 
-enum status session_prefill(struct gptjt_session *s, const int32_t *ids, size_t n, size_t n_prefix, size_t *first)
+enum status session_prefill(struct gptjt_session *s, const int32_t *ids, size_t n, size_t n_prefix, bool every_row,
+                            size_t *first)
 {
     if (n_prefix < 2) n_prefix = 0; /* a single token sees itself either way */
     size_t keep = reusable(s, ids, n, n_prefix);
@@ -206,6 +208,7 @@ enum status session_prefill(struct gptjt_session *s, const int32_t *ids, size_t 
     const int sequence = step_add_sequence(s, &s->prompt);
     for (size_t p = keep; p < n; p++)
         step_add_row(s, sequence, ids[p], p, 0, p + 1 > n_prefix ? p + 1 : n_prefix);
+    if (!every_row) s->step.first_wanted = s->step.T - 1;
     TRY(step_run(s));
 
     memcpy(s->cached, ids, n * sizeof *ids);

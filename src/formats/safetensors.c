@@ -40,7 +40,7 @@ static enum status read_header(struct header *h, const uint8_t *data, size_t byt
     return OK;
 }
 
-static enum status check_metadata(const char *file, json_t *metadata)
+static enum status read_metadata(struct source_file *f, const char *file, json_t *metadata)
 {
     const char *key;
     json_t *value;
@@ -48,6 +48,8 @@ static enum status check_metadata(const char *file, json_t *metadata)
     json_object_foreach (metadata, key, value) {
         if (!json_is_string(value))
             return fail(E_FORMAT, "%s: \"__metadata__\": \"%.200s\" is not a string", file, key);
+        const char *text = json_string_value(value);
+        if (strlen(text) == json_string_length(value)) TRY(source_file_note(f, key, text)); /* no NUL in it */
     }
     return OK;
 }
@@ -159,7 +161,7 @@ static enum status read_entries(struct source_file *f, struct range *ranges, con
     json_t *entry;
     json_object_foreach (h->json, name, entry) {
         if (!strcmp(name, "__metadata__")) {
-            TRY(check_metadata(h->file, entry));
+            TRY(read_metadata(f, h->file, entry));
             continue;
         }
         struct tensor t = {0};

@@ -25,6 +25,13 @@ const struct tensor *source_find(const struct source *s, const char *name)
     return e ? &e->tensor : NULL;
 }
 
+const char *source_note(const struct source *s, const char *key)
+{
+    for (int i = 0; i < s->n_notes; i++)
+        if (!strcmp(s->notes[i].key, key)) return s->notes[i].value;
+    return NULL;
+}
+
 void source_close(struct source *s)
 {
     if (s) s->ops->close(s);

@@ -22,15 +22,25 @@ struct source_ops {
     void (*close)(struct source *s);
 };
 
+/* A word of the file about itself: a member of safetensors' "__metadata__". */
+struct source_note {
+    const char *key, *value; /* borrowed from the source */
+};
+
 struct source {
     const struct source_ops *ops;
     struct source_entry *entries; /* [n_entries], sorted by name, names unique */
     int n_entries;
+    struct source_note *notes; /* [n_notes], keys unique; none where a set of shards is concerned */
+    int n_notes;
     uint64_t file_bytes; /* on disk, all files */
 };
 
 /* The tensor called name, or NULL. */
 const struct tensor *source_find(const struct source *s, const char *name);
+
+/* What the file says under this key of its metadata, or NULL. Borrowed. */
+const char *source_note(const struct source *s, const char *key);
 
 void source_close(struct source *s); /* accepts NULL */
 

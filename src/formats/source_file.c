@@ -11,6 +11,11 @@ void source_file_close(struct source *s)
     struct source_file *f = (struct source_file *)s;
     for (int i = 0; i < s->n_entries; i++)
         free((void *)(uintptr_t)s->entries[i].name);
+    for (int i = 0; i < s->n_notes; i++) {
+        free((void *)(uintptr_t)s->notes[i].key);
+        free((void *)(uintptr_t)s->notes[i].value);
+    }
+    free(s->notes);
     free(s->entries);
     file_unmap(&f->map);
     free(f);
@@ -38,6 +43,21 @@ enum status source_file_add(struct source_file *f, const char *name, size_t name
     char *copy = strndup(name, name_bytes);
     if (!copy) return fail(E_NOMEM, "out of memory for a tensor's name");
     f->base.entries[f->base.n_entries++] = (struct source_entry){copy, *t};
+    return OK;
+}
+
+enum status source_file_note(struct source_file *f, const char *key, const char *value)
+{
+    struct source *s = &f->base;
+    struct source_note *notes = realloc(s->notes, ((size_t)s->n_notes + 1) * sizeof *notes);
+    if (notes) s->notes = notes;
+    const struct source_note note = {strdup(key), strdup(value)};
+    if (!notes || !note.key || !note.value) {
+        free((void *)(uintptr_t)note.key);
+        free((void *)(uintptr_t)note.value);
+        return fail(E_NOMEM, "out of memory for the file's metadata");
+    }
+    notes[s->n_notes++] = note;
     return OK;
 }
 

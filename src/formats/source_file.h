@@ -21,6 +21,9 @@ void source_file_close(struct source *s); /* s is the base of a source_file */
 /* Copies the name, which must hold no NUL; there must be room. */
 enum status source_file_add(struct source_file *f, const char *name, size_t name_bytes, const struct tensor *t);
 
+/* Adds a note, both strings copied. */
+enum status source_file_note(struct source_file *f, const char *key, const char *value);
+
 /* A reader of bytes; name is for errors. */
 typedef enum status source_read_fn(struct source_file **out, const uint8_t *data, size_t bytes, const char *name);
 

@@ -30,11 +30,15 @@ enum compute_type { COMPUTE_FP32, COMPUTE_BF16, COMPUTE_INT8, COMPUTE_TYPES };
 
 /* A product takes the rows of x in a form of its own, which only the functions of the same struct understand. */
 
-/* Few rows. prepare: all I inputs of T rows; row t of x starts at x + t * x_stride. stream: y[t][o] for outputs 0 ..
- * O-1 of w, which is read once, as it is stored; row t of y starts at y + t * y_stride. */
+/* Few rows. prepare: all I inputs of T rows; row t of x starts at x + t * x_stride. stream: reads w once, as it is
+ * stored, in up to STREAM_BANDS bands side by side, because memory answers several distant readers sooner than one:
+ * y[t][b * O + o] for outputs o < O of each band b, which begins at w + b * band_bytes; row t of y starts at
+ * y + t * y_stride. */
+enum { STREAM_BANDS = 4 };
 typedef size_t k_prepared_bytes_fn(int T, int I);
 typedef void k_prepare_fn(void *to, const float *x, size_t x_stride, int T, int I);
-typedef void k_stream_fn(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I);
+typedef void k_stream_fn(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
+                         int O, int I);
 
 /* Many rows: w is packed a panel of outputs and a block of inputs at a time and used for all rows while it is in the
  * cache. A block is inputs [at, at + n): at is a multiple of depth, and n is depth except at the end.
@@ -61,6 +65,10 @@ struct linear_kernels {
     k_pack_w_fn *pack_w;
     k_multiply_fn *multiply; /* NULL: streaming only */
 };
+
+/* Quantises O <= 16 rows of I floats, w [O][I] with rows w_stride apart, into one strip of q8 or q4 (quant.h). The bits
+ * are the same in every table. */
+typedef void k_quant_strip_fn(void *strip, enum weight_type t, const float *w, size_t w_stride, int O, int I);
 
 /* ---- The rest ---- */
 
@@ -142,6 +150,7 @@ typedef void k_attention_fn(const struct attention_rows *a, const void *keys, co
 struct kernels {
     const char *name;                                          /* of the most capable overlay in use: "ref" ... "amx" */
     struct linear_kernels linear[COMPUTE_TYPES][WEIGHT_TYPES]; /* all NULL where there is no such product */
+    k_quant_strip_fn *quant_strip;
     k_widen_fn *widen_f16, *widen_bf16;
     k_narrow_fn *narrow_f16, *narrow_bf16;
     k_layer_norm_fn *layer_norm;
@@ -174,10 +183,12 @@ void kernels_init_ref(struct kernels *k);
 void kernels_init_ref_linear(struct kernels *k);
 void kernels_init_attention_ref(struct kernels *k);
 void kernels_init_attention_avx2(struct kernels *k);
+void kernels_init_attention_avx512(struct kernels *k);
 void kernels_init_rows_avx2(struct kernels *k);
 void kernels_init_rows_avx512(struct kernels *k);
 void kernels_init_avx2_linear(struct kernels *k);
 void kernels_init_avx2_int8(struct kernels *k);
+void kernels_init_avx2_quant(struct kernels *k);
 void kernels_init_avx512_linear(struct kernels *k);
 void kernels_init_vnni_int8(struct kernels *k);
 void kernels_init_avx512bf16_linear(struct kernels *k);

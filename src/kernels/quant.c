@@ -45,11 +45,69 @@ float quant_scale(const void *strip, enum weight_type t, int I, int o, int i)
 
 void quant_row(float *y, const void *strip, enum weight_type t, int I, int o, int at, int n)
 {
-    for (int i = 0; i < n; i++)
-        y[i] = quant_scale(strip, t, I, o, at + i) * (float)quant_value(strip, t, o, at + i);
+    const int end = at + n, group = quant_group(t);
+    for (int i = at; i < end;) {
+        const float scale = quant_scale(strip, t, I, o, i);
+        const int group_end = i / group * group + group;
+        for (; i < group_end && i < end; i++)
+            y[i - at] = scale * (float)quant_value(strip, t, o, i);
+    }
 }
 
 /* ---- Quantising ---- */
+
+/* x to the nearest integer within [low, high], even on a tie. */
+static float nearest(float x, float low, float high)
+{
+    const float bias = 0x1.8p23f; /* a float of that size has no fraction, so the addition rounds */
+    x = x < low ? low : x;
+    x = x > high ? high : x;
+    return x + bias - bias;
+}
+
+/* The largest in size, with its sign. By bits NaN is above infinity, and so found. */
+static float extreme_of(const float *w, int n)
+{
+    float extreme = 0;
+    for (int i = 0; i < n; i++)
+        if ((half_bits_of(w[i]) & 0x7fffffff) > (half_bits_of(extreme) & 0x7fffffff)) extreme = w[i];
+    return extreme;
+}
+
+/* q4 has one value more below zero than above, so the largest weight, whatever its sign, is tried as -8 (ggml's q4_0)
+ * and as what is around it: cutting it off, or leaving values unused, can make the others better.
+ *
+ * With the values v that one scale gives, the scale a/b, a = sum v w, b = sum v v, is the best for them: the squares of
+ * the errors then add up to sum w w - a a / b. So of several scales the one with the largest a a / b is the best. */
+static float q4_scale(const float *w, int n, float extreme)
+{
+    static const float ends[] = QUANT_Q4_ENDS;
+    float best = 0, scale = 0;
+    for (size_t k = 0; k < sizeof ends / sizeof ends[0]; k++) {
+        const float inverse = ends[k] / extreme;
+        float a = 0, b = 0;
+        for (int i = 0; i < n; i++) {
+            const float v = nearest(w[i] * inverse, -8, 7);
+            a += v * w[i];
+            b += v * v;
+        }
+        const float gain = a * a / b;
+        if (gain > best) {
+            best = gain;
+            scale = a / b;
+        }
+    }
+    return scale;
+}
+
+/* Where there is NaN or infinity, that is the scale. */
+static float scale_for(enum weight_type t, const float *w, int n)
+{
+    const float extreme = extreme_of(w, n);
+    if (fabsf(extreme) < QUANT_TINY) return 0;
+    if (!(fabsf(extreme) <= FLT_MAX)) return extreme;
+    return t == WEIGHT_Q4 ? q4_scale(w, n, extreme) : fabsf(extreme) / 127;
+}
 
 static void put(void *strip, enum weight_type t, int o, int i, int value)
 {
@@ -57,31 +115,14 @@ static void put(void *strip, enum weight_type t, int o, int i, int value)
     *byte = (uint8_t)(*byte | (unsigned)(value + quant_zero(t)) << shift_of(t, i));
 }
 
-static int clamp(float x, int low, int high)
-{
-    const int v = (int)lrintf(x);
-    return v < low ? low : v > high ? high : v;
-}
-
-/* q8 is symmetric. In q4 the largest weight, whatever its sign, becomes -8, which gives the others half a step more
- * than the symmetric -7..7 (as ggml's q4_0). */
-static float scale_for(enum weight_type t, const float *w, int n)
-{
-    float extreme = 0;
-    for (int i = 0; i < n; i++)
-        if (fabsf(w[i]) > fabsf(extreme)) extreme = w[i];
-    return t == WEIGHT_Q4 ? extreme / -8 : fabsf(extreme) / 127;
-}
-
 static void quantise_group(void *strip, enum weight_type t, const float *w, int I, int o, int at, int n)
 {
     const uint16_t half = f16_from_f32(scale_for(t, w, n));
-    const float scale = f16_to_f32(half);
+    const float scale = f16_to_f32(half), inverse = scale != 0 && fabsf(scale) <= FLT_MAX ? 1 / scale : 0;
+    const float low = t == WEIGHT_Q4 ? -8 : -127, high = t == WEIGHT_Q4 ? 7 : 127;
     memcpy((char *)strip + scale_at(t, I, o, at), &half, sizeof half);
-    for (int i = 0; i < quant_group(t); i++) {
-        const float x = i < n && scale != 0 ? w[i] / scale : 0;
-        put(strip, t, o, at + i, t == WEIGHT_Q4 ? clamp(x, -8, 7) : clamp(x, -127, 127));
-    }
+    for (int i = 0; i < quant_group(t); i++)
+        put(strip, t, o, at + i, i < n && inverse != 0 ? (int)nearest(w[i] * inverse, low, high) : 0);
 }
 
 void quant_strip(void *strip, enum weight_type t, const float *w, size_t w_stride, int O, int I)

@@ -59,8 +59,19 @@ static inline size_t quant_strips(int O)
     return ((size_t)O + QUANT_STRIP - 1) / QUANT_STRIP;
 }
 
-/* Quantises O <= 16 rows of I floats, w [O][I] with rows w_stride apart, into one strip. */
+#define QUANT_TINY 0x1p-100f
+
+/* Quantises O <= 16 rows of I floats, w [O][I] with rows w_stride apart, into one strip; the reference for
+ * kernels->quant_strip. A value is the nearest even of w * (1 / scale), cut off at the ends of its range; the scale,
+ * rounded to fp16 first, is q8: max |w| / 127; q4: the best of some (quant.c). It is zero where max |w| is below
+ * QUANT_TINY, and a group that holds NaN or infinity has such a scale. */
 void quant_strip(void *strip, enum weight_type t, const float *w, size_t w_stride, int O, int I);
+
+/* What q4 tries the largest weight as. docs/QUALITY.md has what that gains over -8 alone. */
+#define QUANT_Q4_ENDS                                                                                                  \
+    {                                                                                                                  \
+        -8, -9, -8.5f, -7.5f, -7                                                                                       \
+    }
 
 /* y[n] = the weights of output o < 16 of a strip for inputs [at, at + n), exact to fp32 rounding of scale * value. */
 void quant_row(float *y, const void *strip, enum weight_type t, int I, int o, int at, int n);
@@ -73,7 +84,6 @@ float quant_scale(const void *strip, enum weight_type t, int I, int o, int i);
  * scale = max |x| / 127, value = nearest even of x * (127 / max |x|), both in fp32; sum is of the group's values. A
  * group below QUANT_TINY is zero; one that holds NaN or infinity has such a scale and so spoils every output, as it
  * should. The arrays have quant_blocks(I) * 64 values and one scale and sum a group. */
-#define QUANT_TINY 0x1p-100f
 void quant_activations(int8_t *value, float *scale, int32_t *sum, const float *x, int I, int group);
 
 #endif

@@ -150,9 +150,11 @@ static void stream(weight_fn *weight, float *y, size_t y_stride, const float *x,
 }
 
 #define STREAM(name, weight)                                                                                           \
-    static void name(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I)                     \
+    static void name(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,     \
+                     int O, int I)                                                                                     \
     {                                                                                                                  \
-        stream(weight, y, y_stride, x, w, T, O, I);                                                                    \
+        for (int b = 0; b < bands; b++)                                                                                \
+            stream(weight, y + b * O, y_stride, x, (const char *)w + (size_t)b * band_bytes, T, O, I);                 \
     }
 STREAM(stream_f32, weight_f32)
 STREAM(stream_f16, weight_f16)
@@ -191,14 +193,18 @@ static void stream_int8(enum weight_type type, float *y, size_t y_stride, const 
     }
 }
 
-static void stream_q8_int8(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I)
+static void stream_q8_int8(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
+                           int O, int I)
 {
-    stream_int8(WEIGHT_Q8, y, y_stride, x, w, T, O, I);
+    for (int b = 0; b < bands; b++)
+        stream_int8(WEIGHT_Q8, y + b * O, y_stride, x, (const char *)w + (size_t)b * band_bytes, T, O, I);
 }
 
-static void stream_q4_int8(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I)
+static void stream_q4_int8(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
+                           int O, int I)
 {
-    stream_int8(WEIGHT_Q4, y, y_stride, x, w, T, O, I);
+    for (int b = 0; b < bands; b++)
+        stream_int8(WEIGHT_Q4, y + b * O, y_stride, x, (const char *)w + (size_t)b * band_bytes, T, O, I);
 }
 
 static struct linear_kernels streamed(k_prepared_bytes_fn *bytes, k_prepare_fn *prepare, k_stream_fn *fn)
@@ -208,6 +214,7 @@ static struct linear_kernels streamed(k_prepared_bytes_fn *bytes, k_prepare_fn *
 
 void kernels_init_ref_linear(struct kernels *k)
 {
+    k->quant_strip = quant_strip;
     static k_stream_fn *const plain[WEIGHT_TYPES] = {stream_f32, stream_f16, stream_bf16, stream_q8, stream_q4};
     static k_stream_fn *const rounded[WEIGHT_TYPES] = {stream_f32_rounded, stream_f16_rounded, stream_bf16,
                                                        stream_q8_rounded, stream_q4_rounded};

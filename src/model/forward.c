@@ -86,6 +86,23 @@ void forward_begin(struct forward *f, const struct gptj *m, struct workspace *w,
     if (m->first == 0) m->ops->fn->embed(m->ops, w->x, &m->wte, batch->token, batch->T);
 }
 
+/* What phase 1 does for rows of which only K and V are wanted, and the beginning of what it does for all others. */
+static void keys_and_values(struct forward *f, int T)
+{
+    const struct gptj_config *c = &f->m->cfg;
+    const struct gptj_layer *l = &f->m->layers[f->layer];
+    const struct ops_table *fn = f->m->ops->fn;
+    struct ops *o = f->m->ops;
+    struct workspace *w = f->w;
+    const float *x = w->x + (size_t)f->row * (size_t)c->D;
+
+    fn->layer_norm(o, w->a, x, &l->ln_w, &l->ln_b, T, (float)c->eps);
+    fn->linear(o, w->k, w->a, &l->k, NULL, T, EPILOGUE_STORE);
+    fn->linear(o, w->v, w->a, &l->v, NULL, T, EPILOGUE_STORE);
+    fn->rotary(o, w->k, f->m->sin, f->m->cos, f->batch->position + f->row, T, c->H, c->K, c->R);
+    fn->kv_store(o, &f->kv->layers[f->layer], w->k, w->v, f->batch, f->row, T, c->H, c->K);
+}
+
 /* Phase 1, rows [row, row + T): everything that needs no other row. The MLP's share is added to x at once; attention's
  * share, the other half of the parallel residual, follows in phase 2. */
 static void row_local(struct forward *f, int T)
@@ -95,16 +112,11 @@ static void row_local(struct forward *f, int T)
     const struct ops_table *fn = f->m->ops->fn;
     struct ops *o = f->m->ops;
     struct workspace *w = f->w;
-    const int32_t *position = f->batch->position + f->row;
     float *x = w->x + (size_t)f->row * (size_t)c->D, *q = w->q + (size_t)f->row * (size_t)c->D;
 
-    fn->layer_norm(o, w->a, x, &l->ln_w, &l->ln_b, T, (float)c->eps);
+    keys_and_values(f, T);
     fn->linear(o, q, w->a, &l->q, NULL, T, EPILOGUE_STORE);
-    fn->linear(o, w->k, w->a, &l->k, NULL, T, EPILOGUE_STORE);
-    fn->linear(o, w->v, w->a, &l->v, NULL, T, EPILOGUE_STORE);
-    fn->rotary(o, q, f->m->sin, f->m->cos, position, T, c->H, c->K, c->R);
-    fn->rotary(o, w->k, f->m->sin, f->m->cos, position, T, c->H, c->K, c->R);
-    fn->kv_store(o, &f->kv->layers[f->layer], w->k, w->v, f->batch, f->row, T, c->H, c->K);
+    fn->rotary(o, q, f->m->sin, f->m->cos, f->batch->position + f->row, T, c->H, c->K, c->R);
     fn->linear(o, w->h, w->a, &l->fc_in, &l->fc_in_b, T, EPILOGUE_GELU);
     fn->linear(o, x, w->h, &l->fc_out, &l->fc_out_b, T, EPILOGUE_ADD);
 }
@@ -124,25 +136,45 @@ static void attend(struct forward *f, int T)
     fn->linear(o, x, w->a, &l->o, NULL, T, EPILOGUE_ADD);
 }
 
+/* Rows before this one need no more than K and V in the layer that comes next. */
+static int first_whole(const struct gptj *m, const struct batch *b, int layer)
+{
+    return m->first + layer == m->cfg.L - 1 ? b->first_wanted : 0;
+}
+
 bool forward_step(struct forward *f)
 {
     if (f->layer == f->m->last - f->m->first) return false;
-    const int left = f->batch->T - f->row, T = left < FORWARD_BLOCK ? left : FORWARD_BLOCK;
-    if (f->phase == 0)
+    const int whole = first_whole(f->m, f->batch, f->layer);
+    const int end = f->row < whole ? whole : f->batch->T, left = end - f->row;
+    const int T = left < FORWARD_BLOCK ? left : FORWARD_BLOCK;
+    if (f->row < whole)
+        keys_and_values(f, T);
+    else if (f->phase == 0)
         row_local(f, T);
     else
         attend(f, T);
     f->row += T;
     if (f->row < f->batch->T) return true;
-    f->row = 0;
     f->layer += f->phase;
     f->phase ^= 1;
+    f->row = f->phase ? whole : 0;
     return true;
 }
 
-size_t forward_steps(const struct gptj *m, int T)
+static size_t blocks_of(int rows)
 {
-    return 2 * (size_t)(m->last - m->first) * (size_t)((T + FORWARD_BLOCK - 1) / FORWARD_BLOCK);
+    return (size_t)((rows + FORWARD_BLOCK - 1) / FORWARD_BLOCK);
+}
+
+size_t forward_steps(const struct gptj *m, const struct batch *batch)
+{
+    size_t steps = 0;
+    for (int layer = 0; layer < m->last - m->first; layer++) {
+        const int whole = first_whole(m, batch, layer);
+        steps += blocks_of(whole) + 2 * blocks_of(batch->T - whole);
+    }
+    return steps;
 }
 
 void forward_logits(const struct gptj *m, struct workspace *w, const int32_t *rows, int n, float *logits)

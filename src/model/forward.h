@@ -26,7 +26,7 @@ struct workspace {
     int V;
 };
 
-enum { FORWARD_BLOCK = 96, LOGITS_BLOCK = 16 };
+enum { FORWARD_BLOCK = 256, LOGITS_BLOCK = 16 };
 
 enum status workspace_create(struct workspace **out, const struct gptj *m, int max_rows);
 void workspace_free(struct workspace *w); /* accepts NULL */
@@ -49,10 +49,10 @@ void forward_begin(struct forward *f, const struct gptj *m, struct workspace *w,
 /* Computes one block; false when the pass was done already. */
 bool forward_step(struct forward *f);
 
-/* How many times forward_step() returns true for T rows. */
-size_t forward_steps(const struct gptj *m, int T);
+/* How many times forward_step() returns true for a batch. */
+size_t forward_steps(const struct gptj *m, const struct batch *batch);
 
-/* Final norm and head for n <= LOGITS_BLOCK rows of w->x: logits[n][V] on the host. */
+/* Final norm and head for n <= LOGITS_BLOCK rows of w->x, none before first_wanted: logits[n][V] on the host. */
 void forward_logits(const struct gptj *m, struct workspace *w, const int32_t *rows, int n, float *logits);
 
 #endif

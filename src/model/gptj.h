@@ -35,12 +35,42 @@ struct gptj {
  * model). */
 #define WEIGHT_AS_STORED WEIGHT_TYPES
 
-/* The type the matrices of a checked checkpoint will be held in, going by the first layer's. */
-enum weight_type gptj_held_type(const struct source *src, enum weight_type asked);
-
 /* Checks names, shapes and dtypes of every tensor of the whole checkpoint against cfg: missing, extra and misshapen
- * ones are E_FORMAT, several named in one line. Known buffers (attn.bias, attn.masked_bias) are allowed. */
+ * ones are E_FORMAT, several named in one line. Known buffers (attn.bias, attn.masked_bias) are allowed. Matrices are
+ * F32, F16 or BF16 in the shape that cfg says, or quantised. */
 enum status gptj_check(const struct gptj_config *cfg, const struct source *src);
+
+/* ---- How a checkpoint stores its tensors ----
+ *
+ * A quantised matrix is a U8 tensor [strips][bytes of a strip] under its usual name (kernels/quant.h, docs/FORMATS.md);
+ * the file's metadata says which type all of them are. */
+#define GPTJ_NOTE_TYPE   "quantization"        /* "q8" or "q4"   */
+#define GPTJ_NOTE_LAYOUT "quantization_layout" /* GPTJ_LAYOUT    */
+#define GPTJ_LAYOUT      "gptjt-1"
+
+struct gptj_tensor_spec;
+
+/* Matrices but for those with one input, which are held like vectors. */
+bool gptj_can_quantise(const struct gptj_tensor_spec *spec);
+bool gptj_is_quantised(const struct tensor *t, const struct gptj_tensor_spec *spec);
+
+/* The tensor of a checked source as it lies in memory; false: it is missing. */
+bool gptj_stored_weight(struct weight *out, const struct source *src, const struct gptj_tensor_spec *spec);
+
+/* E_FORMAT or E_UNSUPPORTED when there are quantised matrices and the metadata does not say how, or says what this
+ * program does not know. */
+enum status gptj_check_quantised(const struct gptj_config *cfg, const struct source *src);
+
+/* The type of the quantised matrices of a checked source; WEIGHT_TYPES: there are none. */
+enum weight_type gptj_quantised_type(const struct gptj_config *cfg, const struct source *src);
+
+/* The shape of a matrix as a tensor of a file. */
+void gptj_stored_shape(int64_t shape[2], const struct gptj_tensor_spec *spec, enum weight_type type);
+
+/* The type the matrices of a checked checkpoint will be held in, going by the first layer's. */
+enum weight_type gptj_held_type(const struct gptj_config *cfg, const struct source *src, enum weight_type asked);
+
+/* ---- Loading ---- */
 
 /* Binds layers [first, last). src must outlive the model unless everything was converted. *out is owned. */
 enum status gptj_load(struct gptj **out, const struct gptj_config *cfg, const struct source *src, struct ops *ops,

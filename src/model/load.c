@@ -35,10 +35,15 @@ static int64_t letter(const struct gptj_config *c, char which)
     return which == 'D' ? c->D : which == 'F' ? c->F : which == 'V' ? c->V : 0;
 }
 
+static struct gptj_tensor_spec spec_of(const struct gptj_config *c, const char *name, char rows, char cols)
+{
+    return (struct gptj_tensor_spec){name, cols ? 2 : 1, {letter(c, rows), letter(c, cols)}};
+}
+
 static enum status call(gptj_tensor_fn *each, void *user, const struct gptj_config *c, const char *name, char rows,
                         char cols)
 {
-    const struct gptj_tensor_spec spec = {name, cols ? 2 : 1, {letter(c, rows), letter(c, cols)}};
+    const struct gptj_tensor_spec spec = spec_of(c, name, rows, cols);
     return each(user, &spec);
 }
 
@@ -69,6 +74,7 @@ enum status gptj_each_tensor(const struct gptj_config *c, gptj_tensor_fn *each, 
 
 struct check {
     const struct source *src;
+    enum weight_type quantised; /* what U8 matrices are */
     struct buf wrong;
     int n_wrong;
 };
@@ -90,14 +96,17 @@ static enum status check_tensor(void *user, const struct gptj_tensor_spec *spec)
         complain(k, text);
         return OK;
     }
-    struct tensor like = {.n_dims = spec->n_dims, .shape = {spec->shape[0], spec->shape[1]}};
+    const bool quantised = gptj_is_quantised(t, spec);
+    struct tensor like = {.n_dims = spec->n_dims};
+    gptj_stored_shape(like.shape, spec, quantised ? k->quantised : WEIGHT_F32);
     const bool same = t->n_dims == like.n_dims &&
                       !memcmp(t->shape, like.shape, (size_t)like.n_dims * sizeof like.shape[0]);
     if (!same) {
-        snprintf(text, sizeof text, "%s is %s, config.json says %s", spec->name,
-                 tensor_shape_text(t, have, sizeof have), tensor_shape_text(&like, want, sizeof want));
+        snprintf(text, sizeof text, "%s is %s, config.json says %s%s", spec->name,
+                 tensor_shape_text(t, have, sizeof have), tensor_shape_text(&like, want, sizeof want),
+                 quantised ? " in that quantization" : "");
         complain(k, text);
-    } else if (t->dtype != DTYPE_F32 && t->dtype != DTYPE_F16 && t->dtype != DTYPE_BF16) {
+    } else if (!quantised && t->dtype != DTYPE_F32 && t->dtype != DTYPE_F16 && t->dtype != DTYPE_BF16) {
         snprintf(text, sizeof text, "%s is %s, not F32, F16 or BF16", spec->name, dtype_name(t->dtype));
         complain(k, text);
     }
@@ -142,7 +151,8 @@ static enum status check_naming(const struct source *src)
 enum status gptj_check(const struct gptj_config *cfg, const struct source *src)
 {
     TRY(check_naming(src));
-    struct check k = {.src = src};
+    TRY(gptj_check_quantised(cfg, src));
+    struct check k = {.src = src, .quantised = gptj_quantised_type(cfg, src)};
     enum status s = gptj_each_tensor(cfg, check_tensor, &k);
     for (int i = 0; i < src->n_entries; i++) {
         if (known_name(cfg, src->entries[i].name)) continue;
@@ -159,46 +169,37 @@ enum status gptj_check(const struct gptj_config *cfg, const struct source *src)
 
 /* ---- Loading ---- */
 
-/* A tensor that gptj_check() has passed. */
-static struct weight host_weight(const struct tensor *t)
-{
-    struct weight w = {.data = t->data, .type = WEIGHT_F32, .O = (int)t->shape[0], .I = 1};
-    if (t->n_dims == 2) w.I = (int)t->shape[1];
-    if (t->dtype == DTYPE_F16) w.type = WEIGHT_F16;
-    if (t->dtype == DTYPE_BF16) w.type = WEIGHT_BF16;
-    return w;
-}
-
 static enum weight_type held_as(const struct weight *host, enum weight_type asked)
 {
     if (host->I == 1) return WEIGHT_F32;
     return asked == WEIGHT_AS_STORED ? host->type : asked;
 }
 
-enum weight_type gptj_held_type(const struct source *src, enum weight_type asked)
+enum weight_type gptj_held_type(const struct gptj_config *cfg, const struct source *src, enum weight_type asked)
 {
-    const struct tensor *t = source_find(src, "transformer.h.0.attn.q_proj.weight");
-    if (!t) return asked; /* a model without layers */
-    const struct weight host = host_weight(t);
-    return held_as(&host, asked);
+    const struct gptj_tensor_spec spec = spec_of(cfg, "transformer.h.0.attn.q_proj.weight", 'D', 'D');
+    struct weight host;
+    return gptj_stored_weight(&host, src, &spec) ? held_as(&host, asked) : asked;
 }
 
-static enum status bind(struct gptj *m, struct weight *out, const struct source *src, const char *name,
-                        enum weight_type type)
+static enum status bind(struct gptj *m, struct weight *out, const struct source *src, const char *name, char rows,
+                        char cols, enum weight_type type)
 {
-    const struct tensor *t = source_find(src, name);
-    if (!t) return fail(E_FORMAT, "weights do not fit config.json: %s is missing", name);
-    const struct weight host = host_weight(t);
+    const struct gptj_tensor_spec spec = spec_of(&m->cfg, name, rows, cols);
+    struct weight host;
+    if (!gptj_stored_weight(&host, src, &spec))
+        return fail(E_FORMAT, "weights do not fit config.json: %s is missing", name);
     return m->ops->fn->weight_bind(m->ops, out, &host, held_as(&host, type));
 }
 
 static enum status bind_layer(struct gptj *m, int l, const struct source *src, enum weight_type type)
 {
     for (size_t i = 0; i < COUNT_OF(layer_specs); i++) {
+        const struct layer_spec *spec = &layer_specs[i];
         char name[NAME_BYTES];
-        layer_tensor_name(name, sizeof name, l, layer_specs[i].name);
-        char *layer = (char *)&m->layers[l - m->first];
-        TRY(bind(m, (struct weight *)(void *)(layer + layer_specs[i].offset), src, name, type));
+        layer_tensor_name(name, sizeof name, l, spec->name);
+        struct weight *out = (struct weight *)(void *)((char *)&m->layers[l - m->first] + spec->offset);
+        TRY(bind(m, out, src, name, spec->rows, spec->cols, type));
     }
     return OK;
 }
@@ -206,14 +207,15 @@ static enum status bind_layer(struct gptj *m, int l, const struct source *src, e
 static enum status bind_all(struct gptj *m, const struct source *src, enum weight_type type)
 {
     const struct gptj_config *c = &m->cfg;
-    if (m->first == 0 || (c->tied && m->last == c->L)) TRY(bind(m, &m->wte, src, "transformer.wte.weight", type));
+    if (m->first == 0 || (c->tied && m->last == c->L))
+        TRY(bind(m, &m->wte, src, "transformer.wte.weight", 'V', 'D', type));
     for (int l = m->first; l < m->last; l++)
         TRY(bind_layer(m, l, src, type));
     if (m->last < c->L) return OK;
-    TRY(bind(m, &m->ln_f_w, src, "transformer.ln_f.weight", type));
-    TRY(bind(m, &m->ln_f_b, src, "transformer.ln_f.bias", type));
-    if (!c->tied) TRY(bind(m, &m->head, src, "lm_head.weight", type));
-    return bind(m, &m->head_b, src, "lm_head.bias", type);
+    TRY(bind(m, &m->ln_f_w, src, "transformer.ln_f.weight", 'D', 0, type));
+    TRY(bind(m, &m->ln_f_b, src, "transformer.ln_f.bias", 'D', 0, type));
+    if (!c->tied) TRY(bind(m, &m->head, src, "lm_head.weight", 'V', 'D', type));
+    return bind(m, &m->head_b, src, "lm_head.bias", 'V', 0, type);
 }
 
 static size_t rotary_bytes(const struct gptj_config *c)
@@ -315,12 +317,11 @@ struct memory_count {
 static enum status count_memory(void *user, const struct gptj_tensor_spec *spec)
 {
     struct memory_count *c = user;
-    const struct tensor *t = source_find(c->src, spec->name);
-    if (!t) return OK;
-    const struct weight host = host_weight(t);
+    struct weight host;
+    if (!gptj_stored_weight(&host, c->src, spec)) return OK;
     const int64_t owned = (int64_t)ops_cpu_weight_bytes(&host, held_as(&host, c->type));
     c->total.heap += owned;
-    if (!owned) c->total.mapped += tensor_bytes(t);
+    if (!owned) c->total.mapped += (int64_t)weight_bytes(host.type, host.O, host.I);
     return OK;
 }
 

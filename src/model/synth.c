@@ -125,7 +125,7 @@ static enum status declare(void *user, const struct gptj_tensor_spec *spec)
     return safetensors_writer_declare(w->file, spec->name, &like);
 }
 
-static bool is_norm_weight(const char *name)
+double synth_mean(const char *name)
 {
     const size_t n = strlen(name);
     const char *layer = "ln_1.weight", *last = "ln_f.weight";
@@ -135,7 +135,7 @@ static bool is_norm_weight(const char *name)
 static enum status write_tensor(void *user, const struct gptj_tensor_spec *spec)
 {
     struct writing *w = user;
-    w->mean = is_norm_weight(spec->name) ? 1 : 0;
+    w->mean = synth_mean(spec->name);
     w->n = spec->shape[0] * (spec->n_dims == 2 ? spec->shape[1] : 1);
     const int64_t most = (int64_t)ROUND_BLOCKS * BLOCK_VALUES;
     for (w->begin = 0; w->begin < w->n; w->begin += most) {

@@ -41,6 +41,9 @@ enum status synth_complete(struct gptj_config *c);
 /* Bytes of weights. */
 int64_t synth_bytes(const struct synth *s);
 
+/* The mean of a tensor's values: 1 for the weight of a norm, else 0. */
+double synth_mean(const char *name);
+
 /* Values [begin, begin + n) of the tensor that is number tensor in checkpoint order, into out as s->dtype. mean: 0
  * or 1.
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Looks at every value of a tensor for NaN and infinity: what a broken download, a bad conversion or a diverged
+/* Looks at every value of a weight for NaN and infinity: what a broken download, a bad conversion or a diverged
  * training run leaves in a checkpoint. */
 #ifndef GPTJT_MODEL_VERIFY_H
 #define GPTJT_MODEL_VERIFY_H
@@ -8,14 +8,14 @@
 
 #include "base/pool.h"
 #include "base/progress.h"
-#include "tensor/tensor.h"
+#include "ops/ops.h"
 
 struct verify_result {
     int64_t n_bad; /* values that are not finite */
     int64_t first; /* index of the first one, row-major; -1: none */
 };
 
-/* t is F32, F16 or BF16. bar moves by the tensor's bytes. */
-struct verify_result verify_tensor(const struct tensor *t, struct pool *pool, struct progress *bar);
+/* bar moves by the weight's bytes; it may be NULL. */
+struct verify_result verify_weight(const struct weight *w, struct pool *pool, struct progress *bar);
 
 #endif

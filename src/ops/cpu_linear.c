@@ -9,8 +9,8 @@
 #include "ops/cpu.h"
 
 /* Rows of one go, and what a task of a streamed map should read at least: small enough that threads finish together,
- * large enough that taking a task costs nothing. Z_FLOATS: results of one task. */
-enum { MAX_ROWS = 256, STREAM_TASK_BYTES = 1 << 16, Z_FLOATS = 1 << 14, STRIP = QUANT_STRIP, PACK_ROWS = 16 };
+ * large enough that taking a task costs nothing. */
+enum { MAX_ROWS = 256, STREAM_TASK_BYTES = 1 << 16, STRIP = QUANT_STRIP };
 
 struct linear_job {
     struct ops_cpu *c;
@@ -19,7 +19,7 @@ struct linear_job {
     const float *x, *bias; /* bias may be NULL */
     const struct weight *w;
     int T;
-    int outputs;          /* of a task */
+    int strips;           /* of each band, of a task */
     size_t block_x_bytes; /* of a packed block of inputs */
     enum epilogue epilogue;
 };
@@ -65,24 +65,54 @@ static void finish(const struct linear_job *j, float *z, size_t z_stride, int o,
                    n);
 }
 
-/* ---- Streaming ---- */
+/* ---- Streaming ----
+ *
+ * The strips of 16 outputs are dealt to STREAM_BANDS bands of equal length, of which the last may end early. A task is
+ * the same few strips of every band. */
+struct bands {
+    int length; /* strips of a band */
+    int strips; /* of all bands     */
+};
+
+static struct bands bands_of(int O)
+{
+    const int strips = (O + STRIP - 1) / STRIP;
+    return (struct bands){(strips + STREAM_BANDS - 1) / STREAM_BANDS, strips};
+}
+
+/* Strip s of the n bands from band first on, `outputs` of each. */
+static void stream_strips(const struct linear_job *j, float *z, int s, int first, int n, int outputs)
+{
+    const int length = bands_of(j->w->O).length, o = (first * length + s) * STRIP;
+    const size_t band_bytes = weight_bytes(j->w->type, length * STRIP, j->w->I), z_stride = (size_t)(n * outputs);
+    j->k->stream(z, z_stride, j->c->x, weight_at(j->w, o), band_bytes, n, j->T, outputs, j->w->I);
+    for (int b = 0; b < n; b++)
+        finish(j, z + b * outputs, z_stride, o + b * length * STRIP, outputs);
+}
 
 static void stream_task(void *user, int task, int thread)
 {
     const struct linear_job *j = user;
-    const int o = task * j->outputs, n = least(j->outputs, j->w->O - o);
+    const struct bands bands = bands_of(j->w->O);
+    const int first = task * j->strips, end = least(first + j->strips, bands.length);
     float *z = ops_cpu_scratch(j->c, thread);
-    j->k->stream(z, (size_t)j->outputs, j->c->x, weight_at(j->w, o), j->T, n, j->w->I);
-    finish(j, z, (size_t)j->outputs, o, n);
+    for (int s = first; s < end; s++) {
+        int n = 0, last = STRIP; /* bands that have such a strip, and how many outputs the last of them has */
+        while (n < STREAM_BANDS && n * bands.length + s < bands.strips)
+            n++;
+        if ((n - 1) * bands.length + s == bands.strips - 1) last = j->w->O - (bands.strips - 1) * STRIP;
+        const int whole = last == STRIP ? n : n - 1;
+        if (whole) stream_strips(j, z, s, 0, whole, STRIP);
+        if (whole < n) stream_strips(j, z, s, whole, 1, last);
+    }
 }
 
 static void stream(struct linear_job *j)
 {
-    const size_t strip_bytes = weight_bytes(j->w->type, STRIP, j->w->I);
-    const int wanted = (int)(STREAM_TASK_BYTES / (strip_bytes + 1)) + 1, room = Z_FLOATS / (STRIP * j->T);
-    j->outputs = STRIP * (wanted < room ? wanted : room);
+    const size_t step_bytes = STREAM_BANDS * weight_bytes(j->w->type, STRIP, j->w->I);
+    j->strips = (int)(STREAM_TASK_BYTES / (step_bytes + 1)) + 1;
     j->k->prepare(j->c->x, j->x, (size_t)j->w->I, j->T, j->w->I);
-    pool_run(j->c->pool, (j->w->O + j->outputs - 1) / j->outputs, stream_task, j);
+    pool_run(j->c->pool, (bands_of(j->w->O).length + j->strips - 1) / j->strips, stream_task, j);
 }
 
 /* ---- Panels ---- */
@@ -129,8 +159,7 @@ static void multiply(struct linear_job *j)
 
 static const struct linear_kernels *kernels_for(const struct ops_cpu *c, enum weight_type w)
 {
-    const bool quantised = w == WEIGHT_Q8 || w == WEIGHT_Q4;
-    return &c->kernels.linear[c->compute == COMPUTE_INT8 && !quantised ? COMPUTE_FP32 : c->compute][w];
+    return &c->kernels.linear[c->compute == COMPUTE_INT8 && !weight_quantised(w) ? COMPUTE_FP32 : c->compute][w];
 }
 
 void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight *w, const struct weight *b, int T,
@@ -180,7 +209,7 @@ static size_t x_bytes(const struct linear_kernels *l, int I)
 static size_t scratch_bytes(const struct linear_kernels *l, int I)
 {
     (void)I;
-    const size_t streamed = Z_FLOATS * sizeof(float);
+    const size_t streamed = sizeof(float) * MAX_ROWS * STREAM_BANDS * STRIP;
     const size_t panels = MAX_ROWS * (size_t)l->panel * sizeof(float) + l->panel_bytes;
     return streamed > panels ? streamed : panels;
 }

@@ -27,6 +27,12 @@ void ops_cpu_free(struct ops *o, void *p, size_t bytes)
 
 /* ---- Weights ---- */
 
+const char *weight_type_name(enum weight_type t)
+{
+    static const char *const names[WEIGHT_TYPES] = {"fp32", "fp16", "bf16", "q8", "q4"};
+    return names[t];
+}
+
 size_t weight_bytes(enum weight_type t, int O, int I)
 {
     switch (t) {
@@ -53,7 +59,7 @@ static void widen(const struct kernels *k, float *y, const char *from, enum weig
 
 void ops_cpu_weight_row(const struct kernels *k, float *y, const struct weight *w, int row)
 {
-    if (w->type == WEIGHT_Q8 || w->type == WEIGHT_Q4)
+    if (weight_quantised(w->type))
         quant_row(y, (const char *)w->data + weight_bytes(w->type, row / QUANT_STRIP * QUANT_STRIP, w->I), w->type,
                   w->I, row % QUANT_STRIP, 0, w->I);
     else
@@ -92,22 +98,23 @@ static void convert_task(void *user, int task, int thread)
     else
         for (int r = 0; r < n; r++)
             ops_cpu_weight_row(j->k, wide + (size_t)r * (size_t)I, j->from, first + r);
-    if (j->type == WEIGHT_Q8 || j->type == WEIGHT_Q4)
-        quant_strip(to, j->type, wide, (size_t)I, n, I);
+    if (weight_quantised(j->type))
+        j->k->quant_strip(to, j->type, wide, (size_t)I, n, I);
     else
         narrow(j->k, to, j->type, wide, (size_t)n * (size_t)I);
 }
 
-static enum status convert(struct ops_cpu *c, void *to, const struct weight *from, enum weight_type as)
+enum status ops_cpu_weight_convert(const struct kernels *k, struct pool *pool, void *to, const struct weight *host,
+                                   enum weight_type as)
 {
     enum { VECTOR_ROWS = 4096 };
-    const int rows = from->I == 1 ? VECTOR_ROWS : QUANT_STRIP;
-    const size_t wide_bytes = (size_t)pool_threads(c->pool) * (size_t)rows * (size_t)from->I * sizeof(float);
+    const int rows = host->I == 1 ? VECTOR_ROWS : QUANT_STRIP;
+    const size_t wide_bytes = (size_t)pool_threads(pool) * (size_t)rows * (size_t)host->I * sizeof(float);
     void *wide = NULL;
-    TRY(ops_cpu_alloc(&c->base, &wide, wide_bytes));
-    struct convert_job j = {&c->kernels, from, to, as, rows, wide};
-    pool_run(c->pool, (from->O + rows - 1) / rows, convert_task, &j);
-    ops_cpu_free(&c->base, wide, wide_bytes);
+    TRY(ops_cpu_alloc(NULL, &wide, wide_bytes));
+    struct convert_job j = {k, host, to, as, rows, wide};
+    pool_run(pool, (host->O + rows - 1) / rows, convert_task, &j);
+    ops_cpu_free(NULL, wide, wide_bytes);
     return OK;
 }
 
@@ -126,7 +133,8 @@ enum status ops_cpu_weight_bind(struct ops *o, struct weight *out, const struct 
     if (w.owned_bytes) {
         void *copy = NULL;
         TRY(ops_cpu_alloc(o, &copy, w.owned_bytes));
-        const enum status s = convert(ops_cpu(o), copy, host, as);
+        struct ops_cpu *c = ops_cpu(o);
+        const enum status s = ops_cpu_weight_convert(&c->kernels, c->pool, copy, host, as);
         if (s != OK) {
             ops_cpu_free(o, copy, w.owned_bytes);
             return s;

@@ -29,6 +29,14 @@ struct weight {
     size_t owned_bytes; /* 0: borrowed              */
 };
 
+static inline bool weight_quantised(enum weight_type t)
+{
+    return t == WEIGHT_Q8 || t == WEIGHT_Q4;
+}
+
+/* "fp16", "q8"; static. */
+const char *weight_type_name(enum weight_type t);
+
 /* Bytes of an [O][I] matrix. */
 size_t weight_bytes(enum weight_type t, int O, int I);
 
@@ -48,6 +56,7 @@ struct batch {
     const int32_t *lo, *hi;      /* [T] the row sees K/V rows lo <= s < hi, 0 <= lo < hi            */
     const int32_t *sequence;     /* [T] index into pages                                            */
     const int32_t *const *pages; /* [sequence][position / KV_PAGE] -> page number in the K/V store */
+    int first_wanted;            /* of rows before it only K and V are wanted, not what the last layer makes of them */
 };
 
 /* One layer's K/V pages on the device: page p of head h begins at element (p * H + h) * kernels_head_page(K) of both,
@@ -125,5 +134,10 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_
 
 /* What the CPU backend's weight_bind() allocates: 0 where it borrows. */
 size_t ops_cpu_weight_bytes(const struct weight *host, enum weight_type as);
+
+/* What weight_bind() makes of host as another type, for a file: weight_bytes(as, O, I) bytes at to. Takes scratch
+ * memory for 16 rows a thread. */
+enum status ops_cpu_weight_convert(const struct kernels *k, struct pool *pool, void *to, const struct weight *host,
+                                   enum weight_type as);
 
 #endif

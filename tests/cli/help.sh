@@ -9,7 +9,7 @@ has '^usage: gptjt COMMAND'
 run 0 --version
 has '^gptjt [0-9]'
 
-for command_name in generate score tokenize logits; do
+for command_name in generate score tokenize logits bench; do
     run 0 "$command_name" --help
     has "^usage: gptjt $command_name "
     has '^  -m, --model MODEL'
@@ -18,7 +18,7 @@ for command_name in generate score tokenize logits; do
     mv out by_option
     run 0 help "$command_name"
     cmp -s out by_option || die "not the help of $command_name --help"
-    run 0 "$command_name" -p text -h
+    run 0 "$command_name" -m text -h
 done
 
 run 0 generate --help

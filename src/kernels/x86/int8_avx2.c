@@ -156,114 +156,142 @@ INLINE __m256 add_group(__m256 z, __m256i sum, __m256 scale_w, const char *x)
     return _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sum, broadcast32(x + 4))), scale, z);
 }
 
-/* One block of q8, T rows by 8 outputs; rows of x are x_row bytes apart. */
-INLINE void q8_block(int T, __m256 *z, const char *x, size_t x_row, const char *w, __m256 scale_w)
+/* One block of q8, T rows by H halves of a strip, z [T][H]; rows of x are x_row bytes apart. */
+INLINE void q8_block(int T, int H, __m256 *z, const char *x, size_t x_row, const char *w, const char *scales)
 {
     const __m256i low = _mm256_set1_epi32(0x00ff00ff);
     __m256i sum[STREAM_ROWS];
-    for (int t = 0; t < T; t++)
-        sum[t] = _mm256_setzero_si256();
+    for (int i = 0; i < T * H; i++)
+        sum[i] = _mm256_setzero_si256();
     for (int s = 0; s < QUANT_BLOCK / QUANT_STEP; s++) {
-        const __m256i v = load256(w + s * QUANT_STEP_BYTES);
-        const __m256i even = _mm256_and_si256(v, low), odd = _mm256_srli_epi16(v, 8);
-        for (int t = 0; t < T; t++) {
-            const char *xt = x + (size_t)t * x_row + HEAD + s * 8;
-            sum[t] = _mm256_add_epi32(sum[t], _mm256_madd_epi16(even, broadcast32(xt)));
-            sum[t] = _mm256_add_epi32(sum[t], _mm256_madd_epi16(odd, broadcast32(xt + 4)));
-            COMPUTE_HERE(sum[t]);
+        for (int h = 0; h < H; h++) {
+            const __m256i v = load256(w + s * QUANT_STEP_BYTES + h * LANES * QUANT_STEP);
+            const __m256i even = _mm256_and_si256(v, low), odd = _mm256_srli_epi16(v, 8);
+            for (int t = 0; t < T; t++) {
+                const char *xt = x + (size_t)t * x_row + HEAD + s * 8;
+                __m256i *to = &sum[t * H + h];
+                *to = _mm256_add_epi32(*to, _mm256_madd_epi16(even, broadcast32(xt)));
+                *to = _mm256_add_epi32(*to, _mm256_madd_epi16(odd, broadcast32(xt + 4)));
+                COMPUTE_HERE(*to);
+            }
         }
     }
     for (int t = 0; t < T; t++)
-        z[t] = add_group(z[t], sum[t], scale_w, x + (size_t)t * x_row);
+        for (int h = 0; h < H; h++)
+            z[t * H + h] = add_group(z[t * H + h], sum[t * H + h], load_scales(scales + h * LANES * 2),
+                                     x + (size_t)t * x_row);
 }
 
-/* One block of q4: the low halves of its bytes are the first group, the high ones the second. */
-INLINE void q4_group(int T, int high, __m256 *z, const char *x, size_t x_row, const char *w, __m256 scale_w)
+/* One group of q4: the low halves of a block's bytes, or the high ones. */
+INLINE void q4_group(int T, int H, int high, __m256 *z, const char *x, size_t x_row, const char *w, const char *scales)
 {
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
     __m256i sum[STREAM_ROWS];
-    for (int t = 0; t < T; t++)
-        sum[t] = _mm256_setzero_si256();
+    for (int i = 0; i < T * H; i++)
+        sum[i] = _mm256_setzero_si256();
     for (int s = 0; s < Q4_GROUP / QUANT_STEP; s++) {
-        const __m256i stored = load256(w + s * QUANT_STEP_BYTES);
-        const __m256i v = _mm256_and_si256(high ? _mm256_srli_epi16(stored, 4) : stored, low);
-        for (int t = 0; t < T; t++) {
-            const __m256i xt = broadcast32(x + (size_t)t * x_row + HEAD + s * QUANT_STEP);
-            sum[t] = _mm256_add_epi16(sum[t], _mm256_maddubs_epi16(v, xt));
-            COMPUTE_HERE(sum[t]);
+        for (int h = 0; h < H; h++) {
+            const __m256i stored = load256(w + s * QUANT_STEP_BYTES + h * LANES * QUANT_STEP);
+            const __m256i v = _mm256_and_si256(high ? _mm256_srli_epi16(stored, 4) : stored, low);
+            for (int t = 0; t < T; t++) {
+                const __m256i xt = broadcast32(x + (size_t)t * x_row + HEAD + s * QUANT_STEP);
+                __m256i *to = &sum[t * H + h];
+                *to = _mm256_add_epi16(*to, _mm256_maddubs_epi16(v, xt));
+                COMPUTE_HERE(*to);
+            }
         }
     }
     for (int t = 0; t < T; t++)
-        z[t] = add_group(z[t], _mm256_madd_epi16(sum[t], ones), scale_w, x + (size_t)t * x_row);
+        for (int h = 0; h < H; h++)
+            z[t * H + h] = add_group(z[t * H + h], _mm256_madd_epi16(sum[t * H + h], ones),
+                                     load_scales(scales + h * LANES * 2), x + (size_t)t * x_row);
 }
 
-/* T rows by 8 outputs of a strip: half 0 or 1. */
-INLINE void stream_half(enum weight_type type, int T, float *y, size_t y_stride, const char *x, size_t x_row,
-                        const char *strip, int half, int I, int O)
+/* A strip of each band, to be read side by side, block by block. */
+struct strips {
+    const char *w, *scales; /* of the first band's; the others' are band_bytes apart */
+    size_t band_bytes, y_apart;
+    int bands, I, outputs; /* outputs: <= 16 of each strip */
+};
+
+/* T rows by H halves of each strip, from half `first` on; T * H <= STREAM_ROWS. */
+INLINE void stream_halves(enum weight_type type, int T, int H, int first, float *y, size_t y_stride, const char *x,
+                          size_t x_row, const struct strips *s)
 {
-    enum { AHEAD = 1024 };
-    const int blocks = (int)quant_blocks(I);
     const size_t block_bytes = quant_block_bytes(type), scale_bytes = quant_scale_bytes(type);
-    const char *w = strip + half * LANES * QUANT_STEP;
-    const char *scales = strip + (size_t)blocks * block_bytes + half * LANES * (int)sizeof(uint16_t);
-    __m256 z[STREAM_ROWS];
-    for (int t = 0; t < T; t++)
-        z[t] = _mm256_setzero_ps();
-    for (int b = 0; b < blocks; b++, w += block_bytes, scales += scale_bytes) {
-        for (size_t line = 0; half == 0 && line < block_bytes; line += 64)
-            _mm_prefetch(w + line + AHEAD, _MM_HINT_T0);
-        if (type == WEIGHT_Q8) {
-            q8_block(T, z, x, x_row, w, load_scales(scales));
-            x += Q8_BYTES;
-        } else {
-            q4_group(T, 0, z, x, x_row, w, load_scales(scales));
-            q4_group(T, 1, z, x + Q4_BYTES, x_row, w, load_scales(scales + QUANT_STRIP * sizeof(uint16_t)));
-            x += 2 * Q4_BYTES;
+    const char *w = s->w + first * LANES * QUANT_STEP, *scales = s->scales + first * LANES * 2;
+    __m256 z[STREAM_BANDS][STREAM_ROWS];
+    for (int b = 0; b < s->bands; b++)
+        for (int i = 0; i < T * H; i++)
+            z[b][i] = _mm256_setzero_ps();
+    for (size_t block = 0; block < quant_blocks(s->I); block++, w += block_bytes, scales += scale_bytes) {
+        for (int b = 0; b < s->bands; b++) {
+            const char *wb = w + (size_t)b * s->band_bytes, *sb = scales + (size_t)b * s->band_bytes;
+            if (type == WEIGHT_Q8) {
+                q8_block(T, H, z[b], x, x_row, wb, sb);
+            } else {
+                q4_group(T, H, 0, z[b], x, x_row, wb, sb);
+                q4_group(T, H, 1, z[b], x + Q4_BYTES, x_row, wb, sb + QUANT_STRIP * sizeof(uint16_t));
+            }
+        }
+        x += type == WEIGHT_Q8 ? Q8_BYTES : 2 * Q4_BYTES;
+    }
+    const int left = s->outputs - first * LANES, n = left < H * LANES ? left : H * LANES;
+    for (int b = 0; b < s->bands; b++) {
+        for (int t = 0; t < T; t++) {
+            float out[2 * LANES], *to = y + (size_t)t * y_stride + (size_t)b * s->y_apart + first * LANES;
+            for (int h = 0; h < H; h++)
+                _mm256_storeu_ps(out + h * LANES, z[b][t * H + h]);
+            memcpy(to, out, (size_t)n * sizeof *to);
         }
     }
-    for (int t = 0; t < T; t++) {
-        float out[LANES];
-        _mm256_storeu_ps(out, z[t]);
-        memcpy(y + (size_t)t * y_stride, out, (size_t)(O < LANES ? O : LANES) * sizeof *y);
-    }
 }
 
+/* Up to half of STREAM_ROWS rows take both halves of a strip at once, more take one after the other. */
 INLINE void stream_rows(enum weight_type type, int T, float *y, size_t y_stride, const char *x, size_t x_row,
-                        const char *strip, int I, int O)
+                        const struct strips *s)
 {
-    stream_half(type, T, y, y_stride, x, x_row, strip, 0, I, O);
-    if (O > LANES) stream_half(type, T, y + LANES, y_stride, x, x_row, strip, 1, I, O - LANES);
+    if (T <= STREAM_ROWS / 2) {
+        stream_halves(type, T, 2, 0, y, y_stride, x, x_row, s);
+        return;
+    }
+    stream_halves(type, T, 1, 0, y, y_stride, x, x_row, s);
+    if (s->outputs > LANES) stream_halves(type, T, 1, 1, y, y_stride, x, x_row, s);
 }
 
-INLINE void stream(enum weight_type type, float *y, size_t y_stride, const char *x, size_t x_row, const char *strip,
-                   int T, int O, int I)
+INLINE void stream(enum weight_type type, float *y, size_t y_stride, const char *x, size_t x_row, const char *w,
+                   size_t band_bytes, int bands, int T, int O, int I)
 {
-    for (int o = 0; o < O; o += QUANT_STRIP, strip += quant_strip_bytes(type, I)) {
+    for (int o = 0; o < O; o += QUANT_STRIP, w += quant_strip_bytes(type, I)) {
+        const struct strips s = {w, w + quant_blocks(I) * quant_block_bytes(type), band_bytes, (size_t)O, bands,
+                                 I, O - o < QUANT_STRIP ? O - o : QUANT_STRIP};
         for (int t = 0; t < T; t += STREAM_ROWS) {
             float *yt = y + (size_t)t * y_stride + o;
             const char *xt = x + (size_t)t * x_row;
             switch (T - t) {
-            case 1: stream_rows(type, 1, yt, y_stride, xt, x_row, strip, I, O - o); break;
-            case 2: stream_rows(type, 2, yt, y_stride, xt, x_row, strip, I, O - o); break;
-            case 3: stream_rows(type, 3, yt, y_stride, xt, x_row, strip, I, O - o); break;
-            case 4: stream_rows(type, 4, yt, y_stride, xt, x_row, strip, I, O - o); break;
-            case 5: stream_rows(type, 5, yt, y_stride, xt, x_row, strip, I, O - o); break;
-            case 6: stream_rows(type, 6, yt, y_stride, xt, x_row, strip, I, O - o); break;
-            case 7: stream_rows(type, 7, yt, y_stride, xt, x_row, strip, I, O - o); break;
-            default: stream_rows(type, 8, yt, y_stride, xt, x_row, strip, I, O - o); break;
+            case 1: stream_rows(type, 1, yt, y_stride, xt, x_row, &s); break;
+            case 2: stream_rows(type, 2, yt, y_stride, xt, x_row, &s); break;
+            case 3: stream_rows(type, 3, yt, y_stride, xt, x_row, &s); break;
+            case 4: stream_rows(type, 4, yt, y_stride, xt, x_row, &s); break;
+            case 5: stream_rows(type, 5, yt, y_stride, xt, x_row, &s); break;
+            case 6: stream_rows(type, 6, yt, y_stride, xt, x_row, &s); break;
+            case 7: stream_rows(type, 7, yt, y_stride, xt, x_row, &s); break;
+            default: stream_rows(type, 8, yt, y_stride, xt, x_row, &s); break;
             }
         }
     }
 }
 
-static void stream_q8(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I)
+static void stream_q8(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
+                      int O, int I)
 {
-    stream(WEIGHT_Q8, y, y_stride, x, prepared_q8_bytes(1, I), w, T, O, I);
+    stream(WEIGHT_Q8, y, y_stride, x, prepared_q8_bytes(1, I), w, band_bytes, bands, T, O, I);
 }
 
-static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I)
+static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
+                      int O, int I)
 {
-    stream(WEIGHT_Q4, y, y_stride, x, prepared_q4_bytes(1, I), w, T, O, I);
+    stream(WEIGHT_Q4, y, y_stride, x, prepared_q4_bytes(1, I), w, band_bytes, bands, T, O, I);
 }
 
 /* ---- Panels ----

@@ -75,15 +75,19 @@ static void put_x_q4(void *to, const float *x, size_t x_stride, int T, int n)
 /* Sums of this type gcc keeps in place; __m512i, being of 64-bit lanes to it, it copies at every step. */
 typedef int32_t sums __attribute__((vector_size(VECTOR_BYTES)));
 
-/* What a loop over a strip is compiled for. */
+/* How a strip's data lie: halves: two weights a byte, as q4 is stored; panel: in a packed panel. */
 struct form {
-    int group, halves; /* halves: two weights a byte, as q4 is stored */
-    int ahead;         /* bytes to prefetch ahead, or 0 */
+    int group, halves, panel;
 };
 
 INLINE size_t form_block_bytes(struct form f)
 {
     return (size_t)QUANT_STRIP * QUANT_BLOCK / (f.halves ? 2 : 1);
+}
+
+INLINE size_t form_scale_bytes(struct form f)
+{
+    return QUANT_STRIP * sizeof(uint16_t) * (size_t)(QUANT_BLOCK / f.group);
 }
 
 INLINE __m512i load_step(struct form f, const char *block, int step)
@@ -93,6 +97,7 @@ INLINE __m512i load_step(struct form f, const char *block, int step)
     return _mm512_and_si512(step < 8 ? v : _mm512_srli_epi16(v, 4), _mm512_set1_epi8(15));
 }
 
+/* z[rows] += the products of a block's group g. */
 INLINE void add_group(struct form f, int g, int rows, __m512 *z, const int32_t *x, const char *block,
                       const char *scales)
 {
@@ -112,75 +117,110 @@ INLINE void add_group(struct form f, int g, int rows, __m512 *z, const int32_t *
     }
 }
 
-/* y[t] = what it was, or zero, with the products of all blocks added. */
-INLINE void strip_tile(struct form f, int rows, float *y, size_t y_stride, __mmask16 outputs, const int32_t *x,
-                       const char *strip, size_t blocks)
+INLINE void add_block(struct form f, int rows, __m512 *z, const int32_t *x, const char *block, const char *scales)
 {
-    const char *scales = strip + blocks * form_block_bytes(f);
-    const int groups = QUANT_BLOCK / f.group;
-    __m512 z[TILE];
-    UNROLL for (int t = 0; t < rows; t++) z[t] = f.ahead ? _mm512_setzero_ps()
-                                                         : _mm512_loadu_ps(y + (size_t)t * y_stride);
-    for (size_t b = 0; b < blocks; b++, x += block_units(f.group, rows)) {
-        for (size_t line = 0; f.ahead && line < form_block_bytes(f); line += 64)
-            _mm_prefetch(strip + line + f.ahead, _MM_HINT_T0);
-        UNROLL for (int g = 0; g < groups; g++) add_group(f, g, rows, z, x, strip, scales);
-        strip += form_block_bytes(f);
-        scales += groups * QUANT_STRIP * (int)sizeof(uint16_t);
-    }
-    UNROLL for (int t = 0; t < rows; t++) _mm512_mask_storeu_ps(y + (size_t)t * y_stride, outputs, z[t]);
+    add_group(f, 0, rows, z, x, block, scales);
+    if (f.group < QUANT_BLOCK) add_group(f, 1, rows, z, x, block, scales);
 }
 
-INLINE void any_tile(struct form f, int rows, float *y, size_t y_stride, __mmask16 outputs, const int32_t *x,
-                     const char *strip, size_t blocks)
+/* What a tile of rows is multiplied by: a strip, or one of each band, outputs of which exist. Row t of the result for
+ * band b goes to y + t * y_stride + b * y_apart; a panel's is what is there with the products added. */
+struct strips {
+    const char *w;
+    size_t blocks, band_bytes, y_stride, y_apart;
+    int bands;
+    __mmask16 outputs;
+};
+
+/* Bands side by side, block by block. */
+INLINE void stream_tile(struct form f, int rows, float *y, const int32_t *x, const struct strips *s)
+{
+    const char *block = s->w, *scales = block + s->blocks * form_block_bytes(f);
+    __m512 z[STREAM_BANDS][TILE];
+    for (int b = 0; b < s->bands; b++)
+        UNROLL for (int t = 0; t < rows; t++) z[b][t] = _mm512_setzero_ps();
+    for (size_t i = 0; i < s->blocks; i++, x += block_units(f.group, rows)) {
+        for (int b = 0; b < s->bands; b++)
+            add_block(f, rows, z[b], x, block + (size_t)b * s->band_bytes, scales + (size_t)b * s->band_bytes);
+        block += form_block_bytes(f);
+        scales += form_scale_bytes(f);
+    }
+    for (int b = 0; b < s->bands; b++, y += s->y_apart)
+        UNROLL for (int t = 0; t < rows; t++) _mm512_mask_storeu_ps(y + (size_t)t * s->y_stride, s->outputs, z[b][t]);
+}
+
+INLINE void panel_tile(struct form f, int rows, float *y, const int32_t *x, const struct strips *s)
+{
+    const char *block = s->w, *scales = block + s->blocks * form_block_bytes(f);
+    __m512 z[TILE];
+    UNROLL for (int t = 0; t < rows; t++) z[t] = _mm512_loadu_ps(y + (size_t)t * s->y_stride);
+    for (size_t i = 0; i < s->blocks; i++, x += block_units(f.group, rows)) {
+        add_block(f, rows, z, x, block, scales);
+        block += form_block_bytes(f);
+        scales += form_scale_bytes(f);
+    }
+    UNROLL for (int t = 0; t < rows; t++) _mm512_storeu_ps(y + (size_t)t * s->y_stride, z[t]);
+}
+
+INLINE void tile(struct form f, int rows, float *y, const int32_t *x, const struct strips *s)
+{
+    if (f.panel)
+        panel_tile(f, rows, y, x, s);
+    else
+        stream_tile(f, rows, y, x, s);
+}
+
+INLINE void any_tile(struct form f, int rows, float *y, const int32_t *x, const struct strips *s)
 {
     switch (rows) {
-    case 1: strip_tile(f, 1, y, y_stride, outputs, x, strip, blocks); break;
-    case 2: strip_tile(f, 2, y, y_stride, outputs, x, strip, blocks); break;
-    case 3: strip_tile(f, 3, y, y_stride, outputs, x, strip, blocks); break;
-    case 4: strip_tile(f, 4, y, y_stride, outputs, x, strip, blocks); break;
-    case 5: strip_tile(f, 5, y, y_stride, outputs, x, strip, blocks); break;
-    case 6: strip_tile(f, 6, y, y_stride, outputs, x, strip, blocks); break;
-    case 7: strip_tile(f, 7, y, y_stride, outputs, x, strip, blocks); break;
-    case 8: strip_tile(f, 8, y, y_stride, outputs, x, strip, blocks); break;
-    case 9: strip_tile(f, 9, y, y_stride, outputs, x, strip, blocks); break;
-    case 10: strip_tile(f, 10, y, y_stride, outputs, x, strip, blocks); break;
-    case 11: strip_tile(f, 11, y, y_stride, outputs, x, strip, blocks); break;
-    default: strip_tile(f, TILE, y, y_stride, outputs, x, strip, blocks); break;
+    case 1: tile(f, 1, y, x, s); break;
+    case 2: tile(f, 2, y, x, s); break;
+    case 3: tile(f, 3, y, x, s); break;
+    case 4: tile(f, 4, y, x, s); break;
+    case 5: tile(f, 5, y, x, s); break;
+    case 6: tile(f, 6, y, x, s); break;
+    case 7: tile(f, 7, y, x, s); break;
+    case 8: tile(f, 8, y, x, s); break;
+    case 9: tile(f, 9, y, x, s); break;
+    case 10: tile(f, 10, y, x, s); break;
+    case 11: tile(f, 11, y, x, s); break;
+    default: tile(f, TILE, y, x, s); break;
     }
 }
 
 /* ---- Streaming ---- */
 
-INLINE void stream(enum weight_type type, float *y, size_t y_stride, const int32_t *x, const char *strip, int T, int O,
-                   int I)
+INLINE void stream(enum weight_type type, float *y, size_t y_stride, const int32_t *x, const char *w, size_t band_bytes,
+                   int bands, int T, int O, int I)
 {
-    const struct form f = {type == WEIGHT_Q8 ? 64 : 32, type == WEIGHT_Q4, 2048};
-    const size_t blocks = quant_blocks(I);
-    for (int o = 0; o < O; o += QUANT_STRIP, strip += quant_strip_bytes(type, I)) {
-        const int32_t *tile = x;
-        for (int t = 0, rows; t < T; t += rows, tile += blocks * block_units(f.group, rows)) {
+    const struct form f = {type == WEIGHT_Q8 ? 64 : 32, type == WEIGHT_Q4, 0};
+    for (int o = 0; o < O; o += QUANT_STRIP, w += quant_strip_bytes(type, I)) {
+        const struct strips s = {w, quant_blocks(I), band_bytes, y_stride, (size_t)O, bands, first(O - o)};
+        const int32_t *xt = x;
+        for (int t = 0, rows; t < T; t += rows, xt += s.blocks * block_units(f.group, rows)) {
             rows = tile_height(T - t, TILE);
-            any_tile(f, rows, y + (size_t)t * y_stride + o, y_stride, first(O - o), tile, strip, blocks);
+            any_tile(f, rows, y + (size_t)t * y_stride + o, xt, &s);
         }
     }
 }
 
-static void stream_q8(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I)
+static void stream_q8(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
+                      int O, int I)
 {
-    stream(WEIGHT_Q8, y, y_stride, x, w, T, O, I);
+    stream(WEIGHT_Q8, y, y_stride, x, w, band_bytes, bands, T, O, I);
 }
 
-static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I)
+static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
+                      int O, int I)
 {
-    stream(WEIGHT_Q4, y, y_stride, x, w, T, O, I);
+    stream(WEIGHT_Q4, y, y_stride, x, w, band_bytes, bands, T, O, I);
 }
 
 /* ---- Panels: two strips ---- */
 
 INLINE void pack_strip(enum weight_type type, char *to, const char *strip, int I, int at, size_t blocks)
 {
-    const struct form stored = {0, type == WEIGHT_Q4, 0};
+    const struct form stored = {0, type == WEIGHT_Q4, 1};
     const size_t from = (size_t)at / QUANT_BLOCK;
     const char *scales = strip + quant_blocks(I) * quant_block_bytes(type) + from * quant_scale_bytes(type);
     strip += from * quant_block_bytes(type);
@@ -212,13 +252,15 @@ static void pack_q4(void *to, const void *w, int O, int I, int at, int n)
 
 INLINE void multiply(enum weight_type type, float *z, const int32_t *x, const char *w, int T, int n)
 {
-    const struct form f = {type == WEIGHT_Q8 ? 64 : 32, 0, 0};
+    const struct form f = {type == WEIGHT_Q8 ? 64 : 32, 0, 1};
     const size_t blocks = quant_blocks(n);
     for (int t = 0, rows; t < T; t += rows, x += blocks * block_units(f.group, rows)) {
         rows = tile_height(T - t, TILE);
-        for (int s = 0; s < PANEL / QUANT_STRIP; s++)
-            any_tile(f, rows, z + t * PANEL + s * QUANT_STRIP, PANEL, first(LANES), x,
-                     w + (size_t)s * packed_strip_bytes(type, blocks), blocks);
+        for (int half = 0; half < PANEL / QUANT_STRIP; half++) {
+            const struct strips s = {
+                .w = w + (size_t)half * packed_strip_bytes(type, blocks), .blocks = blocks, .y_stride = PANEL};
+            any_tile(f, rows, z + t * PANEL + half * QUANT_STRIP, x, &s);
+        }
     }
 }
 

@@ -160,78 +160,102 @@ INLINE void convert(load_fn *load, size_t bytes, char *to, const char *w, size_t
     }
 }
 
-/* Two tiles of rows, O <= 32 of which exist. */
-INLINE void convert2(load_fn *load, size_t bytes, char *to, const char *w, size_t row, int O, int n)
+/* Two tiles of A: rows of w from w on and from w + apart on, of which O[0] and O[1] exist. */
+INLINE void convert2(load_fn *load, size_t bytes, char *to, const char *w, size_t apart, size_t row, const int O[2],
+                     int n)
 {
-    convert(load, bytes, to, w, row, O, n);
-    convert(load, bytes, to + steps_of(n) * TILE_BYTES, w + (size_t)(O > TILE_ROWS ? TILE_ROWS : 0) * row, row,
-            O - TILE_ROWS, n);
+    convert(load, bytes, to, w, row, O[0], n);
+    convert(load, bytes, to + steps_of(n) * TILE_BYTES, w + apart, row, O[1], n);
 }
 
 /* ---- Streaming ---- */
 
-/* C of 32 outputs, O of which exist, by bs tiles of rows over n inputs. Whole bf16 tiles need no conversion. */
-INLINE void stream_block(load_fn *load, size_t bytes, int bs, struct operand x, const char *w, size_t row, int O, int n)
+/* C of two tiles of outputs by bs tiles of rows over n inputs. Whole bf16 tiles need no conversion. */
+INLINE void stream_block(load_fn *load, size_t bytes, int bs, struct operand x, const char *w, size_t apart, size_t row,
+                         const int O[2], int n)
 {
     enum { MOST = 8 * STEP };
     _Alignas(64) char scratch[2 * MOST / STEP * TILE_BYTES];
     for (int i = 0, inputs; i < n; i += inputs, w += (size_t)inputs * bytes) {
-        const int as_it_lies = load == load_bf16 && O >= PANEL && n - i >= STEP;
+        const int as_it_lies = load == load_bf16 && O[0] >= TILE_ROWS && O[1] >= TILE_ROWS && n - i >= STEP;
         inputs = n - i < MOST ? n - i : MOST;
         if (as_it_lies) {
             inputs -= inputs % STEP;
-            products(2, bs, (struct operand){w, TILE_ROWS * row, row, TILE_ROW_BYTES, 1}, x, (size_t)(inputs / STEP));
+            products(2, bs, (struct operand){w, apart, row, TILE_ROW_BYTES, 1}, x, (size_t)(inputs / STEP));
         } else {
-            convert2(load, bytes, scratch, w, row, O, inputs);
+            convert2(load, bytes, scratch, w, apart, row, O, inputs);
             products(2, bs, packed(scratch, steps_of(inputs)), x, steps_of(inputs));
         }
         x.at += steps_of(inputs) * TILE_BYTES;
     }
 }
 
-/* y of bs * 16 rows, T of which exist, by 32 outputs, from c [outputs][rows]. */
+/* y of bs tiles of rows, T rows of which exist, by O outputs, from c [bs][16 outputs][16 rows]. */
 INLINE void store_outputs(int bs, float *y, size_t y_stride, const float *c, int T, int O)
 {
-    for (int a = 0; a < 2; a++) {
-        for (int b = 0; b < bs; b++) {
-            __m512i v[TILE_ROWS];
-            UNROLL for (int o = 0; o < TILE_ROWS; o++) v[o] = load_vector(c + (2 * a + b) * 256 + o * TILE_ROWS);
-            transpose16(v);
-            for (int t = 0; t < TILE_ROWS && b * TILE_ROWS + t < T; t++)
-                _mm512_mask_storeu_epi32(y + (size_t)(b * TILE_ROWS + t) * y_stride + a * TILE_ROWS,
-                                         first(O - a * TILE_ROWS), v[t]);
-        }
+    for (int b = 0; b < bs; b++) {
+        __m512i v[TILE_ROWS];
+        UNROLL for (int o = 0; o < TILE_ROWS; o++) v[o] = load_vector(c + b * 256 + o * TILE_ROWS);
+        transpose16(v);
+        for (int t = 0; t < TILE_ROWS && b * TILE_ROWS + t < T; t++)
+            _mm512_mask_storeu_epi32(y + (size_t)(b * TILE_ROWS + t) * y_stride, first(O), v[t]);
     }
 }
 
-INLINE void stream_rows(load_fn *load, size_t bytes, int bs, float *y, size_t y_stride, const char *x, const char *w,
-                        int T, int O, int I)
+/* What a call reads. Tiles of outputs are numbered so that neighbours are of different bands: tile q is number
+ * q / bands of band q % bands. */
+struct streamed {
+    const char *w;
+    size_t row_bytes, band_bytes;
+    int bands, O, I;
+};
+
+static const char *tile_at(const struct streamed *s, int q)
 {
+    return s->w + (size_t)(q % s->bands) * s->band_bytes + (size_t)(q / s->bands) * TILE_ROWS * s->row_bytes;
+}
+
+static int tile_outputs(const struct streamed *s, int q)
+{
+    const int left = s->O - q / s->bands * TILE_ROWS;
+    return left < 0 ? 0 : left < TILE_ROWS ? left : TILE_ROWS;
+}
+
+/* Tiles q and q + 1 by bs tiles of rows. */
+INLINE void stream_rows(load_fn *load, size_t bytes, int bs, float *y, size_t y_stride, const char *x,
+                        const struct streamed *s, int q, int T)
+{
+    const int O[2] = {tile_outputs(s, q), tile_outputs(s, q + 1)};
+    const char *w = tile_at(s, q);
+    const size_t apart = O[1] ? (size_t)((uintptr_t)tile_at(s, q + 1) - (uintptr_t)w) : 0;
     _Alignas(64) float z[4 * 256] = {0}, c[4 * 256];
-    for (int at = 0; at < I; at += DEPTH) {
-        const int n = I - at < DEPTH ? I - at : DEPTH;
-        struct operand b = packed(x + steps_of(at) * TILE_BYTES, steps_of(I));
+    for (int at = 0; at < s->I; at += DEPTH) {
+        const int n = s->I - at < DEPTH ? s->I - at : DEPTH;
+        const struct operand b = packed(x + steps_of(at) * TILE_BYTES, steps_of(s->I));
         c_zero();
-        stream_block(load, bytes, bs, b, w + (size_t)at * bytes, (size_t)I * bytes, O, n);
+        stream_block(load, bytes, bs, b, w + (size_t)at * bytes, apart, s->row_bytes, O, n);
         c_store(c);
         for (int i = 0; i < 4 * 256; i++)
             z[i] += c[i];
     }
-    store_outputs(bs, y, y_stride, z, T, O);
+    for (int a = 0; a < 2; a++)
+        store_outputs(bs, y + (q + a) % s->bands * s->O + (q + a) / s->bands * TILE_ROWS, y_stride, z + a * 512, T,
+                      O[a]);
 }
 
-INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const char *x, const char *w, int T, int O,
-                   int I)
+INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const char *x, const struct streamed *s,
+                   int T)
 {
+    const int tiles = s->bands * ((s->O + TILE_ROWS - 1) / TILE_ROWS);
     TILES_ON(&config);
-    for (int o = 0; o < O; o += PANEL, w += PANEL * (size_t)I * bytes) {
+    for (int q = 0; q < tiles; q += 2) {
         for (int t = 0; t < T; t += 2 * TILE_ROWS) {
-            const char *xt = x + x_bytes(t, I);
-            float *yt = y + (size_t)t * y_stride + o;
+            const char *xt = x + x_bytes(t, s->I);
+            float *yt = y + (size_t)t * y_stride;
             if (T - t > TILE_ROWS)
-                stream_rows(load, bytes, 2, yt, y_stride, xt, w, T - t, O - o, I);
+                stream_rows(load, bytes, 2, yt, y_stride, xt, s, q, T - t);
             else
-                stream_rows(load, bytes, 1, yt, y_stride, xt, w, T - t, O - o, I);
+                stream_rows(load, bytes, 1, yt, y_stride, xt, s, q, T - t);
         }
     }
     TILES_OFF();
@@ -241,7 +265,9 @@ INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const
 
 INLINE void pack_w(load_fn *load, size_t bytes, char *to, const char *w, int O, int I, int at, int n)
 {
-    convert2(load, bytes, to, w + (size_t)at * bytes, (size_t)I * bytes, O, n);
+    const size_t row = (size_t)I * bytes;
+    const int exist[2] = {O, O - TILE_ROWS}; /* a tile of none or less is zeros */
+    convert2(load, bytes, to, w + (size_t)at * bytes, O > TILE_ROWS ? TILE_ROWS * row : 0, row, exist, n);
 }
 
 /* B of quantised weights: [strip][step][16 pairs][16 outputs], so pairs follow each other. */
@@ -343,9 +369,11 @@ static void multiply_quant(float *z, const void *x, const void *w, int T, int n)
 /* ---- The table ---- */
 
 #define PLAIN(stream_name, pack_name, load, bytes)                                                                     \
-    static void stream_name(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I)              \
+    static void stream_name(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands,     \
+                            int T, int O, int I)                                                                       \
     {                                                                                                                  \
-        stream(load, bytes, y, y_stride, x, w, T, O, I);                                                               \
+        const struct streamed s = {w, (size_t)I * (bytes), band_bytes, bands, O, I};                                   \
+        stream(load, bytes, y, y_stride, x, &s, T);                                                                    \
     }                                                                                                                  \
     static void pack_name(void *to, const void *w, int O, int I, int at, int n)                                        \
     {                                                                                                                  \

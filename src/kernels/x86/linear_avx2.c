@@ -6,7 +6,7 @@
  *
  *   Streaming keeps the 8 lanes of an output in one register, so that a row of w is read as it lies.
  *   Panels keep 8 outputs in a register and go through a block lane by lane: all inputs of lane 0, then of lane 1, ...
- *   which is why they are packed in that order. A lane's part of a panel (8 KB) stays in L1 for all rows. */
+ *   which is why they are packed in that order. A lane's part of a panel (4 KB) stays in L1 for all rows. */
 #include "kernels/kernels.h"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
@@ -18,7 +18,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 8, DEPTH = 1024, PANEL = 16, TILE = 6, STREAM_ROWS = 8 };
+enum { LANES = 8, DEPTH = 512, PANEL = 16, TILE = 6, STREAM_ROWS = 24 };
 
 static size_t steps_of(int n)
 {
@@ -116,66 +116,85 @@ INLINE __m128 add_lanes(__m128 z, const __m256 sum[4])
     return z;
 }
 
-/* T <= 3 rows of x by O <= 4 rows of w; T x O accumulators once this is inlined with constants. */
-INLINE void stream_tile(load_fn *load, size_t bytes, int T, int O, float *y, size_t y_stride, const float *x,
-                        const char *w, int I)
+/* T rows of x by O rows of w, `apart` bytes from one to the next, over a block of n inputs: T x O <= 12 accumulators
+ * once this is inlined with constants. z[t] has the O outputs of a row. */
+INLINE void stream_tile(load_fn *load, size_t bytes, int T, int O, __m128 *z, const float *x, size_t x_stride,
+                        const char *w, size_t apart, int n)
 {
-    enum { AHEAD = 512 }; /* bytes of each row of w fetched before they are used */
-    const size_t row = (size_t)I * bytes, x_stride = steps_of(I) * LANES;
-    __m128 z[3] = {_mm_setzero_ps(), _mm_setzero_ps(), _mm_setzero_ps()};
-    for (int at = 0; at < I; at += DEPTH) {
-        const int end = at + DEPTH < I ? at + DEPTH : I;
-        __m256 sum[3][4];
-        for (int t = 0; t < T; t++)
-            for (int o = 0; o < 4; o++)
-                sum[t][o] = _mm256_setzero_ps();
-        int i = at;
-        for (; i + LANES <= end; i += LANES) {
-            for (int o = 0; o < O; o++) {
-                const char *wi = w + (size_t)o * row + (size_t)i * bytes;
-                const __m256 v = load(wi);
-                _mm_prefetch(wi + AHEAD, _MM_HINT_T0);
-                for (int t = 0; t < T; t++)
-                    sum[t][o] = _mm256_fmadd_ps(_mm256_loadu_ps(x + (size_t)t * x_stride + i), v, sum[t][o]);
-            }
-        }
-        for (int o = 0; i < end && o < O; o++) {
-            const __m256 v = load_last(load, bytes, w + (size_t)o * row + (size_t)i * bytes, end - i);
+    __m256 sum[4][4];
+    for (int t = 0; t < T; t++)
+        for (int o = 0; o < 4; o++)
+            sum[t][o] = _mm256_setzero_ps();
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int o = 0; o < O; o++) {
+            const __m256 v = load(w + (size_t)o * apart + (size_t)i * bytes);
             for (int t = 0; t < T; t++)
                 sum[t][o] = _mm256_fmadd_ps(_mm256_loadu_ps(x + (size_t)t * x_stride + i), v, sum[t][o]);
         }
+    for (int o = 0; i < n && o < O; o++) {
+        const __m256 v = load_last(load, bytes, w + (size_t)o * apart + (size_t)i * bytes, n - i);
         for (int t = 0; t < T; t++)
-            z[t] = add_lanes(z[t], sum[t]);
+            sum[t][o] = _mm256_fmadd_ps(_mm256_loadu_ps(x + (size_t)t * x_stride + i), v, sum[t][o]);
+    }
+    for (int t = 0; t < T; t++)
+        z[t] = add_lanes(z[t], sum[t]);
+}
+
+/* All rows against O outputs, block after block, so that a block of x and of w stays in L1. Output o of a row goes to
+ * y[o * y_apart]. */
+INLINE void stream_outputs(load_fn *load, size_t bytes, int O, float *y, size_t y_stride, size_t y_apart,
+                           const float *x, const char *w, size_t apart, int T, int I)
+{
+    enum { ROWS = 4 }; /* with three outputs; fewer rows go with four */
+    const size_t x_stride = steps_of(I) * LANES;
+    __m128 z[STREAM_ROWS];
+    for (int t = 0; t < T; t++)
+        z[t] = _mm_setzero_ps();
+    for (int at = 0; at < I; at += DEPTH) {
+        const int n = I - at < DEPTH ? I - at : DEPTH;
+        const char *wt = w + (size_t)at * bytes;
+        const float *xt = x + at;
+        if (T % ROWS == 1) stream_tile(load, bytes, 1, O, z, xt, x_stride, wt, apart, n);
+        if (T % ROWS == 2) stream_tile(load, bytes, 2, O, z, xt, x_stride, wt, apart, n);
+        if (T % ROWS == 3) stream_tile(load, bytes, 3, O, z, xt, x_stride, wt, apart, n);
+        for (int t = T % ROWS; O < 4 && t < T; t += ROWS)
+            stream_tile(load, bytes, ROWS, O, z + t, xt + (size_t)t * x_stride, x_stride, wt, apart, n);
     }
     for (int t = 0; t < T; t++) {
-        if (O == 4)
-            _mm_storeu_ps(y + (size_t)t * y_stride, z[t]);
-        else
-            y[(size_t)t * y_stride] = _mm_cvtss_f32(z[t]);
+        float out[4];
+        _mm_storeu_ps(out, z[t]);
+        for (int o = 0; o < O; o++)
+            y[(size_t)t * y_stride + (size_t)o * y_apart] = out[o];
     }
 }
 
-/* T rows against O rows of w, O being 4 or 1. */
-INLINE void stream_outputs(load_fn *load, size_t bytes, int O, float *y, size_t y_stride, const float *x, const char *w,
-                           int T, int I)
+/* One band: four outputs at a time, or three where there are rows enough. */
+INLINE void stream_band(load_fn *load, size_t bytes, float *y, size_t y_stride, const float *x, const char *w, int T,
+                        int O, int I)
 {
-    const size_t x_stride = steps_of(I) * LANES;
-    int t = 0;
-    for (; t + 3 <= T; t += 3)
-        stream_tile(load, bytes, 3, O, y + (size_t)t * y_stride, y_stride, x + (size_t)t * x_stride, w, I);
-    if (T - t == 2) stream_tile(load, bytes, 2, O, y + (size_t)t * y_stride, y_stride, x + (size_t)t * x_stride, w, I);
-    if (T - t == 1) stream_tile(load, bytes, 1, O, y + (size_t)t * y_stride, y_stride, x + (size_t)t * x_stride, w, I);
+    const size_t row = (size_t)I * bytes;
+    int o = 0;
+    for (; T < 4 && o + 4 <= O; o += 4)
+        stream_outputs(load, bytes, 4, y + o, y_stride, 1, x, w + (size_t)o * row, row, T, I);
+    for (; T >= 4 && o + 3 <= O; o += 3)
+        stream_outputs(load, bytes, 3, y + o, y_stride, 1, x, w + (size_t)o * row, row, T, I);
+    for (; o < O; o++)
+        stream_outputs(load, bytes, 1, y + o, y_stride, 1, x, w + (size_t)o * row, row, T, I);
 }
 
-INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const void *x, const void *w, int T, int O,
-                   int I)
+/* Few rows wait for memory: they take one output of each of four bands at a time. */
+INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const float *x, const char *w,
+                   size_t band_bytes, int bands, int T, int O, int I)
 {
-    const char *row = w;
-    int o = 0;
-    for (; o + 4 <= O; o += 4, row += 4 * (size_t)I * bytes)
-        stream_outputs(load, bytes, 4, y + o, y_stride, x, row, T, I);
-    for (; o < O; o++, row += (size_t)I * bytes)
-        stream_outputs(load, bytes, 1, y + o, y_stride, x, row, T, I);
+    const size_t row = (size_t)I * bytes;
+    for (int o = 0; T < 4 && bands == 4 && o < O; o++)
+        stream_outputs(load, bytes, 4, y + o, y_stride, (size_t)O, x, w + (size_t)o * row, band_bytes, T, I);
+    if (T < 4 && bands == 4) return;
+    for (int b = 0; b < bands; b++)
+        for (int t = 0; t < T; t += STREAM_ROWS)
+            stream_band(load, bytes, y + (size_t)t * y_stride + b * O, y_stride, x + (size_t)t * steps_of(I) * LANES,
+                        w + (size_t)b * band_bytes, T - t < STREAM_ROWS ? T - t : STREAM_ROWS, O, I);
 }
 
 /* ---- Panels: packing ---- */
@@ -357,9 +376,10 @@ static void multiply(float *z, const void *x, const void *w, int T, int n)
 /* ---- The table ---- */
 
 #define STREAM(name, load, bytes)                                                                                      \
-    static void name(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I)                     \
+    static void name(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,     \
+                     int O, int I)                                                                                     \
     {                                                                                                                  \
-        stream(load, bytes, y, y_stride, x, w, T, O, I);                                                               \
+        stream(load, bytes, y, y_stride, x, w, band_bytes, bands, T, O, I);                                            \
     }
 STREAM(stream_f32, load_f32, 4)
 STREAM(stream_f16, load_f16, 2)

@@ -64,26 +64,37 @@ INLINE void prepare(load_fn *load, char *at, const float *x, size_t x_stride, in
     }
 }
 
+/* What a call reads. Its outputs are numbered so that neighbours are of different bands: output q is number q / bands
+ * of band q % bands. */
+struct streamed {
+    const char *w;
+    size_t row_bytes, band_bytes;
+    int bands, O;
+};
+
+static const char *streamed_row(const struct streamed *s, int q)
+{
+    const int last = s->bands * s->O - 1, known = q < last ? q : last;
+    return s->w + (size_t)(known % s->bands) * s->band_bytes + (size_t)(known / s->bands) * s->row_bytes;
+}
+
 INLINE void stream_step(load_fn *load, int height, int width, __m512 *sum, const char *x, const char *const *row,
                         size_t at, int n)
 {
-    enum { AHEAD = 512 }; /* bytes of each row of w fetched before they are used */
     UNROLL for (int o = 0; o < width; o++)
     {
         const __m512i v = load(row[o] + at, n);
-        _mm_prefetch(row[o] + at + AHEAD, _MM_HINT_T0);
         UNROLL for (int t = 0; t < height; t++)
             sum[t * width + o] = madd(sum[t * width + o], load_vector(x + t * VECTOR_BYTES), v);
     }
 }
 
-/* height rows of x by width rows of w, height * width being a multiple of four; T and O of them exist. */
+/* height rows of x, T of which exist, by width outputs from q on, height * width being a multiple of four. */
 INLINE void stream_tile(load_fn *load, size_t bytes, int height, int width, float *y, size_t y_stride, const char *x,
-                        const char *w, int T, int O, int I)
+                        const struct streamed *s, int q, int T, int I)
 {
     const char *row[4];
-    for (int o = 0; o < width; o++)
-        row[o] = w + (size_t)(o < O ? o : O - 1) * (size_t)I * bytes;
+    UNROLL for (int o = 0; o < width; o++) row[o] = streamed_row(s, q + o);
     __m128 z[6];
     UNROLL for (int i = 0; i < height * width / 4; i++) z[i] = _mm_setzero_ps();
     for (int at = 0; at < I; at += DEPTH) {
@@ -96,44 +107,36 @@ INLINE void stream_tile(load_fn *load, size_t bytes, int height, int width, floa
         if (i < end) stream_step(load, height, width, sum, x, row, (size_t)i * bytes, end - i);
         UNROLL for (int g = 0; g < height * width / 4; g++) z[g] = add_lanes(z[g], sum + 4 * g);
     }
-    for (int t = 0; t < height && t < T; t++) {
-        for (int o = 0; o < width && o < O; o++) {
-            float four[4];
-            _mm_storeu_ps(four, z[(t * width + o) / 4]);
-            y[(size_t)t * y_stride + (size_t)o] = four[(t * width + o) % 4];
-        }
-    }
+    float out[24];
+    UNROLL for (int g = 0; g < height * width / 4; g++) _mm_storeu_ps(out + 4 * g, z[g]);
+    for (int o = 0; o < width && q + o < s->bands * s->O; o++)
+        for (int t = 0; t < height && t < T; t++)
+            y[(size_t)t * y_stride + (size_t)((q + o) % s->bands * s->O + (q + o) / s->bands)] = out[t * width + o];
 }
 
-/* One tile of rows by O <= 4 rows of w. */
-INLINE void stream_outputs(load_fn *load, size_t bytes, int height, float *y, size_t y_stride, const char *x,
-                           const char *w, int T, int O, int I)
+/* One tile of rows by all outputs. */
+INLINE void stream_outputs(load_fn *load, size_t bytes, int height, int width, float *y, size_t y_stride, const char *x,
+                           const struct streamed *s, int T, int I)
 {
-    switch (height) {
-    case 1: stream_tile(load, bytes, 1, 4, y, y_stride, x, w, T, O, I); return;
-    case 2: stream_tile(load, bytes, 2, 4, y, y_stride, x, w, T, O, I); return;
-    case 3: stream_tile(load, bytes, 3, 4, y, y_stride, x, w, T, O, I); return;
-    case 4: stream_tile(load, bytes, 4, 4, y, y_stride, x, w, T, O, I); return;
-    case 6: stream_tile(load, bytes, 6, 4, y, y_stride, x, w, T, O, I); return;
-    default: break;
-    }
-    for (int o = 0; o < O; o += 2) { /* rows of w are converted once for all rows of x */
-        const char *wo = w + (size_t)o * (size_t)I * bytes;
-        if (height == 8)
-            stream_tile(load, bytes, 8, 2, y + o, y_stride, x, wo, T, O - o, I);
-        else
-            stream_tile(load, bytes, 12, 2, y + o, y_stride, x, wo, T, O - o, I);
-    }
+    for (int q = 0; q < s->bands * s->O; q += width)
+        stream_tile(load, bytes, height, width, y, y_stride, x, s, q, T, I);
 }
 
-INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const char *x, const char *w, int T, int O,
-                   int I)
+INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const char *x, const char *w,
+                   size_t band_bytes, int bands, int T, int O, int I)
 {
-    for (int o = 0; o < O; o += 4, w += 4 * (size_t)I * bytes) {
-        const char *tile = x;
-        for (int t = 0, height; t < T; t += height, tile += (size_t)height * steps_of(I) * VECTOR_BYTES) {
-            height = stream_height(T - t);
-            stream_outputs(load, bytes, height, y + (size_t)t * y_stride + o, y_stride, tile, w, T - t, O - o, I);
+    const struct streamed s = {w, (size_t)I * bytes, band_bytes, bands, O};
+    for (int t = 0, height; t < T; t += height, x += (size_t)height * steps_of(I) * VECTOR_BYTES) {
+        float *yt = y + (size_t)t * y_stride;
+        height = stream_height(T - t);
+        switch (height) {
+        case 1: stream_outputs(load, bytes, 1, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 2: stream_outputs(load, bytes, 2, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 3: stream_outputs(load, bytes, 3, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 4: stream_outputs(load, bytes, 4, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 6: stream_outputs(load, bytes, 6, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 8: stream_outputs(load, bytes, 8, 3, yt, y_stride, x, &s, T - t, I); break;
+        default: stream_outputs(load, bytes, 12, 2, yt, y_stride, x, &s, T - t, I); break;
         }
     }
 }
@@ -294,9 +297,10 @@ static void multiply(float *z, const void *x, const void *w, int T, int n)
     }
 
 #define STREAM(name, load, bytes)                                                                                      \
-    static void name(float *y, size_t y_stride, const void *x, const void *w, int T, int O, int I)                     \
+    static void name(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,     \
+                     int O, int I)                                                                                     \
     {                                                                                                                  \
-        stream(load, bytes, y, y_stride, x, w, T, O, I);                                                               \
+        stream(load, bytes, y, y_stride, x, w, band_bytes, bands, T, O, I);                                            \
     }
 
 #define PACK_W(name, load, bytes)                                                                                      \

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+/* gptjt quantize: a model rewritten with smaller weights. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/amount.h"
+#include "base/clock.h"
+#include "base/progress.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "cli/interrupt.h"
+#include "cli/model_path.h"
+#include "cli/output_dir.h"
+#include "engine/engine.h"
+#include "model/quantize.h"
+
+struct settings {
+    struct common common;
+    const char *out;
+    int type; /* index of types */
+    bool keep_head, force;
+};
+
+static const struct settings defaults = {.common = COMMON_DEFAULTS};
+
+#define FIELD(name) .offset = offsetof(struct settings, name)
+
+static const enum weight_type types[] = {WEIGHT_Q8, WEIGHT_Q4, WEIGHT_BF16, WEIGHT_F16, WEIGHT_F32};
+
+static const struct option options[] = {
+    COMMON_MODEL_OPTIONS,
+    {.name = "out",
+     .letter = 'o',
+     .type = OPTION_STRING,
+     FIELD(out),
+     .meta = "DIR",
+     .help = "where to write the new model"},
+    {.name = "type",
+     .type = OPTION_CHOICE,
+     FIELD(type),
+     .choices = "q8|q4|bf16|fp16|fp32",
+     .help = "of its matrices; vectors become fp32"},
+    {.name = "keep-head", .type = OPTION_FLAG, FIELD(keep_head), .help = "leave embedding and head as they are"},
+    {.name = "prompt-mask",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct common, prompt_mask),
+     .choices = "auto|prefix|causal",
+     .help = "recorded in the new config.json; auto: the mask that inspect tells"},
+    {.name = "force", .type = OPTION_FLAG, FIELD(force), .help = "write into a directory that is not empty"},
+    {.name = "threads",
+     .type = OPTION_INT,
+     .offset = offsetof(struct common, threads),
+     .max = 1024,
+     .meta = "N",
+     .help = "threads to compute with (default 0: as many as this process may use)"},
+    COMMON_LOG_OPTIONS,
+    {0},
+};
+
+static bool on_progress(void *user, uint64_t bytes)
+{
+    progress_update(user, bytes);
+    return !interrupt_seen();
+}
+
+static enum status write_model(const struct settings *set, const struct quantize *q)
+{
+    struct kernels kernels;
+    struct pool *pool = NULL;
+    kernels_init(&kernels, kernels_best_level());
+    TRY(pool_create(&pool, set->common.threads ? (int)set->common.threads : pool_default_threads()));
+    const uint64_t total = (uint64_t)quantize_bytes(q);
+    const int64_t start = clock_ns();
+    struct progress bar;
+    interrupt_catch();
+    progress_begin(&bar, "quantize", "B", total, set->common.quiet);
+    const enum status s = quantize_write(q, set->out, &kernels, pool, on_progress, &bar);
+    progress_end(&bar);
+    pool_free(pool);
+    if (s == OK && !set->common.quiet)
+        fprintf(stderr, "%s: %s, was %s, in %.1f s\n", set->out, amount_bytes(total).text,
+                amount_bytes(q->src->file_bytes).text, clock_seconds(start, clock_ns()));
+    return s;
+}
+
+static void mask_note(const struct gptjt_engine *e, const struct common *common)
+{
+    if (common->quiet) return;
+    fprintf(stderr, "%smask: %s (%s)%s\n", e->mask.guessed ? "warning: " : "",
+            e->mask.mask == GPTJT_MASK_PREFIX ? "prefix" : "causal", e->mask.reason,
+            e->mask.guessed ? "; choose with --prompt-mask prefix|causal" : "");
+}
+
+/* e is a checkpoint that has been read. */
+static enum status quantize(const struct settings *set, const struct gptjt_engine *e, const char *from)
+{
+    const struct gptj_config *c = &e->config.model;
+    const char *also[16] = {"generation_config.json"};
+    for (int i = 0; output_dir_tokenizer_files[i]; i++)
+        also[i + 1] = output_dir_tokenizer_files[i];
+    const struct quantize q = {
+        .config = c,
+        .src = e->source,
+        .from = from,
+        .also = also,
+        .prompt_mask = e->mask.mask == GPTJT_MASK_PREFIX ? CONFIG_MASK_PREFIX : CONFIG_MASK_CAUSAL,
+        .type = types[set->type],
+        .keep_head = set->keep_head,
+    };
+    const enum weight_type already = gptj_quantised_type(c, e->source);
+    if (already != WEIGHT_TYPES)
+        return fail(E_UNSUPPORTED, "%s: is quantised already (%s); give the model it was made from", from,
+                    weight_type_name(already));
+    bool created;
+    TRY(output_dir_make(&created, set->out, set->force));
+    enum status s = output_dir_check_space(set->out, (uint64_t)quantize_bytes(&q));
+    if (s == OK) mask_note(e, &set->common);
+    if (s == OK) s = write_model(set, &q);
+    if (s != OK && created) rmdir(set->out); /* stays if there is anything in it */
+    return s;
+}
+
+static enum status run(void *settings, const struct option_args *args)
+{
+    struct settings *set = settings;
+    if (args->n_positional && set->common.model)
+        return fail(E_ARG, "the model is given twice: %s and %s", set->common.model, args->positional[0]);
+    if (args->n_positional) set->common.model = args->positional[0];
+    if (!set->out || !*set->out) return fail(E_ARG, "no output: give -o DIR");
+    struct model_path path;
+    TRY(model_path_resolve(&path, set->common.model));
+    struct gptjt_engine *e = calloc(1, sizeof *e);
+    if (!e) return fail(E_NOMEM, "out of memory");
+    enum status s = engine_read_checkpoint(e, path.dir, (enum gptjt_mask)set->common.prompt_mask);
+    if (s == OK) s = quantize(set, e, path.dir);
+    gptjt_engine_close(e);
+    return s;
+}
+
+const struct command command_quantize = {
+    .name = "quantize",
+    .summary = "write a model with smaller weights: q8, q4, or another float type",
+    .usage = "[MODEL] --type q8|q4|bf16|fp16|fp32 -o DIR [options]",
+    .about = "Writes a directory that the other commands take like any model, its weights mapped, not converted.\n"
+             "q8 (8.25 bits a weight) and q4 (4.5) are for this program only; the float types are for every program.",
+    .examples = "  gptjt quantize togethercomputer/GPT-JT-6B-v1 --type q8 -o GPT-JT-6B-q8\n"
+                "  gptjt quantize GPT-JT-6B-v1 --type q4 -o GPT-JT-6B-q4 && gptjt classify -m GPT-JT-6B-q4 ...",
+    .options = options,
+    .defaults = &defaults,
+    .settings_bytes = sizeof(struct settings),
+    .max_positional = 1,
+    .run = run,
+};

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/output_dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "base/amount.h"
+#include "base/file.h"
+
+const char *const output_dir_tokenizer_files[] = {"vocab.json",
+                                                  "merges.txt",
+                                                  "added_tokens.json",
+                                                  "tokenizer.json",
+                                                  "tokenizer_config.json",
+                                                  "special_tokens_map.json",
+                                                  NULL};
+
+static enum status check_empty(const char *dir)
+{
+    DIR *d = opendir(dir);
+    if (!d) return fail(E_IO, "%s: %s", dir, strerror(errno));
+    enum status s = OK;
+    for (const struct dirent *e; s == OK && (e = readdir(d));)
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+            s = fail(E_ARG, "%s: is not empty (it has %s); give another directory or --force", dir, e->d_name);
+    closedir(d);
+    return s;
+}
+
+enum status output_dir_make(bool *created, const char *dir, bool force)
+{
+    *created = mkdir(dir, 0777) == 0;
+    if (*created) return OK;
+    if (errno != EEXIST) return fail(E_IO, "%s: %s", dir, strerror(errno));
+    if (!file_is_dir(dir)) return fail(E_IO, "%s: exists and is not a directory", dir);
+    return force ? OK : check_empty(dir);
+}
+
+enum status output_dir_check_space(const char *dir, uint64_t weight_bytes)
+{
+    const uint64_t need = weight_bytes + 10000000; /* the file's header, config.json, tokenizer files */
+    struct statvfs v;
+    if (statvfs(dir, &v)) return fail(E_IO, "%s: %s", dir, strerror(errno));
+    const uint64_t have = (uint64_t)v.f_bavail * v.f_frsize;
+    if (have < need)
+        return fail(E_IO, "%s: the model needs %s and the disk has %s free", dir, amount_bytes(need).text,
+                    amount_bytes(have).text);
+    return OK;
+}

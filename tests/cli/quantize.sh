@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+# A quantised model: what is in its directory, that it runs as the original converted at load does, and that nothing is
+# left of one that could not be made.
+# shellcheck shell=sh
+PROMPT='Return the currency of the given country.
+
+Input: Switzerland
+Output: Swiss Franc
+
+Input: India
+Output:'
+for type in q8 q4; do
+    run 0 quantize "$MODEL" --type $type -o $type
+    [ ! -s out ] || die "there is something on stdout"
+    grep -q '^mask: prefix (attn.bias in the checkpoint is all ones)$' err || die "the mask is not told"
+    grep -q "^$type: [0-9.]* MB, was 6.2 MB, in [0-9.]* s\$" err || die "what was written is not told"
+    [ "$(cd $type && echo *)" = 'added_tokens.json config.json merges.txt model.safetensors special_tokens_map.json tokenizer.json tokenizer_config.json vocab.json' ] ||
+        die "other files: $(cd $type && echo *)"
+    cmp -s "$MODEL/tokenizer.json" $type/tokenizer.json || die "tokenizer.json is not the same"
+    run 0 inspect $type --verify
+    has '^  mask  *prefix (prompt_mask in config.json)$'
+    has "^  quantised matrices  *$type, "
+    has 'do_sample true, temperature 1, top_k 50'
+    has '^all values of 45 tensors are finite$'
+    run 0 inspect $type --json
+    has "\"quantization\": \"$type\"}, \"tokenizer\""
+    run 0 generate -m $type -p "$PROMPT" --max-new-tokens 12 --quiet
+    cp out stored
+    run 0 generate -m "$MODEL" --weights $type -p "$PROMPT" --max-new-tokens 12 --quiet
+    cmp -s out stored || die "converted at load it answers otherwise"
+    run 0 generate -m $type --weights fp32 -p "$PROMPT" --max-new-tokens 3 --quiet
+    has '^ Indian Rupee$'
+done
+run 0 inspect --json
+has '"quantization": null}'
+
+# Options: positional or -m, the mask, the head, other floats.
+run 0 quantize -m "$MODEL" --type q4 --keep-head --prompt-mask causal -o kept --quiet
+[ ! -s err ] || die "--quiet says something"
+run 0 inspect kept --tensors
+has '^  mask  *causal (prompt_mask in config.json)$'
+has '^lm_head.weight  *F16  *\[2048, 192\]'
+has '^transformer.h.0.attn.q_proj.weight  *U8  *\[12, 1728\]'
+run 0 quantize "$MODEL" --type bf16 -o bf16 --quiet
+run 0 inspect bf16
+has '^  torch_dtype  *bfloat16$'
+has '^  *BF16  *26 tensors'
+
+# Not twice, not over something else, and not without a place.
+run 1 quantize q8 --type q4 -o twice
+says 'gptjt quantize: q8: is quantised already (q8); give the model it was made from'
+[ ! -e twice ] || die "a directory is left behind"
+run 2 quantize "$MODEL" -o q8
+complains '^gptjt quantize: q8: is not empty (it has .*); give another directory or --force$'
+run 2 quantize "$MODEL"
+says 'gptjt quantize: no output: give -o DIR'
+run 2 quantize "$MODEL" --type q5 -o other
+complains 'q8'
+run 2 quantize -m "$MODEL" "$MODEL" -o other
+complains 'the model is given twice'
+run 0 quantize "$MODEL" --type q4 -o q8 --force --quiet
+cmp -s q8/model.safetensors q4/model.safetensors || die "--force does not write the same"
+
+# A weight that is not finite: named, and nothing left. lm_head.bias ends the file, lm_head.weight is before it.
+run 0 synth -o bad --quiet --prompt-mask causal
+bytes=$(wc -c <bad/model.safetensors)
+printf '\000\176' | dd of=bad/model.safetensors bs=1 seek=$((bytes - 512 * 2 - 2)) conv=notrunc 2>/dev/null
+run 1 quantize bad -o out-of-bad --quiet
+says 'gptjt quantize: lm_head.weight: the value in row 511, column 63 is NaN or infinity; gptjt inspect --verify lists all tensors that have such'
+[ ! -e out-of-bad ] || die "a directory is left behind"
+
+# A disk that is full: the weights do not fit below the limit.
+mkdir there
+command='quantize with a limited file size'
+code=0
+(ulimit -f 100 && "$GPTJT" quantize "$MODEL" -o there --quiet >out 2>err) || code=$?
+[ $code = 1 ] || die "exit code $code with a full disk"
+complains 'there/model.safetensors.tmp.*: File too large'
+[ -z "$(ls there)" ] || die "something is left behind: $(ls there)"
+
+# A quantised file that was tampered with.
+cp -r q4 odd
+sed 's/"quantization":"q4"/"quantization":"q3"/' q4/model.safetensors >odd/model.safetensors
+run 1 inspect odd
+says 'gptjt inspect: odd: "quantization" in the file'"'"'s metadata is "q3", this program has q8 and q4'
+sed 's/"quantization":"q4"/"quantizatiom":"q4"/' q4/model.safetensors >odd/model.safetensors
+run 1 generate -m odd --ids 1 --quiet
+complains 'transformer.wte.weight is U8, and the file.s metadata has no "quantization" to say what its bytes mean$'
