@@ -13,6 +13,7 @@
  * that every position predicts. Lines with "choose" are classified too, with the mask the model was trained for: the
  * labels are this line's answer, which is right, and those of the task's lines that follow. */
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,19 +228,23 @@ static int choose(const struct run *run, const struct text *texts, size_t n_text
 
 /* ---- Runs ---- */
 
-static struct run open_run(const char *dir, enum gptjt_weights weights, enum gptjt_compute compute)
+/* false: compute is not for these weights. */
+static bool open_run(struct run *r, const char *dir, enum gptjt_weights weights, enum gptjt_compute compute)
 {
-    struct run r = {0};
     struct gptjt_engine_options o;
     gptjt_engine_options_init(&o);
     o.weights = weights;
     o.compute = compute;
     o.cpu = cpu;
     o.threads = 1;
-    must(gptjt_engine_open(&r.engine, dir, &o));
-    gptjt_engine_info(r.engine, &r.info);
-    must(gptjt_session_create(&r.session, r.engine, gptjt_tokens_needed((size_t)r.info.n_positions, MAX_LABELS, 32)));
-    return r;
+    *r = (struct run){0};
+    const enum gptjt_status s = gptjt_engine_open(&r->engine, dir, &o);
+    if (s == GPTJT_E_ARG && compute == GPTJT_COMPUTE_INT8) return false;
+    must(s);
+    gptjt_engine_info(r->engine, &r->info);
+    must(
+        gptjt_session_create(&r->session, r->engine, gptjt_tokens_needed((size_t)r->info.n_positions, MAX_LABELS, 32)));
+    return true;
 }
 
 static void close_run(struct run *r)
@@ -290,21 +295,32 @@ static void print_row(const char *name, const struct run *r, const struct qualit
     fflush(stdout);
 }
 
-static void measure_row(const struct text *texts, size_t n, const char *dir, const char *name,
+/* false: these weights cannot be computed with that way. */
+static bool measure_row(const struct text *texts, size_t n, const char *dir, const char *name,
                         enum gptjt_weights weights, enum gptjt_compute compute)
 {
-    struct run run = open_run(dir, weights, compute);
-    const struct quality q = measure(&run, texts, n);
+    struct run run;
+    if (!open_run(&run, dir, weights, compute)) return false;
+    struct quality q = measure(&run, texts, n);
     print_row(name ? name : run.info.weights, &run, &q);
     free(q.kl);
     close_run(&run);
+    return true;
+}
+
+static void measure_ways(const struct text *texts, size_t n, const char *dir, const char *name,
+                         enum gptjt_weights weights)
+{
+    for (int c = GPTJT_COMPUTE_FP32; c <= GPTJT_COMPUTE_INT8; c++)
+        if (!measure_row(texts, n, dir, name, weights, (enum gptjt_compute)c)) break;
 }
 
 static void measure_all(const char *model, const char *path, char *const *others, int n_others)
 {
     static const enum gptjt_weights weights[] = {GPTJT_WEIGHTS_FP32, GPTJT_WEIGHTS_FP16, GPTJT_WEIGHTS_BF16,
                                                  GPTJT_WEIGHTS_Q8, GPTJT_WEIGHTS_Q4};
-    struct run reference = open_run(model, GPTJT_WEIGHTS_FP32, GPTJT_COMPUTE_FP32);
+    struct run reference;
+    open_run(&reference, model, GPTJT_WEIGHTS_FP32, GPTJT_COMPUTE_FP32);
     struct text *texts;
     const size_t n = read_texts(&texts, &reference, path);
     size_t positions = 0, classified = 0;
@@ -323,12 +339,9 @@ static void measure_all(const char *model, const char *path, char *const *others
         "fp32 |\n"
         "|---|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 0; i < n_others; i++)
-        measure_row(texts, n, others[i], others[i], GPTJT_WEIGHTS_AUTO, GPTJT_COMPUTE_AUTO);
-    for (size_t w = 0; !n_others && w < COUNT_OF(weights); w++) {
-        const bool quantised = weights[w] == GPTJT_WEIGHTS_Q8 || weights[w] == GPTJT_WEIGHTS_Q4;
-        for (int c = GPTJT_COMPUTE_FP32; c <= (quantised ? GPTJT_COMPUTE_INT8 : GPTJT_COMPUTE_BF16); c++)
-            measure_row(texts, n, model, NULL, weights[w], (enum gptjt_compute)c);
-    }
+        measure_ways(texts, n, others[i], others[i], GPTJT_WEIGHTS_AUTO);
+    for (size_t w = 0; !n_others && w < COUNT_OF(weights); w++)
+        measure_ways(texts, n, model, NULL, weights[w]);
     free_texts(texts, n);
     close_run(&reference);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Any bytes as a safetensors file: refused, or every tensor lies within them. If it is the checkpoint of a certain small
- * model, possibly quantised, so does every weight as the program reads it. */
+/* Any bytes as a safetensors file: refused, or every tensor lies within them. If it is the checkpoint of a certain
+ * small model, possibly quantised, so does every weight as the program reads it. */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -46,6 +46,30 @@ run 0 inspect bf16
 has '^  torch_dtype  *bfloat16$'
 has '^  *BF16  *26 tensors'
 
+# The lines of docs/FORMATS.md that read a quantised matrix: what they get is the matrix, but for the rounding (q8 is off
+# by 0.7 % of this one, q4 by 9 %; wrong bytes would be by more than 100 %).
+# shellcheck disable=SC2016,SC2154
+sed -n '/^```python$/,/^```$/p' "$here/../../docs/FORMATS.md" | sed '/^```/d' >read.py
+cat >>read.py <<'PYTHON'
+def plain(path, name, O, I):
+    data = open(path, "rb").read()
+    header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
+    begin = 8 + int.from_bytes(data[:8], "little") + header[name]["data_offsets"][0]
+    return [struct.unpack_from(f"<{I}f", data, begin + o * I * 4) for o in range(O)]
+
+name, O, I = "transformer.h.2.attn.out_proj.weight", 192, 192
+w = plain("fp32/model.safetensors", name, O, I)
+for kind, bound in ("q8", 0.01), ("q4", 0.12):
+    q = dequantise(kind + "/model.safetensors", name, O, I)
+    off = sum((a - b) ** 2 for x, y in zip(w, q) for a, b in zip(x, y)) / sum(a * a for x in w for a in x)
+    print(kind, off ** 0.5, "ok" if bound / 3 < off ** 0.5 < bound else "WRONG")
+PYTHON
+run 0 quantize "$MODEL" --type fp32 -o fp32 --quiet
+# shellcheck disable=SC2034
+command='python3 read.py'
+python3 read.py >out 2>err || die "fails"
+[ "$(grep -c ok out)" = 2 ] || die "reads something else"
+
 # Not twice, not over something else, and not without a place.
 run 1 quantize q8 --type q4 -o twice
 says 'gptjt quantize: q8: is quantised already (q8); give the model it was made from'
@@ -71,6 +95,7 @@ says 'gptjt quantize: lm_head.weight: the value in row 511, column 63 is NaN or 
 
 # A disk that is full: the weights do not fit below the limit.
 mkdir there
+# shellcheck disable=SC2034
 command='quantize with a limited file size'
 code=0
 (ulimit -f 100 && "$GPTJT" quantize "$MODEL" -o there --quiet >out 2>err) || code=$?

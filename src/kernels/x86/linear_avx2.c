@@ -79,17 +79,20 @@ INLINE __m256 load_some(load_fn *load, size_t bytes, const char *w, int n)
 
 /* ---- Streaming ---- */
 
-/* Rows of x padded with zeros to whole vectors. */
+/* x prepared is [block of inputs][row][DEPTH], the end padded with zeros: a block of all rows lies together, so that
+ * rows whose length is a power of two do not meet in the same sets of the cache. */
 static size_t prepared_bytes(int T, int I)
 {
-    return (size_t)T * steps_of(I) * LANES * sizeof(float);
+    return (size_t)T * (size_t)((I + DEPTH - 1) / DEPTH) * DEPTH * sizeof(float);
 }
 
 INLINE void prepare(load_fn *load, float *to, const float *x, size_t x_stride, int T, int I)
 {
-    for (int t = 0; t < T; t++)
-        for (int i = 0; i < I; i += LANES, to += LANES)
-            _mm256_storeu_ps(to, load_some(load, sizeof *x, (const char *)(x + (size_t)t * x_stride + i), I - i));
+    for (int at = 0; at < I; at += DEPTH)
+        for (int t = 0; t < T; t++, to += DEPTH)
+            for (int i = 0; i < DEPTH && at + i < I; i += LANES)
+                _mm256_storeu_ps(
+                    to + i, load_some(load, sizeof *x, (const char *)(x + (size_t)t * x_stride + at + i), I - at - i));
 }
 
 static void prepare_fp32(void *to, const float *x, size_t x_stride, int T, int I)
@@ -118,48 +121,46 @@ INLINE __m128 add_lanes(__m128 z, const __m256 sum[4])
 
 /* T rows of x by O rows of w, `apart` bytes from one to the next, over a block of n inputs: T x O <= 12 accumulators
  * once this is inlined with constants. z[t] has the O outputs of a row. */
-INLINE void stream_tile(load_fn *load, size_t bytes, int T, int O, __m128 *z, const float *x, size_t x_stride,
-                        const char *w, size_t apart, int n)
+INLINE void stream_tile(load_fn *load, size_t bytes, int T, int O, __m128 *z, const float *x, const char *w,
+                        size_t apart, int n)
 {
     __m256 sum[4][4];
     for (int t = 0; t < T; t++)
         for (int o = 0; o < 4; o++)
             sum[t][o] = _mm256_setzero_ps();
-    int i = 0;
-    for (; i + LANES <= n; i += LANES)
+    for (int i = 0; i < n; i += LANES) {
+        __m256 v[4];
         for (int o = 0; o < O; o++) {
-            const __m256 v = load(w + (size_t)o * apart + (size_t)i * bytes);
-            for (int t = 0; t < T; t++)
-                sum[t][o] = _mm256_fmadd_ps(_mm256_loadu_ps(x + (size_t)t * x_stride + i), v, sum[t][o]);
+            const char *wo = w + (size_t)o * apart + (size_t)i * bytes;
+            v[o] = n - i >= LANES ? load(wo) : load_last(load, bytes, wo, n - i);
         }
-    for (int o = 0; i < n && o < O; o++) {
-        const __m256 v = load_last(load, bytes, w + (size_t)o * apart + (size_t)i * bytes, n - i);
-        for (int t = 0; t < T; t++)
-            sum[t][o] = _mm256_fmadd_ps(_mm256_loadu_ps(x + (size_t)t * x_stride + i), v, sum[t][o]);
+        for (int t = 0; t < T; t++) {
+            const __m256 xt = _mm256_loadu_ps(x + t * DEPTH + i);
+            for (int o = 0; o < O; o++)
+                sum[t][o] = _mm256_fmadd_ps(xt, v[o], sum[t][o]);
+        }
     }
     for (int t = 0; t < T; t++)
         z[t] = add_lanes(z[t], sum[t]);
 }
 
-/* All rows against O outputs, block after block, so that a block of x and of w stays in L1. Output o of a row goes to
- * y[o * y_apart]. */
+/* T rows, of all_T that were prepared, against O outputs, block after block, so that a block of x and of w stays in L1.
+ * Output o of a row goes to y[o * y_apart]. */
 INLINE void stream_outputs(load_fn *load, size_t bytes, int O, float *y, size_t y_stride, size_t y_apart,
-                           const float *x, const char *w, size_t apart, int T, int I)
+                           const float *x, const char *w, size_t apart, int T, int all_T, int I)
 {
-    enum { ROWS = 4 }; /* with three outputs; fewer rows go with four */
-    const size_t x_stride = steps_of(I) * LANES;
+    enum { ROWS = 4 }; /* with three outputs; one or two rows go with four */
     __m128 z[STREAM_ROWS];
     for (int t = 0; t < T; t++)
         z[t] = _mm_setzero_ps();
-    for (int at = 0; at < I; at += DEPTH) {
+    for (int at = 0; at < I; at += DEPTH, x += (size_t)all_T * DEPTH) {
         const int n = I - at < DEPTH ? I - at : DEPTH;
         const char *wt = w + (size_t)at * bytes;
-        const float *xt = x + at;
-        if (T % ROWS == 1) stream_tile(load, bytes, 1, O, z, xt, x_stride, wt, apart, n);
-        if (T % ROWS == 2) stream_tile(load, bytes, 2, O, z, xt, x_stride, wt, apart, n);
-        if (T % ROWS == 3) stream_tile(load, bytes, 3, O, z, xt, x_stride, wt, apart, n);
+        if (T % ROWS == 1) stream_tile(load, bytes, 1, O, z, x, wt, apart, n);
+        if (T % ROWS == 2) stream_tile(load, bytes, 2, O, z, x, wt, apart, n);
+        if (O < 4 && T % ROWS == 3) stream_tile(load, bytes, 3, O, z, x, wt, apart, n);
         for (int t = T % ROWS; O < 4 && t < T; t += ROWS)
-            stream_tile(load, bytes, ROWS, O, z + t, xt + (size_t)t * x_stride, x_stride, wt, apart, n);
+            stream_tile(load, bytes, ROWS, O, z + t, x + t * DEPTH, wt, apart, n);
     }
     for (int t = 0; t < T; t++) {
         float out[4];
@@ -171,16 +172,16 @@ INLINE void stream_outputs(load_fn *load, size_t bytes, int O, float *y, size_t 
 
 /* One band: four outputs at a time, or three where there are rows enough. */
 INLINE void stream_band(load_fn *load, size_t bytes, float *y, size_t y_stride, const float *x, const char *w, int T,
-                        int O, int I)
+                        int all_T, int O, int I)
 {
     const size_t row = (size_t)I * bytes;
     int o = 0;
-    for (; T < 4 && o + 4 <= O; o += 4)
-        stream_outputs(load, bytes, 4, y + o, y_stride, 1, x, w + (size_t)o * row, row, T, I);
-    for (; T >= 4 && o + 3 <= O; o += 3)
-        stream_outputs(load, bytes, 3, y + o, y_stride, 1, x, w + (size_t)o * row, row, T, I);
+    for (; T < 3 && o + 4 <= O; o += 4)
+        stream_outputs(load, bytes, 4, y + o, y_stride, 1, x, w + (size_t)o * row, row, T, all_T, I);
+    for (; T >= 3 && o + 3 <= O; o += 3)
+        stream_outputs(load, bytes, 3, y + o, y_stride, 1, x, w + (size_t)o * row, row, T, all_T, I);
     for (; o < O; o++)
-        stream_outputs(load, bytes, 1, y + o, y_stride, 1, x, w + (size_t)o * row, row, T, I);
+        stream_outputs(load, bytes, 1, y + o, y_stride, 1, x, w + (size_t)o * row, row, T, all_T, I);
 }
 
 /* Few rows wait for memory: they take one output of each of four bands at a time. */
@@ -188,13 +189,13 @@ INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const
                    size_t band_bytes, int bands, int T, int O, int I)
 {
     const size_t row = (size_t)I * bytes;
-    for (int o = 0; T < 4 && bands == 4 && o < O; o++)
-        stream_outputs(load, bytes, 4, y + o, y_stride, (size_t)O, x, w + (size_t)o * row, band_bytes, T, I);
-    if (T < 4 && bands == 4) return;
+    for (int o = 0; T < 3 && bands == 4 && o < O; o++)
+        stream_outputs(load, bytes, 4, y + o, y_stride, (size_t)O, x, w + (size_t)o * row, band_bytes, T, T, I);
+    if (T < 3 && bands == 4) return;
     for (int b = 0; b < bands; b++)
         for (int t = 0; t < T; t += STREAM_ROWS)
-            stream_band(load, bytes, y + (size_t)t * y_stride + b * O, y_stride, x + (size_t)t * steps_of(I) * LANES,
-                        w + (size_t)b * band_bytes, T - t < STREAM_ROWS ? T - t : STREAM_ROWS, O, I);
+            stream_band(load, bytes, y + (size_t)t * y_stride + b * O, y_stride, x + t * DEPTH,
+                        w + (size_t)b * band_bytes, T - t < STREAM_ROWS ? T - t : STREAM_ROWS, T, O, I);
 }
 
 /* ---- Panels: packing ---- */
