@@ -94,7 +94,8 @@ struct gptjt_engine_options {
     enum gptjt_weights weights;  /* how matrices are held; AUTO: as stored, mapped, not copied     */
     enum gptjt_compute compute;  /* what matrix products are computed in                           */
     int threads;                 /* 0: what affinity mask and cgroup quota allow                   */
-    const char *cpu; /* instruction set: NULL or "auto", or "ref", "avx2", "avx512"; E_ARG if unknown or missing */
+    const char *cpu; /* instruction set: NULL or "auto", or "ref", "avx2", "avx512", "avx512bf16", "amx"; E_ARG if
+                        unknown or missing */
 };
 
 GPTJT_API void gptjt_engine_options_init(struct gptjt_engine_options *o); /* the defaults: all AUTO */

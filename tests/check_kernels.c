@@ -10,7 +10,7 @@
  * alone or among others, and wherever the arrays lie. Inputs and outputs end (or begin) at a page that cannot be
  * touched, outputs start as NaN, nothing around them may change, and the floating-point mode must come back as it was.
  *
- *     check_kernels [--seed N] [--bench] */
+ *     check_kernels [--seed N] [--only PART_OF_A_NAME] [--cpu LEVEL] [--bench] */
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <xmmintrin.h>
 #endif
 
@@ -167,6 +168,21 @@ unsigned check_float_mode(void)
 #endif
 }
 
+/* Whether AMX tiles hold something, which costs every task switch: XGETBV 1 tells on CPUs that have them. */
+static bool tiles_in_use(void)
+{
+#if defined(__x86_64__)
+    enum { IN_USE_SUPPORTED = 1 << 2, TILE_CONFIG_AND_DATA = 0x60000 };
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return false;
+    if (!__get_cpuid_count(0xd, 1, &a, &b, &c, &d) || !(a & IN_USE_SUPPORTED)) return false;
+    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(1));
+    return a & TILE_CONFIG_AND_DATA;
+#else
+    return false;
+#endif
+}
+
 /* ---- Arrays ---- */
 
 void *check_place(const struct guarded *g, enum place where, size_t bytes, size_t unit)
@@ -200,6 +216,7 @@ void check_clean(struct check *c, unsigned mode, const void *y, size_t y_bytes, 
 {
     c->calls++;
     check_that(c, check_float_mode() == mode, "the floating-point mode has changed");
+    check_that(c, !tiles_in_use(), "left something in tiles");
     check_that(c, guarded_clean_outside(&c->out, y, y_bytes), "wrote outside its output");
     for (int i = 0; i < n; i++)
         check_that(c, !in[i].bytes || !memcmp(in[i].at, in[i].original, in[i].bytes), "changed an input");
@@ -242,22 +259,33 @@ static bool entry(const struct kernels *k, int i, const char **name, any_fn **fn
     return true;
 }
 
+static bool same_product(const struct linear_kernels *a, const struct linear_kernels *b)
+{
+    return a->stream == b->stream && a->multiply == b->multiply && a->pack_w == b->pack_w;
+}
+
+static bool wanted(const struct check *c)
+{
+    return !c->only || strstr(c->entry, c->only);
+}
+
 static void check_products(struct check *c, const struct kernels *below)
 {
     for (enum compute_type compute = 0; compute < COMPUTE_TYPES; compute++) {
         for (enum weight_type type = 0; type < WEIGHT_TYPES; type++) {
             const struct linear_kernels *k = &c->k->linear[compute][type];
             c->entry = check_linear_name(compute, type);
-            if (!k->stream && !k->multiply) continue;
-            if (!memcmp(k, &below->linear[compute][type], sizeof *k)) {
-                printf("  %-6s %-17s as the level below\n", c->k->name, c->entry);
+            if (!wanted(c) || (!k->stream && !k->multiply)) continue;
+            if (same_product(k, &below->linear[compute][type])) {
+                printf("  %-10s %-17s as the level below\n", c->k->name, c->entry);
                 continue;
             }
             c->stream = 100 + (uint64_t)compute * WEIGHT_TYPES + (uint64_t)type;
             c->counter = 0;
             c->calls = c->entry_failures = 0;
             check_linear(c, compute, type);
-            printf("  %-6s %-17s %s, %d calls\n", c->k->name, c->entry, c->entry_failures ? "FAIL" : "ok", c->calls);
+            printf("  %-10s %-17s %s, %d calls\n", c->k->name, c->entry, c->entry_failures ? "FAIL" : "ok", c->calls);
+            fflush(stdout);
         }
     }
 }
@@ -274,33 +302,36 @@ static void check_level(struct check *c, enum cpu_level level)
     check_fn *check;
     for (int i = 0; entry(&below, i, &c->entry, &fn_below, &check); i++) {
         entry(&k, i, &c->entry, &fn, &check);
+        if (!wanted(c)) continue;
         if (fn == fn_below) {
-            printf("  %-6s %-17s as the level below\n", k.name, c->entry);
+            printf("  %-10s %-17s as the level below\n", k.name, c->entry);
             continue;
         }
         c->stream = (uint64_t)i;
         c->counter = 0;
         c->calls = c->entry_failures = 0;
         check(c);
-        printf("  %-6s %-17s %s, %d calls\n", k.name, c->entry, c->entry_failures ? "FAIL" : "ok", c->calls);
+        printf("  %-10s %-17s %s, %d calls\n", k.name, c->entry, c->entry_failures ? "FAIL" : "ok", c->calls);
+        fflush(stdout);
     }
     check_products(c, &below);
     current = NULL;
 }
 
-static int check_all(uint64_t seed)
+static int check_all(uint64_t seed, const char *only, const char *cpu)
 {
-    struct check c = {.seed = seed};
-    const size_t bytes = sizeof(float) * (size_t)MAX_O * (MAX_I + PAD);
+    struct check c = {.seed = seed, .only = only};
+    const size_t bytes = sizeof(float) * (size_t)MAX_O * (MAX_I + CUT + PAD);
     for (size_t i = 0; i < COUNT_OF(c.in); i++)
         c.in[i] = guarded_open(bytes);
     c.out = guarded_open(sizeof(float) * MAX_HALVES + sizeof(float));
     printf("rerun with --seed %" PRIu64 "\n", seed);
     for (enum cpu_level level = 0; level < CPU_LEVELS; level++) {
+        if (cpu && strcmp(cpu, kernels_level_name(level))) continue;
         if (level <= kernels_best_level())
             check_level(&c, level);
         else
-            printf("  %-6s SKIPPED: this machine does not have it\n", kernels_level_name(level));
+            printf("  %-10s SKIPPED: this machine does not have it\n", kernels_level_name(level));
     }
     for (size_t i = 0; i < COUNT_OF(c.in); i++)
         guarded_close(&c.in[i]);
@@ -312,18 +343,25 @@ static int check_all(uint64_t seed)
 int main(int argc, char **argv)
 {
     uint64_t seed = rng_fresh_seed();
+    const char *only = NULL, *cpu = NULL;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--bench")) {
             kernels_bench();
             return 0;
         }
-        if (strcmp(argv[i], "--seed") || i + 1 == argc) {
-            fprintf(stderr, "usage: check_kernels [--seed N] [--bench]\n");
+        const bool value = i + 1 < argc;
+        if (value && !strcmp(argv[i], "--seed")) {
+            seed = strtoull(argv[++i], NULL, 0);
+        } else if (value && !strcmp(argv[i], "--only")) {
+            only = argv[++i];
+        } else if (value && !strcmp(argv[i], "--cpu")) {
+            cpu = argv[++i];
+        } else {
+            fprintf(stderr, "usage: check_kernels [--seed N] [--only PART_OF_A_NAME] [--cpu LEVEL] [--bench]\n");
             return 2;
         }
-        seed = strtoull(argv[++i], NULL, 0);
     }
     signal(SIGSEGV, on_fault);
     signal(SIGBUS, on_fault);
-    return check_all(seed);
+    return check_all(seed, only, cpu);
 }

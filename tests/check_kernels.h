@@ -22,14 +22,14 @@ extern const char *const check_kind_names[KINDS];
  */
 enum place { AT_END, NEAR_END, AT_START, PLACES };
 
-enum { MAX_T = 13, MAX_O = 35, MAX_I = 4096, PAD = 3, MAX_HALVES = 65536 };
+enum { MAX_T = 13, MAX_O = 35, MAX_I = 4096, CUT = 76, PAD = 3, MAX_HALVES = 65536 };
 
 enum { SIZES = 15 };
 extern const int check_sizes[SIZES]; /* ascending, the first is 0, the last MAX_I */
 
 struct check {
     const struct kernels *k;
-    const char *entry;
+    const char *entry, *only; /* only: a part of the names of the entries to check, or NULL */
     uint64_t seed, stream, counter;
     struct guarded in[4], out; /* each for one array of a call */
     char what[64], now[160];   /* the case, and the call; also for the signal handler */

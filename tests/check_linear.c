@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The kernel check's linear maps: every way of storing weights by every way of computing, streamed and by panels. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,26 +63,28 @@ static long double weight(const struct product *p, int o, int i)
     return (long double)check_load(p->w, dtypes[p->type], (size_t)o * (size_t)p->I + (size_t)i);
 }
 
-static long double rounded(long double x)
+static long double factor(const struct product *p, bool flushes, long double x)
 {
-    return (long double)bf16_to_f32(bf16_from_f32((float)x));
+    if (p->compute == COMPUTE_FP32) return x;
+    return flushes && fabsl(x) < (long double)FLT_MIN ? 0 : (long double)bf16_to_f32(bf16_from_f32((float)x));
 }
 
-static struct truth float_truth(const struct product *p, const float *x, int o)
+static struct truth float_truth(const struct product *p, bool flushes, const float *x, int o)
 {
     struct truth t = {.terms = p->I};
     for (int i = 0; i < p->I; i++) {
-        const long double w = weight(p, o, i), xi = (long double)x[i];
-        add_term(&t, p->compute == COMPUTE_BF16 ? rounded(xi) * rounded(w) : xi * w);
+        const long double xi = (long double)x[i];
+        add_term(&t, factor(p, flushes, xi) * factor(p, flushes, weight(p, o, i)));
     }
     return t;
 }
 
 static struct truth int8_truth(const struct product *p, const float *x, int o)
 {
-    static int8_t value[MAX_I];
-    static float scale[MAX_I];
-    static int32_t sum[MAX_I];
+    enum { MOST = MAX_I + CUT + QUANT_BLOCK };
+    static int8_t value[MOST];
+    static float scale[MOST];
+    static int32_t sum[MOST];
     const int group = quant_group(p->type), groups = (int)quant_blocks(p->I) * (QUANT_BLOCK / group);
     struct truth t = {.terms = groups};
     quant_activations(value, scale, sum, x, p->I, group);
@@ -96,16 +99,18 @@ static struct truth int8_truth(const struct product *p, const float *x, int o)
     return t;
 }
 
-/* One rounding more than a dot product has: of the product of two scales. */
+/* One rounding more than a dot product has: of the product of two scales. Each step may lose what is too small. */
 static void is_near_truth(struct check *c, const struct product *p)
 {
+    const bool flushes = kernels_of(c, p)->flushes;
+    const long double tiny = flushes ? (long double)FLT_MIN : (long double)TINY;
     for (int t = 0; t < MAX_T; t++) {
         for (int o = 0; o < MAX_O; o++) {
             const float *x = p->x + (size_t)t * p->x_stride;
-            const struct truth truth = p->compute == COMPUTE_INT8 ? int8_truth(p, x, o) : float_truth(p, x, o);
+            const struct truth truth = p->compute == COMPUTE_INT8 ? int8_truth(p, x, o) : float_truth(p, flushes, x, o);
             const long double n = truth.terms;
             check_near(c, (size_t)(t * MAX_O + o), p->whole[t * MAX_O + o], truth.sum,
-                       (9 + sqrtl(n)) * EPS * truth.size + EPS * fabsl(truth.sum) + (n + 1) * TINY);
+                       (9 + sqrtl(n)) * EPS * truth.size + EPS * fabsl(truth.sum) + (n + 1) * tiny);
         }
     }
 }
@@ -307,7 +312,7 @@ static char *fill(struct check *c, float *x, size_t x_stride, enum weight_type t
 void check_linear(struct check *c, enum compute_type compute, enum weight_type type)
 {
     static const int sizes[] = {0, 1, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 80, 200};
-    const int longest = c->k->linear[compute][type].depth + 76; /* a whole block of inputs and a cut one */
+    const int longest = c->k->linear[compute][type].depth + CUT; /* a whole block of inputs and a cut one */
     for (size_t s = 0; s <= COUNT_OF(sizes); s++) {
         for (enum kind kind = 0; kind < KINDS; kind++) {
             const int I = s < COUNT_OF(sizes) ? sizes[s] : longest;

@@ -70,7 +70,7 @@ struct common {
      .help = "threads to compute with (default 0: as many as this process may use)"},                                  \
     {                                                                                                                  \
         .name = "cpu", .type = OPTION_STRING, .offset = offsetof(struct common, cpu), .meta = "ISA",                   \
-        .help = "instruction set of the kernels: auto, ref, avx2, avx512"                                              \
+        .help = "instruction set of the kernels: auto, ref, avx2, avx512, avx512bf16, amx"                             \
     }
 
 #define COMMON_ENGINE_OPTIONS                                                                                          \

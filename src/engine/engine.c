@@ -128,7 +128,7 @@ enum status engine_choose_cpu(enum cpu_level *out, const char *asked)
         *out = (enum cpu_level)l;
         return OK;
     }
-    return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2, avx512 or auto", asked);
+    return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2, avx512, avx512bf16, amx or auto", asked);
 }
 
 static const char *compute_name(enum compute_type t)

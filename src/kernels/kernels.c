@@ -8,7 +8,10 @@
 
 const char *kernels_level_name(enum cpu_level level)
 {
-    static const char *const names[CPU_LEVELS] = {[CPU_REF] = "ref", [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512"};
+    static const char *const names[CPU_LEVELS] = {
+        [CPU_REF] = "ref", [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_AVX512BF16] = "avx512bf16",
+        [CPU_AMX] = "amx",
+    };
     return names[level];
 }
 
@@ -16,7 +19,9 @@ enum cpu_level kernels_best_level(void)
 {
     if (!cpu_has_avx2()) return CPU_REF;
     if (!cpu_has_avx512()) return CPU_AVX2;
-    return CPU_AVX512;
+    if (!cpu_has_avx512bf16()) return CPU_AVX512;
+    if (!cpu_has_amx()) return CPU_AVX512BF16;
+    return CPU_AMX;
 }
 
 void kernels_init(struct kernels *k, enum cpu_level level)
@@ -35,6 +40,13 @@ void kernels_init(struct kernels *k, enum cpu_level level)
     if (level >= CPU_AVX512) {
         kernels_init_rows_avx512(k);
         kernels_init_attention_avx512(k);
+        kernels_init_avx512_linear(k);
+        if (cpu_has_avx512vnni()) kernels_init_vnni_int8(k);
+    }
+    if (level >= CPU_AVX512BF16) kernels_init_avx512bf16_linear(k);
+    if (level >= CPU_AMX) {
+        kernels_init_amx_linear(k);
+        kernels_init_amx_int8(k);
     }
     k->name = kernels_level_name(level);
 }

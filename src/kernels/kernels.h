@@ -11,6 +11,7 @@
 #ifndef GPTJT_KERNELS_KERNELS_H
 #define GPTJT_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,6 +56,7 @@ struct linear_kernels {
     k_prepare_fn *prepare;
     k_stream_fn *stream; /* NULL: panels only                                          */
     int stream_rows;     /* as long as T is not larger, streaming is the faster of the two */
+    bool flushes;        /* factors and sums below 2^-126 count as zero                    */
 
     int panel, depth;   /* outputs and inputs of a packed block; depth is a multiple of 64 */
     size_t panel_bytes; /* of a packed block of w */
@@ -146,7 +148,7 @@ struct attention_rows {
 typedef void k_attention_fn(const struct attention_rows *a, const void *keys, const void *values, int at);
 
 struct kernels {
-    const char *name; /* of the most capable overlay in use: "ref", "avx2", "avx512" */
+    const char *name;                                          /* of the most capable overlay in use: "ref" ... "amx" */
     struct linear_kernels linear[COMPUTE_TYPES][WEIGHT_TYPES]; /* all NULL where there is no such product */
     k_quant_strip_fn *quant_strip;
     k_widen_fn *widen_f16, *widen_bf16;
@@ -162,8 +164,11 @@ struct kernels {
     k_first_not_finite_fn *first_not_finite;
 };
 
-/* Levels are cumulative: each includes the ones before it. */
-enum cpu_level { CPU_REF, CPU_AVX2, CPU_AVX512, CPU_LEVELS };
+/* Levels are cumulative: each includes the ones before it. What an instruction set is called here, x86/cpu.h says.
+ *   CPU_AVX512      also has int8 products by VNNI where the CPU has that
+ *   CPU_AVX512BF16  bf16 products by its instruction; VNNI
+ *   CPU_AMX         bf16 and int8 products by tiles */
+enum cpu_level { CPU_REF, CPU_AVX2, CPU_AVX512, CPU_AVX512BF16, CPU_AMX, CPU_LEVELS };
 
 const char *kernels_level_name(enum cpu_level level);
 
@@ -184,5 +189,10 @@ void kernels_init_rows_avx512(struct kernels *k);
 void kernels_init_avx2_linear(struct kernels *k);
 void kernels_init_avx2_int8(struct kernels *k);
 void kernels_init_avx2_quant(struct kernels *k);
+void kernels_init_avx512_linear(struct kernels *k);
+void kernels_init_vnni_int8(struct kernels *k);
+void kernels_init_avx512bf16_linear(struct kernels *k);
+void kernels_init_amx_linear(struct kernels *k);
+void kernels_init_amx_int8(struct kernels *k);
 
 #endif

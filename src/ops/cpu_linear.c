@@ -84,7 +84,7 @@ static struct bands bands_of(int O)
 static void stream_strips(const struct linear_job *j, float *z, int s, int first, int n, int outputs)
 {
     const int length = bands_of(j->w->O).length, o = (first * length + s) * STRIP;
-    const size_t band_bytes = weight_bytes(j->w->type, length * STRIP, j->w->I), z_stride = (size_t)(n * outputs);
+    const size_t band_bytes = weight_bytes(j->w->type, length * STRIP, j->w->I), z_stride = (size_t)n * (size_t)outputs;
     j->k->stream(z, z_stride, j->c->x, weight_at(j->w, o), band_bytes, n, j->T, outputs, j->w->I);
     for (int b = 0; b < n; b++)
         finish(j, z + b * outputs, z_stride, o + b * length * STRIP, outputs);

@@ -5,7 +5,13 @@
 
 #include <stdbool.h>
 
-bool cpu_has_avx2(void);   /* AVX2, FMA and F16C, with YMM state saved by the OS */
-bool cpu_has_avx512(void); /* AVX-512 F, BW, DQ and VL, with ZMM and mask state saved by the OS */
+bool cpu_has_avx2(void);       /* AVX2, FMA and F16C, with YMM state saved by the OS */
+bool cpu_has_avx512(void);     /* AVX-512 F, BW, DQ and VL, with ZMM and mask state saved by the OS */
+bool cpu_has_avx512vnni(void); /* AVX-512 VNNI on top */
+bool cpu_has_avx512bf16(void); /* AVX-512 VNNI and BF16 on top */
+
+/* AMX tiles, BF16 and INT8 with tile state saved by the OS, on top of AVX-512 with BF16. Linux gives the state, which
+ * is large, only to processes that ask; this asks. */
+bool cpu_has_amx(void);
 
 #endif

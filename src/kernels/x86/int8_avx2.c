@@ -381,7 +381,7 @@ INLINE void pack_w(enum weight_type type, char *to, const char *strip, int I, in
     const size_t block_bytes = quant_block_bytes(type);
     const char *scales = strip + quant_blocks(I) * block_bytes;
     for (int g = 0; g < groups; g++, to += w_group_bytes(group)) {
-        const size_t in_strip = (size_t)(at / group + g);
+        const size_t in_strip = (size_t)at / (size_t)group + (size_t)g;
         const char *block = strip + in_strip / (size_t)per_block * block_bytes;
         const int high = type == WEIGHT_Q4 && in_strip % 2;
         for (int half = 0; half < PANEL; half += LANES) {

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Panels of linear maps computed in int8 by AMX tiles, for q8 and q4 weights; few rows stream as VNNI does it.
+ *
+ * A block of a packed strip, [16 steps][16 outputs][4 inputs], is a B; 16 rows of x are an A. One TDPBSUD multiplies a
+ * whole group, whose sums then leave the tile to be scaled: AMX leaves the vector units time for that, so the products
+ * are as good as free. Integer sums are exact, groups are added as everywhere: same bits. */
+#include "kernels/kernels.h"
+
+#if defined(__AMX_TILE__) && defined(__AMX_INT8__) && defined(__AVX512F__)
+
+#include <string.h>
+
+#include "kernels/quant.h"
+#include "kernels/x86/quant_avx512.h"
+#include "kernels/x86/tiles_amx.h"
+
+enum { PANEL = 2 * QUANT_STRIP };
+
+/* C 0 and 1 of the groups of a block, A 2, B 3. A group of q4 is half as long: A has 32 bytes a row, B 8 rows. */
+static const struct tile_config q8_config = {.palette = 1, .row_bytes = {64, 64, 64, 64}, .rows = {16, 16, 16, 16}};
+static const struct tile_config q4_config = {.palette = 1, .row_bytes = {64, 64, 32, 64}, .rows = {16, 16, 16, 8}};
+
+/* x packed: for each tile of 16 rows and block of 64 inputs, for each group 16 starts and 16 scales, then [16 rows][64]
+ * values. */
+INLINE size_t block_bytes(int group)
+{
+    return (size_t)(2 * (QUANT_BLOCK / group)) * TILE_ROW_BYTES + TILE_BYTES;
+}
+
+INLINE size_t x_bytes(int group, int T, int n)
+{
+    return (size_t)((T + TILE_ROWS - 1) / TILE_ROWS) * quant_blocks(n) * block_bytes(group);
+}
+
+static size_t x_q8_bytes(int T, int n)
+{
+    return x_bytes(64, T, n);
+}
+
+static size_t x_q4_bytes(int T, int n)
+{
+    return x_bytes(32, T, n);
+}
+
+INLINE void pack_block_x(enum weight_type type, int32_t *to, const float *x, size_t x_stride, int T, int n)
+{
+    const int group = type == WEIGHT_Q8 ? 64 : 32, groups = QUANT_BLOCK / group, zero = quant_zero(type);
+    int32_t *values = to + 2 * groups * TILE_ROWS;
+    if (T < TILE_ROWS) memset(to, 0, block_bytes(group));
+    for (int t = 0; t < T && t < TILE_ROWS; t++)
+        for (int g = 0; g < groups; g++)
+            quantise(group, zero, to + 2 * g * TILE_ROWS + t, to + (2 * g + 1) * TILE_ROWS + t,
+                     values + t * (QUANT_BLOCK / 4) + g * (group / 4), 1, x + (size_t)t * x_stride + g * group,
+                     n - g * group);
+}
+
+INLINE void pack_x(enum weight_type type, int32_t *to, const float *x, size_t x_stride, int T, int n)
+{
+    for (int t = 0; t < T; t += TILE_ROWS)
+        for (int i = 0; i < n; i += QUANT_BLOCK, to += block_bytes(type == WEIGHT_Q8 ? 64 : 32) / sizeof *to)
+            pack_block_x(type, to, x + (size_t)t * x_stride + i, x_stride, T - t, n - i);
+}
+
+static void pack_x_q8(void *to, const float *x, size_t x_stride, int T, int n)
+{
+    pack_x(WEIGHT_Q8, to, x, x_stride, T, n);
+}
+
+static void pack_x_q4(void *to, const float *x, size_t x_stride, int T, int n)
+{
+    pack_x(WEIGHT_Q4, to, x, x_stride, T, n);
+}
+
+/* ---- Multiplying ---- */
+
+/* sum [groups][16 rows][16 outputs] of a block. */
+INLINE void block_sums(int group, int32_t *sum, const char *x, const char *w)
+{
+    const char *values = x + block_bytes(group) - TILE_BYTES;
+    MEMORY_IS_READ();
+    _tile_loadd(2, values, TILE_ROW_BYTES);
+    _tile_loadd(3, w, TILE_ROW_BYTES);
+    _tile_zero(0);
+    _tile_dpbsud(0, 2, 3);
+    _tile_stored(0, sum, TILE_ROW_BYTES);
+    if (group == QUANT_BLOCK) return;
+    _tile_loadd(2, values + group, TILE_ROW_BYTES);
+    _tile_loadd(3, w + group * QUANT_STRIP, TILE_ROW_BYTES);
+    _tile_zero(1);
+    _tile_dpbsud(1, 2, 3);
+    _tile_stored(1, sum + TILE_ROWS * LANES, TILE_ROW_BYTES);
+}
+
+/* z[16 rows] += one group; head: the starts and scales of x. */
+INLINE void add_group(__m512 z[TILE_ROWS], const int32_t *sum, const int32_t *head, const char *scales)
+{
+    const __m512 scale_w = _mm512_cvtph_ps(load_half_vector(scales));
+    UNROLL for (int t = 0; t < TILE_ROWS; t++)
+    {
+        const __m512i exact = _mm512_add_epi32(load_vector(sum + t * LANES), _mm512_set1_epi32(head[t]));
+        const __m512 scale = _mm512_mul_ps(scale_w, _mm512_castsi512_ps(_mm512_set1_epi32(head[TILE_ROWS + t])));
+        z[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(exact), scale, z[t]);
+    }
+}
+
+/* T rows of z, 16 at most, by one strip. The tiles are a block ahead of the vectors. */
+INLINE void multiply_strip(int group, float *z, const char *x, const char *strip, int T, size_t blocks)
+{
+    const int groups = QUANT_BLOCK / group;
+    const char *scales = strip + blocks * QUANT_STRIP * QUANT_BLOCK;
+    _Alignas(64) int32_t sum[2][2 * TILE_ROWS * LANES];
+    __m512 y[TILE_ROWS];
+    UNROLL for (int t = 0; t < TILE_ROWS; t++) y[t] = t < T ? _mm512_loadu_ps(z + t * PANEL) : _mm512_setzero_ps();
+    block_sums(group, sum[0], x, strip);
+    for (size_t b = 0; b < blocks; b++, x += block_bytes(group)) {
+        strip += QUANT_STRIP * QUANT_BLOCK;
+        if (b + 1 < blocks) block_sums(group, sum[(b + 1) % 2], x + block_bytes(group), strip);
+        UNROLL for (int g = 0; g < groups; g++, scales += QUANT_STRIP * (int)sizeof(uint16_t)) add_group(
+            y, sum[b % 2] + g * TILE_ROWS * LANES, (const int32_t *)(const void *)x + 2 * g * TILE_ROWS, scales);
+    }
+    UNROLL for (int t = 0; t < TILE_ROWS; t++)
+    {
+        if (t < T) _mm512_storeu_ps(z + t * PANEL, y[t]);
+    }
+}
+
+INLINE void multiply(enum weight_type type, float *z, const char *x, const char *w, int T, int n)
+{
+    const int group = type == WEIGHT_Q8 ? 64 : 32;
+    const size_t blocks = quant_blocks(n);
+    TILES_ON(type == WEIGHT_Q8 ? &q8_config : &q4_config);
+    for (int t = 0; t < T; t += TILE_ROWS, x += blocks * block_bytes(group))
+        for (int s = 0; s < PANEL / QUANT_STRIP; s++)
+            multiply_strip(group, z + t * PANEL + s * QUANT_STRIP, x, w + (size_t)s * packed_strip_bytes(type, blocks),
+                           T - t, blocks);
+    TILES_OFF();
+}
+
+static void multiply_q8(float *z, const void *x, const void *w, int T, int n)
+{
+    multiply(WEIGHT_Q8, z, x, w, T, n);
+}
+
+static void multiply_q4(float *z, const void *x, const void *w, int T, int n)
+{
+    multiply(WEIGHT_Q4, z, x, w, T, n);
+}
+
+/* ---- The table ---- */
+
+INLINE void overlay(struct linear_kernels *k, k_packed_bytes_fn *bytes, k_pack_x_fn *pack, k_multiply_fn *fn)
+{
+    k->packed_x_bytes = bytes;
+    k->pack_x = pack;
+    k->multiply = fn;
+}
+
+/* Streaming and packed weights stay those of VNNI. */
+void kernels_init_amx_int8(struct kernels *k)
+{
+    overlay(&k->linear[COMPUTE_INT8][WEIGHT_Q8], x_q8_bytes, pack_x_q8, multiply_q8);
+    overlay(&k->linear[COMPUTE_INT8][WEIGHT_Q4], x_q4_bytes, pack_x_q4, multiply_q4);
+}
+
+#else /* not an x86 compiler: kernels_best_level() never offers this level */
+
+void kernels_init_amx_int8(struct kernels *k)
+{
+    (void)k;
+}
+
+#endif

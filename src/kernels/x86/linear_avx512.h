@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Linear maps over sixteen lanes, for whatever a lane of 32 bits holds: one input in fp32 or two in bf16. The file that
+ * includes this defines what:
+ *
+ *     enum { LANE_INPUTS, DEPTH }   inputs in a lane, and of a block
+ *     madd()                        see below
+ *
+ * Order of every sum, whatever the tile: inputs are cut into blocks of DEPTH; in a block, lane j of 16 takes what is in
+ * lanes j of its vectors by madd, starting from zero; then the lanes are added to the result, lane 0 first.
+ *
+ *   Streaming keeps the lanes of an output in one register, so that a row of w is read as it lies.
+ *   Panels keep 16 outputs in a register and go through a block lane by lane: all inputs of lane 0, then of lane 1, ...
+ *   which is why they are packed in that order. A lane's part of a panel (16 KB) stays in L1 for all rows. */
+#ifndef GPTJT_KERNELS_X86_LINEAR_AVX512_H
+#define GPTJT_KERNELS_X86_LINEAR_AVX512_H
+
+#include <string.h>
+
+#include "kernels/kernels.h"
+#include "kernels/quant.h"
+#include "kernels/x86/lanes_avx512.h"
+#include "kernels/x86/quant_avx512.h"
+
+/* STEP: inputs of a vector. TILE: rows that fill the registers, two vectors of outputs each. */
+enum { STEP = LANES * LANE_INPUTS, PANEL = 32, TILE = 12, STREAM_ROWS = 12 };
+
+/* The sum of each lane with its products added. */
+INLINE __m512 madd(__m512 sum, __m512i x, __m512i w);
+
+/* The next STEP inputs of a row as a vector, the last of which are zeros where only n exist. */
+typedef __m512i load_fn(const char *w, int n);
+
+static size_t steps_of(int n)
+{
+    return ((size_t)n + STEP - 1) / STEP;
+}
+
+/* ---- Streaming ----
+ *
+ * x prepared is [tile][step][rows][16 lanes]. Tiles have a few heights only; rows that do not exist are zeros. */
+
+static int stream_height(int T)
+{
+    return T <= 4 ? T : T <= 6 ? 6 : T <= 8 ? 8 : 12;
+}
+
+static size_t prepared_bytes(int T, int I)
+{
+    int rows = 0;
+    for (int t = 0; t < T; t += 12)
+        rows += stream_height(T - t);
+    return (size_t)rows * steps_of(I) * VECTOR_BYTES;
+}
+
+INLINE void prepare(load_fn *load, char *at, const float *x, size_t x_stride, int T, int I)
+{
+    for (int t = 0, height; t < T; t += height) {
+        height = stream_height(T - t);
+        for (int i = 0; i < I; i += STEP) {
+            for (int r = t; r < t + height; r++, at += VECTOR_BYTES)
+                store_vector(at, r < T ? load((const char *)(x + (size_t)r * x_stride + i), I - i)
+                                       : _mm512_setzero_si512());
+        }
+    }
+}
+
+/* What a call reads. Its outputs are numbered so that neighbours are of different bands: output q is number q / bands
+ * of band q % bands. */
+struct streamed {
+    const char *w;
+    size_t row_bytes, band_bytes;
+    int bands, O;
+};
+
+static const char *streamed_row(const struct streamed *s, int q)
+{
+    const int last = s->bands * s->O - 1, known = q < last ? q : last;
+    return s->w + (size_t)(known % s->bands) * s->band_bytes + (size_t)(known / s->bands) * s->row_bytes;
+}
+
+INLINE void stream_step(load_fn *load, int height, int width, __m512 *sum, const char *x, const char *const *row,
+                        size_t at, int n)
+{
+    UNROLL for (int o = 0; o < width; o++)
+    {
+        const __m512i v = load(row[o] + at, n);
+        UNROLL for (int t = 0; t < height; t++)
+            sum[t * width + o] = madd(sum[t * width + o], load_vector(x + t * VECTOR_BYTES), v);
+    }
+}
+
+/* height rows of x, T of which exist, by width outputs from q on, height * width being a multiple of four. */
+INLINE void stream_tile(load_fn *load, size_t bytes, int height, int width, float *y, size_t y_stride, const char *x,
+                        const struct streamed *s, int q, int T, int I)
+{
+    const char *row[4];
+    UNROLL for (int o = 0; o < width; o++) row[o] = streamed_row(s, q + o);
+    __m128 z[6];
+    UNROLL for (int i = 0; i < height * width / 4; i++) z[i] = _mm_setzero_ps();
+    for (int at = 0; at < I; at += DEPTH) {
+        const int end = at + DEPTH < I ? at + DEPTH : I;
+        __m512 sum[24];
+        UNROLL for (int i = 0; i < height * width; i++) sum[i] = _mm512_setzero_ps();
+        int i = at;
+        for (; i + STEP <= end; i += STEP, x += height * VECTOR_BYTES)
+            stream_step(load, height, width, sum, x, row, (size_t)i * bytes, STEP);
+        if (i < end) stream_step(load, height, width, sum, x, row, (size_t)i * bytes, end - i);
+        UNROLL for (int g = 0; g < height * width / 4; g++) z[g] = add_lanes(z[g], sum + 4 * g);
+    }
+    float out[24];
+    UNROLL for (int g = 0; g < height * width / 4; g++) _mm_storeu_ps(out + 4 * g, z[g]);
+    for (int o = 0; o < width && q + o < s->bands * s->O; o++)
+        for (int t = 0; t < height && t < T; t++)
+            y[(size_t)t * y_stride + (size_t)((q + o) % s->bands * s->O + (q + o) / s->bands)] = out[t * width + o];
+}
+
+/* One tile of rows by all outputs. */
+INLINE void stream_outputs(load_fn *load, size_t bytes, int height, int width, float *y, size_t y_stride, const char *x,
+                           const struct streamed *s, int T, int I)
+{
+    for (int q = 0; q < s->bands * s->O; q += width)
+        stream_tile(load, bytes, height, width, y, y_stride, x, s, q, T, I);
+}
+
+INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const char *x, const char *w,
+                   size_t band_bytes, int bands, int T, int O, int I)
+{
+    const struct streamed s = {w, (size_t)I * bytes, band_bytes, bands, O};
+    for (int t = 0, height; t < T; t += height, x += (size_t)height * steps_of(I) * VECTOR_BYTES) {
+        float *yt = y + (size_t)t * y_stride;
+        height = stream_height(T - t);
+        switch (height) {
+        case 1: stream_outputs(load, bytes, 1, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 2: stream_outputs(load, bytes, 2, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 3: stream_outputs(load, bytes, 3, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 4: stream_outputs(load, bytes, 4, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 6: stream_outputs(load, bytes, 6, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 8: stream_outputs(load, bytes, 8, 3, yt, y_stride, x, &s, T - t, I); break;
+        default: stream_outputs(load, bytes, 12, 2, yt, y_stride, x, &s, T - t, I); break;
+        }
+    }
+}
+
+/* ---- Panels: packing ---- */
+
+/* x packed is [lane 16][tile][step][rows], and w is [lane 16][step][PANEL]. A gap of a cache line between lanes keeps
+ * their streams of stores apart. Units are what a lane holds. */
+static size_t x_lane_units(int T, int n)
+{
+    return (size_t)T * steps_of(n) + LANES;
+}
+
+static size_t w_lane_units(int n)
+{
+    return steps_of(n) * PANEL + LANES;
+}
+
+static size_t packed_x_bytes(int T, int n)
+{
+    return LANES * x_lane_units(T, n) * sizeof(int32_t);
+}
+
+INLINE void pack_x(load_fn *load, int32_t *at, const float *x, size_t x_stride, int T, int n)
+{
+    const size_t lane = x_lane_units(T, n);
+    for (int tile = 0, rows; tile < T; tile += rows) {
+        rows = tile_height(T - tile, TILE);
+        const __mmask16 stored = (__mmask16)((1u << rows) - 1);
+        for (int i = 0; i < n; i += STEP, at += rows) {
+            __m512i v[LANES];
+            UNROLL for (int t = 0; t < LANES; t++)
+                v[t] = t < rows ? load((const char *)(x + (size_t)(tile + t) * x_stride + i), n - i)
+                                : _mm512_setzero_si512();
+            transpose16(v);
+            UNROLL for (int j = 0; j < LANES; j++) _mm512_mask_storeu_epi32(at + (size_t)j * lane, stored, v[j]);
+        }
+    }
+}
+
+/* One step of 16 outputs. */
+INLINE void pack_step(load_fn *load, int32_t *to, size_t lane, const char *w, size_t row, int O, int n)
+{
+    __m512i v[LANES];
+    UNROLL for (int o = 0; o < LANES; o++) v[o] = load(w + (size_t)(o < O ? o : 0) * row, o < O ? n : 0);
+    transpose16(v);
+    UNROLL for (int j = 0; j < LANES; j++) store_vector(to + (size_t)j * lane, v[j]);
+}
+
+INLINE void pack_w(load_fn *load, size_t bytes, int32_t *to, const char *w, int O, int I, int at, int n)
+{
+    const size_t lane = w_lane_units(n), row = (size_t)I * bytes;
+    for (int half = 0; half < PANEL; half += LANES) {
+        const char *from = w + (size_t)(half < O ? half : 0) * row + (size_t)at * bytes;
+        int32_t *out = to + half;
+        int i = 0;
+        for (; O - half >= LANES && i + STEP <= n; i += STEP, from += STEP * bytes, out += PANEL)
+            pack_step(load, out, lane, from, row, LANES, STEP);
+        for (; i < n; i += STEP, from += STEP * bytes, out += PANEL)
+            pack_step(load, out, lane, from, row, O - half, n - i < STEP ? n - i : STEP);
+    }
+}
+
+/* Where a packed panel has unit u of its block. */
+INLINE int32_t *unit_at(int32_t *to, size_t lane, int u)
+{
+    return to + (size_t)(u % LANES) * lane + (size_t)(u / LANES) * PANEL;
+}
+
+/* A panel of quantised weights: two strips, blocks of 64 inputs; what is beyond n in the last step is zero in a block.
+ */
+INLINE void pack_quant(enum weight_type type, put_inputs_fn *put_inputs, int32_t *to, const char *w, int O, int I,
+                       int at, int n)
+{
+    const size_t lane = w_lane_units(n), first = (size_t)at / QUANT_BLOCK;
+    const int padded = (int)steps_of(n) * STEP;
+    for (int half = 0; half < PANEL; half += LANES, w += quant_strip_bytes(type, I)) {
+        if (half >= O) {
+            for (int u = 0; u < padded / LANE_INPUTS; u++)
+                store_vector(unit_at(to + half, lane, u), _mm512_setzero_si512());
+            continue;
+        }
+        const char *data = w + first * quant_block_bytes(type);
+        const char *scales = w + quant_blocks(I) * quant_block_bytes(type) + first * quant_scale_bytes(type);
+        for (int b = 0; b < n; b += QUANT_BLOCK) {
+            pack_block(type, put_inputs, to + half, lane, data, scales, b, padded - b);
+            data += quant_block_bytes(type);
+            scales += quant_scale_bytes(type);
+        }
+    }
+}
+
+/* ---- Panels: multiplying ---- */
+
+/* rows x 32 outputs over one lane's steps. */
+INLINE void tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t steps)
+{
+    __m512 sum[TILE][2];
+    UNROLL for (int t = 0; t < rows; t++) sum[t][0] = sum[t][1] = _mm512_setzero_ps();
+    for (size_t s = 0; s < steps; s++, x += rows, w += PANEL) {
+        const __m512i w0 = load_vector(w), w1 = load_vector(w + LANES);
+        UNROLL for (int t = 0; t < rows; t++)
+        {
+            const __m512i xt = _mm512_set1_epi32(x[t]);
+            sum[t][0] = madd(sum[t][0], xt, w0);
+            sum[t][1] = madd(sum[t][1], xt, w1);
+        }
+    }
+    UNROLL for (int t = 0; t < rows; t++)
+    {
+        float *zt = z + t * PANEL;
+        _mm512_storeu_ps(zt, _mm512_add_ps(_mm512_loadu_ps(zt), sum[t][0]));
+        _mm512_storeu_ps(zt + LANES, _mm512_add_ps(_mm512_loadu_ps(zt + LANES), sum[t][1]));
+    }
+}
+
+static void any_tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t steps)
+{
+    switch (rows) {
+    case 1: tile(1, z, x, w, steps); break;
+    case 2: tile(2, z, x, w, steps); break;
+    case 3: tile(3, z, x, w, steps); break;
+    case 4: tile(4, z, x, w, steps); break;
+    case 5: tile(5, z, x, w, steps); break;
+    case 6: tile(6, z, x, w, steps); break;
+    case 7: tile(7, z, x, w, steps); break;
+    case 8: tile(8, z, x, w, steps); break;
+    case 9: tile(9, z, x, w, steps); break;
+    case 10: tile(10, z, x, w, steps); break;
+    case 11: tile(11, z, x, w, steps); break;
+    default: tile(TILE, z, x, w, steps); break;
+    }
+}
+
+static void multiply(float *z, const void *x, const void *w, int T, int n)
+{
+    const size_t steps = steps_of(n);
+    for (int j = 0; j < LANES; j++) {
+        const int32_t *xj = (const int32_t *)x + (size_t)j * x_lane_units(T, n);
+        const int32_t *wj = (const int32_t *)w + (size_t)j * w_lane_units(n);
+        for (int t = 0, rows; t < T; t += rows, xj += (size_t)rows * steps) {
+            rows = tile_height(T - t, TILE);
+            any_tile(rows, z + t * PANEL, xj, wj, steps);
+        }
+    }
+}
+
+/* ---- The table ---- */
+
+#define X_FORMS(prepare_name, pack_name, load)                                                                         \
+    static void prepare_name(void *to, const float *x, size_t x_stride, int T, int I)                                  \
+    {                                                                                                                  \
+        prepare(load, to, x, x_stride, T, I);                                                                          \
+    }                                                                                                                  \
+    static void pack_name(void *to, const float *x, size_t x_stride, int T, int n)                                     \
+    {                                                                                                                  \
+        pack_x(load, to, x, x_stride, T, n);                                                                           \
+    }
+
+#define STREAM(name, load, bytes)                                                                                      \
+    static void name(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,     \
+                     int O, int I)                                                                                     \
+    {                                                                                                                  \
+        stream(load, bytes, y, y_stride, x, w, band_bytes, bands, T, O, I);                                            \
+    }
+
+#define PACK_W(name, load, bytes)                                                                                      \
+    static void name(void *to, const void *w, int O, int I, int at, int n)                                             \
+    {                                                                                                                  \
+        pack_w(load, bytes, to, w, O, I, at, n);                                                                       \
+    }
+
+#define PACK_QUANT(name, type, put_inputs)                                                                             \
+    static void name(void *to, const void *w, int O, int I, int at, int n)                                             \
+    {                                                                                                                  \
+        pack_quant(type, put_inputs, to, w, O, I, at, n);                                                              \
+    }
+
+#endif

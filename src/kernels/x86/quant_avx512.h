@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Quantised weights and activations, sixteen lanes at a time. */
+#ifndef GPTJT_KERNELS_X86_QUANT_AVX512_H
+#define GPTJT_KERNELS_X86_QUANT_AVX512_H
+
+#include <float.h>
+#include <string.h>
+
+#include "kernels/quant.h"
+#include "kernels/x86/lanes_avx512.h"
+
+enum { STEPS = QUANT_BLOCK / QUANT_STEP };
+
+/* ---- Weights as numbers ---- */
+
+/* Sixteen outputs of a strip: one of the four bytes in each lane, or a half of it, as numbers. */
+INLINE __m512 number(__m512i bytes, int shift, int mask, int zero)
+{
+    const __m512i stored = _mm512_and_si512(_mm512_srli_epi32(bytes, (unsigned)shift), _mm512_set1_epi32(mask));
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(stored, _mm512_set1_epi32(zero)));
+}
+
+/* Stores 16 outputs' inputs i .. i+3 of a block. */
+typedef void put_inputs_fn(int32_t *to, size_t lane, int i, const __m512 x[4]);
+
+/* A block of 64 inputs of one strip, of which the panel has the first n. */
+INLINE void pack_block(enum weight_type type, put_inputs_fn *put_inputs, int32_t *to, size_t lane, const char *data,
+                       const char *scales, int at, int n)
+{
+    const int per_byte = type == WEIGHT_Q4 ? 2 : 1, steps = QUANT_BLOCK / QUANT_STEP / per_byte;
+    const int bits = 8 / per_byte, mask = (1 << bits) - 1;
+    __m512 scale[2];
+    for (int g = 0; g < per_byte; g++)
+        scale[g] = _mm512_cvtph_ps(load_half_vector(scales + g * 32));
+    for (int s = 0; s < steps; s++) {
+        const __m512i v = load_vector(data + s * QUANT_STEP_BYTES);
+        UNROLL for (int part = 0; part < per_byte; part++)
+        {
+            const int i = part * 32 + s * QUANT_STEP;
+            if (i >= n) continue;
+            __m512 x[QUANT_STEP];
+            UNROLL for (int j = 0; j < QUANT_STEP; j++)
+                x[j] = _mm512_mul_ps(scale[part], number(v, j * 8 + part * bits, mask, quant_zero(type)));
+            put_inputs(to, lane, at + i, x);
+        }
+    }
+}
+
+/* ---- Activations for int8 products ---- */
+
+/* A group of which n inputs exist, as quant_activations() has it, start being minus zero times its sum. Values are put
+ * four to a unit, units stride apart. */
+INLINE void quantise(int group, int zero, int32_t *start, void *scale, int32_t *values, int stride, const float *x,
+                     int n)
+{
+    __m512 v[4];
+    __m512i bits = _mm512_setzero_si512(), sum = _mm512_setzero_si512();
+    UNROLL for (int k = 0; k < group / LANES; k++)
+    {
+        v[k] = _mm512_maskz_loadu_ps(first(n - k * LANES), x + k * LANES);
+        bits = _mm512_max_epi32(bits, _mm512_and_si512(_mm512_castps_si512(v[k]), _mm512_set1_epi32(0x7fffffff)));
+    }
+    const float max = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(_mm512_reduce_max_epi32(bits))));
+    const int usable = max > QUANT_TINY && max <= FLT_MAX;
+    const __m512 inverse = _mm512_set1_ps(usable ? 127 / max : 0);
+    const __mmask16 keep = usable ? 0xffff : 0; /* infinity times zero is no number */
+    UNROLL for (int k = 0; k < group / LANES; k++)
+    {
+        const __m512i value = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(v[k], inverse));
+        int32_t four[4];
+        _mm_storeu_si128((__m128i *)(void *)four, _mm512_cvtepi32_epi8(value));
+        UNROLL for (int s = 0; s < 4; s++) values[(k * 4 + s) * stride] = four[s];
+        sum = _mm512_add_epi32(sum, value);
+    }
+    const float unit = max > 0 && max <= QUANT_TINY ? 0 : max / 127;
+    memcpy(scale, &unit, sizeof unit);
+    *start = -zero * _mm512_reduce_add_epi32(sum);
+}
+
+/* ---- Panels for int8 products ---- */
+
+/* Of a strip: blocks of [16 steps][16 outputs][4 inputs] bytes, q4 too, then all scales as they are stored. */
+INLINE size_t packed_strip_bytes(enum weight_type type, size_t blocks)
+{
+    return blocks * (QUANT_STRIP * QUANT_BLOCK + quant_scale_bytes(type));
+}
+
+#endif
