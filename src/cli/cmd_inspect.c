@@ -180,7 +180,7 @@ static enum status verify(struct report *r)
 static int64_t total_bytes(const struct report *r, const struct context *c, int choice)
 {
     const enum compute_type compute = engine_auto_compute(
-        gptj_held_type(&r->engine->config.model, r->engine->source, choices[choice].type));
+        gptj_held_type(&r->engine->config.model, r->engine->source, choices[choice].type), kernels_best_level());
     const struct session_size *size = engine_kv_dtype(compute) == DTYPE_F32 ? &c->fp32 : &c->fp16;
     return r->weights[choice].mapped + r->weights[choice].heap + (int64_t)(size->kv_bytes + size->work_bytes);
 }
