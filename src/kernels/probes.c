@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+#include "kernels/x86/cpu.h"
+
 void probes_add_read(struct probes *p, const char *name, k_probe_read_fn *run)
 {
     assert(p->n_read < PROBE_WAYS);
@@ -24,4 +26,7 @@ void probes_init(struct probes *p, enum cpu_level level)
     probes_init_ref(p);
     if (level >= CPU_AVX2) probes_init_avx2(p);
     if (level >= CPU_AVX512) probes_init_avx512(p);
+    if (level >= CPU_AVX512 && cpu_has_avx512vnni()) probes_init_avx512vnni(p);
+    if (level >= CPU_AVX512BF16) probes_init_avx512bf16(p);
+    if (level >= CPU_AMX) probes_init_amx(p);
 }
