@@ -283,6 +283,39 @@ static void check_panels(struct check *c, const struct product *p)
     }
 }
 
+/* Rows over and over again, more than any tile or group of tiles has. */
+static void check_many_rows(struct check *c, const struct product *p)
+{
+    enum { MANY = 150 };
+    const struct linear_kernels *k = kernels_of(c, p);
+    const size_t I = (size_t)p->I;
+    float *x = check_alloc(MANY * I), *whole = check_alloc(MANY * MAX_O);
+    for (size_t t = 0; t < MANY; t++) {
+        memcpy(x + t * I, p->x + t % MAX_T * p->x_stride, I * sizeof *x);
+        memcpy(whole + t * MAX_O, p->whole + t % MAX_T * MAX_O, MAX_O * sizeof *whole);
+    }
+    const struct product many = {p->compute, p->type, p->I, I, x, p->w, whole};
+    for (int o = 0; k->multiply && o < MAX_O; o += k->panel)
+        panel_part(c, &many, 0, MANY, o, AT_END);
+    for (int T = 14; k->stream && T <= 50; T += 6)
+        stream_part(c, &many, 0, T, 0, MAX_O, AT_END);
+    free(x);
+    free(whole);
+}
+
+/* Sums of int8 products are exact and groups have an order, so all instruction sets agree. */
+static void must_be_as_with_avx2(struct check *c, const struct product *p)
+{
+    struct kernels avx2;
+    const struct kernels *own = c->k;
+    kernels_init(&avx2, CPU_AVX2);
+    c->k = &avx2;
+    const float *y = streamed(c, p, 0, MAX_T, 0, MAX_O, MAX_O, AT_END);
+    c->k = own;
+    for (size_t i = 0; i < MAX_T * MAX_O; i++)
+        check_same(c, "other bits than avx2's", i, p->whole[i], y[i]);
+}
+
 static char *quantise(const float *w, enum weight_type type, int O, int I)
 {
     const size_t strip = quant_strip_bytes(type, I);
@@ -325,6 +358,8 @@ void check_linear(struct check *c, enum compute_type compute, enum weight_type t
             is_near_truth(c, &p);
             if (kernels_of(c, &p)->stream) check_streaming(c, &p);
             if (kernels_of(c, &p)->multiply) check_panels(c, &p);
+            if (I == 80) check_many_rows(c, &p);
+            if (compute == COMPUTE_INT8 && strcmp(c->k->name, "ref")) must_be_as_with_avx2(c, &p);
             free(w);
             free(x);
         }
