@@ -220,6 +220,7 @@ struct strips {
 INLINE void stream_halves(enum weight_type type, int T, int H, int first, float *y, size_t y_stride, const char *x,
                           size_t x_row, const struct strips *s)
 {
+    enum { AHEAD = 2048 };
     const size_t block_bytes = quant_block_bytes(type), scale_bytes = quant_scale_bytes(type);
     const char *w = s->w + first * LANES * QUANT_STEP, *scales = s->scales + first * LANES * 2;
     __m256 z[STREAM_BANDS][STREAM_ROWS];
@@ -230,6 +231,8 @@ INLINE void stream_halves(enum weight_type type, int T, int H, int first, float 
         for (int b = 0; b < s->bands; b++) {
             const char *wb = w + (size_t)b * s->band_bytes, *sb = scales + (size_t)b * s->band_bytes;
             if (type == WEIGHT_Q8) {
+                for (size_t line = 0; first == 0 && line < block_bytes; line += 64)
+                    _mm_prefetch(wb + line + AHEAD, _MM_HINT_T0); /* 6 % of a decoding step; q4 gains nothing */
                 q8_block(T, H, z[b], x, x_row, wb, sb);
             } else {
                 q4_group(T, H, 0, z[b], x, x_row, wb, sb);
