@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/half.h"
 #include "check_kernels.h"
+#include "kernels/quant.h"
 
 enum { D = 4096, H = 16, K = 256, R = 64, ROWS = 48, KEYS = 512, V = 50400, MAX_N = ROWS * D };
 
@@ -38,6 +39,23 @@ static void narrow_f16(const struct kernels *k, const struct arrays *a)
 static void narrow_bf16(const struct kernels *k, const struct arrays *a)
 {
     k->narrow_bf16(a->h, a->x, MAX_N);
+}
+
+static void quantise(const struct kernels *k, const struct arrays *a, enum weight_type type)
+{
+    for (int strip = 0; strip < ROWS / QUANT_STRIP; strip++)
+        k->quant_strip((char *)a->y + (size_t)strip * quant_strip_bytes(type, D), type,
+                       a->x + (size_t)strip * QUANT_STRIP * D, D, QUANT_STRIP, D);
+}
+
+static void quantise_q8(const struct kernels *k, const struct arrays *a)
+{
+    quantise(k, a, WEIGHT_Q8);
+}
+
+static void quantise_q4(const struct kernels *k, const struct arrays *a)
+{
+    quantise(k, a, WEIGHT_Q4);
 }
 
 static void layer_norm(const struct kernels *k, const struct arrays *a)
@@ -131,6 +149,8 @@ static const struct {
     {"widen_bf16 48 x 4096", "GB/s", widen_bf16, 6.0 * MAX_N, offsetof(struct kernels, widen_bf16)},
     {"narrow_f16 48 x 4096", "GB/s", narrow_f16, 6.0 * MAX_N, offsetof(struct kernels, narrow_f16)},
     {"narrow_bf16 48 x 4096", "GB/s", narrow_bf16, 6.0 * MAX_N, offsetof(struct kernels, narrow_bf16)},
+    {"quant_strip q8 48 x 4096", "GB/s", quantise_q8, 5.03125 * MAX_N, offsetof(struct kernels, quant_strip)},
+    {"quant_strip q4 48 x 4096", "GB/s", quantise_q4, 4.5625 * MAX_N, offsetof(struct kernels, quant_strip)},
     {"layer_norm 4096", "GB/s", layer_norm, 16.0 * D, offsetof(struct kernels, layer_norm)},
     {"gelu 16384", "GB/s", gelu, 8.0 * 4 * D, offsetof(struct kernels, gelu)},
     {"rotary 16 x 256, 64", "GB/s", rotary, 8.0 * H *R, offsetof(struct kernels, rotary)},
