@@ -81,7 +81,7 @@ enum gptjt_weights {
     GPTJT_WEIGHTS_FP16,
     GPTJT_WEIGHTS_BF16,
     GPTJT_WEIGHTS_Q8, /* 8.25 bits a weight: int8 and a scale for 64 */
-    GPTJT_WEIGHTS_Q4, /* 4.5 bits a weight: 4 bits and a scale for 32 */
+    GPTJT_WEIGHTS_Q4, /* 4.5 bits a weight: 4 bits and a scale for 32; embedding and head q8 */
 };
 
 /* What the factors of matrix products are: fp32; rounded to bf16; or int8, which is for q8 and q4 weights only and

@@ -30,6 +30,7 @@ static struct gptjt_engine *open_engine(const char *dir, int threads, const char
     struct gptjt_engine_options o;
     struct gptjt_engine *e;
     gptjt_engine_options_init(&o);
+    o.compute = GPTJT_COMPUTE_FP32;
     o.threads = threads;
     o.cpu = cpu;
     check(gptjt_engine_open(&e, dir, &o));
@@ -179,6 +180,7 @@ static void every_layout_gives_the_same_bits(void **state)
         struct gptjt_engine_options o;
         struct gptjt_engine *e;
         gptjt_engine_options_init(&o);
+        o.compute = GPTJT_COMPUTE_FP32;
         if (widened) o.weights = GPTJT_WEIGHTS_FP32;
         snprintf(dir, sizeof dir, GOLDENS "micro-a/%s", layouts[widened ? 0 : l]);
         check(gptjt_engine_open(&e, dir, &o));

@@ -10,8 +10,11 @@
 
 #include "alloc_fail.h"
 #include "eval/classify.h"
+#include "engine/engine.h"
 #include "eval/rows.h"
 #include "gptjt.h"
+#include "model/quantize.h"
+#include "scratch.h"
 
 #define MICRO "tests/data/goldens/micro-a/"
 #define TINY  "models/gpt-jt-tiny"
@@ -235,6 +238,46 @@ static void reading_a_table(void **state)
     }
 }
 
+static bool go_on(void *user, uint64_t bytes)
+{
+    (void)user, (void)bytes;
+    return true;
+}
+
+static enum status quantise(const void *dir)
+{
+    static const char *const also[] = {NULL};
+    struct gptjt_engine *e = calloc(1, sizeof *e);
+    struct pool *pool = NULL;
+    struct kernels k;
+    if (!e) return fail(E_NOMEM, "out of memory");
+    kernels_init(&k, kernels_best_level());
+    enum status s = engine_read_checkpoint(e, MICRO "bin-fp16-prefix", GPTJT_MASK_AUTO);
+    const struct quantize q = {.config = &e->config.model,
+                               .src = e->source,
+                               .from = MICRO "bin-fp16-prefix",
+                               .also = also,
+                               .prompt_mask = CONFIG_MASK_PREFIX,
+                               .type = WEIGHT_Q4};
+    if (s == OK) s = pool_create(&pool, 2);
+    if (s == OK) s = quantize_write(&q, dir, &k, pool, go_on, NULL);
+    pool_free(pool);
+    gptjt_engine_close(e);
+    return s;
+}
+
+static void quantising_a_checkpoint(void **state)
+{
+    (void)state;
+    char dir[] = P_tmpdir "/gptjt-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    walk(quantise, dir, ALLOC_OURS, 1);
+    walk(open_and_close, dir, ALLOC_OURS, 1);
+    scratch_drop(dir, "config.json");
+    scratch_drop(dir, "model.safetensors");
+    assert_int_equal(rmdir(dir), 0); /* no temporary files */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +285,7 @@ int main(void)
         cmocka_unit_test(opening_a_tokenizer),
         cmocka_unit_test(using_an_engine),
         cmocka_unit_test(reading_a_table),
+        cmocka_unit_test(quantising_a_checkpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

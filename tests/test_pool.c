@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The thread pool: nothing is lost, nothing runs twice, and the quota of the control group is read right. */
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -164,6 +165,56 @@ static int remove_tree(const char *dir)
     return system(command);
 }
 
+struct sharing {
+    struct pool *pool;
+    int shared; /* what several callers prepare in turn */
+    atomic_int wrong;
+};
+
+struct sharer {
+    struct sharing *sharing;
+    int number;
+};
+
+static void expect_number(void *user, int task, int thread)
+{
+    struct sharer *s = user;
+    (void)task;
+    (void)thread;
+    if (s->sharing->shared != s->number) atomic_fetch_add(&s->sharing->wrong, 1);
+}
+
+static void *hold_and_run(void *user)
+{
+    struct sharer *s = user;
+    for (int i = 0; i < 2000; i++) {
+        pool_hold(s->sharing->pool);
+        s->sharing->shared = s->number;
+        pool_run(s->sharing->pool, 4, expect_number, s);
+        pool_run(s->sharing->pool, 4, expect_number, s);
+        pool_release(s->sharing->pool);
+    }
+    return NULL;
+}
+
+static void who_holds_a_pool_shares_memory_with_its_own_runs_only(void **state)
+{
+    (void)state;
+    enum { N = 3 };
+    struct sharing sharing = {0};
+    struct sharer sharers[N];
+    pthread_t threads[N];
+    assert_int_equal(pool_create(&sharing.pool, 2), OK);
+    for (int i = 0; i < N; i++) {
+        sharers[i] = (struct sharer){&sharing, i};
+        assert_int_equal(pthread_create(&threads[i], NULL, hold_and_run, &sharers[i]), 0);
+    }
+    for (int i = 0; i < N; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(sharing.wrong, 0);
+    pool_free(sharing.pool);
+}
+
 static void quota_is_the_smallest_on_the_way_up(void **state)
 {
     (void)state;
@@ -224,6 +275,7 @@ int main(void)
         cmocka_unit_test(no_thread_takes_a_task_that_is_not_there),
         cmocka_unit_test(as_many_tasks_as_threads_run_at_once),
         cmocka_unit_test(pools_run_beside_each_other),
+        cmocka_unit_test(who_holds_a_pool_shares_memory_with_its_own_runs_only),
         cmocka_unit_test(quota_is_the_smallest_on_the_way_up),
         cmocka_unit_test(default_is_within_the_affinity_mask),
     };

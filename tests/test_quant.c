@@ -318,7 +318,7 @@ static enum status look_at_tensor(void *user, const struct gptj_tensor_spec *spe
     struct walk *w = user;
     struct weight host;
     assert_true(gptj_stored_weight(&host, w->e->source, spec));
-    assert_int_equal(host.type, spec->n_dims == 2 ? w->type : WEIGHT_F32);
+    assert_int_equal(host.type, spec->n_dims == 1 ? WEIGHT_F32 : gptj_is_head(spec) ? WEIGHT_Q8 : w->type);
     assert_int_equal(ops_cpu_weight_bytes(&host, host.type), 0);
     if (spec->n_dims == 1) return OK;
     assert_int_equal((uintptr_t)host.data % 32, 0);
@@ -501,10 +501,11 @@ static void after_a_cancellation_nothing_is_there(void **state)
 
 struct edit {
     const char *type, *layout; /* NULL: not in the metadata */
-    const char *reshape;       /* this tensor's shape is ... */
-    int64_t shape[2];          /* ... this */
-    const char *retype;        /* this one is U8 */
-    const char *plain;         /* this one is F16 as in a model that is not quantised */
+    const char *head;
+    const char *reshape; /* this tensor's shape is ... */
+    int64_t shape[2];    /* ... this */
+    const char *retype;  /* this one is U8 */
+    const char *plain;   /* this one is F16 as in a model that is not quantised */
 };
 
 static const struct gptj_config small = {
@@ -538,6 +539,7 @@ static struct source *open_edited(const struct edit *e)
     path_of(path, sizeof path, "model.safetensors");
     assert_int_equal(safetensors_writer_open(&b.file, path), OK);
     if (e->type) assert_int_equal(safetensors_writer_metadata(b.file, GPTJ_NOTE_TYPE, e->type), OK);
+    if (e->head) assert_int_equal(safetensors_writer_metadata(b.file, GPTJ_NOTE_HEAD, e->head), OK);
     if (e->layout) assert_int_equal(safetensors_writer_metadata(b.file, GPTJ_NOTE_LAYOUT, e->layout), OK);
     assert_int_equal(gptj_each_tensor(&small, declare, &b), OK);
     char *zeros = calloc(1, (size_t)b.bytes);
@@ -560,6 +562,15 @@ static void a_quantised_file_that_is_off_is_refused(void **state)
     } cases[] = {
         {{"q8", GPTJ_LAYOUT}, OK, NULL},
         {{"q8", GPTJ_LAYOUT, .plain = "lm_head.weight"}, OK, NULL},
+        {{"q8", GPTJ_LAYOUT, .head = "q8"}, OK, NULL},
+        {{"q4", GPTJ_LAYOUT, .head = "q8"},
+         E_FORMAT,
+         "config.json: transformer.h.0.attn.k_proj.weight is [5, 2112], config.json says [5, 1152] in that "
+         "quantization"},
+        {{"q8", GPTJ_LAYOUT, .head = "q2"},
+         E_UNSUPPORTED,
+         "\"quantization_head\" in the file's metadata is \"q2\", this"},
+        {{"q8", NULL, .head = "q8"}, E_FORMAT, "metadata has no \"quantization_layout\""},
         {{NULL, GPTJ_LAYOUT},
          E_FORMAT,
          "transformer.wte.weight is U8, and the file's metadata has no \"quantization\" to say"},

@@ -23,6 +23,7 @@ static struct gptjt_engine *open_engine(void)
     struct gptjt_engine *e;
     struct gptjt_engine_options o;
     gptjt_engine_options_init(&o);
+    o.compute = GPTJT_COMPUTE_FP32;
     o.threads = 1;
     check(gptjt_engine_open(&e, MICRO, &o));
     return e;

@@ -7,6 +7,7 @@ drifts for all alike. Programs stay loaded between their turns as long as memory
 """
 import argparse
 import datetime
+import fcntl
 import json
 import os
 import pathlib
@@ -60,6 +61,7 @@ class Program:
         self.args, self.name, self.weights, self.bits = args, name, weights, bits
         self.label = f"{name} {weights}"
         self.failure = None
+        self.is_prepared = False
         self.version = ""
         self.read_bytes = None
         self.peak_bytes = 0
@@ -167,6 +169,7 @@ class Peer(Program):
     def read(self):
         line = self.process.stdout.readline()
         if not line:
+            self.process.wait()
             self.process = None
             raise Failed(f"ended, see {self.log}")
         return json.loads(line)
@@ -223,22 +226,28 @@ def make_room(program, programs, budget):
 
 
 def attempt(program, action, *arguments):
+    """True if it worked."""
     try:
         action(*arguments)
     except Failed as failure:
         program.failure = str(failure)
         say(f"{program.label}: {failure}; goes on without it")
+        return False
+    return True
 
 
 def measure_group(args, programs, group, rows, turn):
+    failed = set()  # in this round; what killed a process may not come again
     for row in rows:
         # Nobody is always the one that comes after the same other.
         for program in group if turn % 2 == 0 else reversed(group):
-            if program.failure or row in program.skips:
+            if not program.is_prepared or program in failed or row in program.skips:
                 continue
             make_room(program, programs, args.memory * 1e9)
             time.sleep(SETTLE_SECONDS)
-            attempt(program, program.measure, row)
+            if not attempt(program, program.measure, row):
+                failed.add(program)
+                continue
             program.last_used = time.monotonic()
             show_try(program, row, turn)
 
@@ -247,7 +256,7 @@ def show_try(program, row, turn):
     name = f"round {turn + 1}: {row[0]} {row[1]:4d}  {program.label:24s}"
     if row in program.skips:
         say(f"{name} skipped: {program.skips[row]}")
-    elif not program.failure:
+    else:
         say(f"{name} {program.tries[row][-1]['tokens_per_s']:9.2f} tokens/s")
 
 
@@ -255,7 +264,7 @@ def run(args, programs):
     rows = [("prefill", n) for n in args.prompt] + [("decode", n) for n in args.batch]
     for program in programs:
         say(f"{program.label}: preparing")
-        attempt(program, program.prepare)
+        program.is_prepared = attempt(program, program.prepare)
     for turn in range(args.rounds):
         for bits in GROUPS.values():
             group = [p for p in programs if p.bits in bits]
@@ -415,6 +424,16 @@ def make_checkpoint(args):
         partial.rename(args.checkpoint)
 
 
+def lock(directory):
+    """Two runs would spoil each other's times and files. Held until the process ends."""
+    file = open(directory / "lock", "w", encoding="utf-8")  # pylint: disable=consider-using-with
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit(f"another run uses {directory}")
+    return file
+
+
 def available_gb():
     lines = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024e-9
@@ -465,6 +484,7 @@ def main():
         shutil.rmtree(args.work, ignore_errors=True)
         return
     args.models.mkdir(parents=True, exist_ok=True)
+    held = lock(args.work)
     args.python = args.python or make_python(args)
     make_checkpoint(args)
     programs = [Ours(args, weights, compute) for weights in args.ours for compute in args.compute]
@@ -477,6 +497,7 @@ def main():
     print_ratios(programs, rows)
     print_programs(programs, rows)
     print_machine(programs)
+    held.close()
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(report(args, programs, rows), indent=1) + "\n", encoding="utf-8")
 

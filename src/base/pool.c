@@ -36,7 +36,7 @@ struct pool {
     void *user;
     int n_tasks;
 
-    pthread_mutex_t turn; /* held by the caller whose run it is */
+    pthread_mutex_t turn; /* held by the caller whose run it is; recursive, for pool_hold() */
     int n_threads;
     struct worker *workers; /* [n_threads - 1]; worker i is thread i + 1 */
     pthread_mutex_t mutex;  /* only for going to sleep and waking up */
@@ -175,7 +175,11 @@ enum status pool_create(struct pool **out, int n_threads)
         return fail(E_NOMEM, "out of memory for %d threads", n_threads);
     }
     *p = (struct pool){.n_threads = n_threads, .workers = workers};
-    pthread_mutex_init(&p->turn, NULL);
+    pthread_mutexattr_t recursive;
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&p->turn, &recursive);
+    pthread_mutexattr_destroy(&recursive);
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->finished, NULL);
@@ -205,6 +209,16 @@ static void run_together(struct pool *p, int n_tasks, pool_task_fn *fn, void *us
     if (atomic_load(&p->sleepers)) wake(p, &p->work);
     if (work(p, 0)) return;
     if (!spin_until(is_done, p)) sleep_until_done(p);
+}
+
+void pool_hold(struct pool *p)
+{
+    pthread_mutex_lock(&p->turn);
+}
+
+void pool_release(struct pool *p)
+{
+    pthread_mutex_unlock(&p->turn);
 }
 
 void pool_run(struct pool *p, int n_tasks, pool_task_fn *fn, void *user)

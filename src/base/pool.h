@@ -20,6 +20,11 @@ void pool_free(struct pool *p);
  * a task must not call it. */
 void pool_run(struct pool *p, int n_tasks, pool_task_fn *fn, void *user);
 
+/* Between these two, which nest, only this thread's runs begin: for memory that belongs to the pool's owner and is used
+ * by several runs, one after the other. */
+void pool_hold(struct pool *p);
+void pool_release(struct pool *p);
+
 int pool_threads(const struct pool *p);
 
 /* What this process may use: the smaller of the affinity mask and the cgroup (v1 or v2) CPU quota, at least 1. */

@@ -180,7 +180,7 @@ static enum status verify(struct report *r)
 static int64_t total_bytes(const struct report *r, const struct context *c, int choice)
 {
     const enum compute_type compute = engine_auto_compute(
-        gptj_held_type(&r->engine->config.model, r->engine->source, choices[choice].type));
+        gptj_held_type(&r->engine->config.model, r->engine->source, choices[choice].type), kernels_best_level());
     const struct session_size *size = engine_kv_dtype(compute) == DTYPE_F32 ? &c->fp32 : &c->fp16;
     return r->weights[choice].mapped + r->weights[choice].heap + (int64_t)(size->kv_bytes + size->work_bytes);
 }
@@ -229,6 +229,16 @@ static void print_generation(const struct generation_config *g)
     printf("\n  %-22s (from %s; applied only with --hf-defaults)\n", "", g->origin);
 }
 
+/* "; embedding and head q8", where that is something else. */
+static const char *head_note(const struct gptjt_engine *e)
+{
+    const struct gptj_tensor_spec spec = {"transformer.wte.weight", 2, {e->config.model.V, e->config.model.D}};
+    struct weight w = {0};
+    if (!gptj_stored_weight(&w, e->source, &spec) || w.type == gptj_quantised_type(&e->config.model, e->source))
+        return "";
+    return w.type == WEIGHT_Q8 ? "; embedding and head q8, 8.25" : "; embedding and head as they were";
+}
+
 static void print_files(const struct report *r)
 {
     const struct gptjt_engine *e = r->engine;
@@ -239,8 +249,8 @@ static void print_files(const struct report *r)
                    amount_bytes((uint64_t)r->dtypes[d].bytes).text);
     const enum weight_type quantised = gptj_quantised_type(&e->config.model, e->source);
     if (quantised != WEIGHT_TYPES)
-        printf("  %-22s %s, %.2f bits a weight\n", "quantised matrices", weight_type_name(quantised),
-               (double)weight_bytes(quantised, 16, 64) * 8 / (16 * 64));
+        printf("  %-22s %s, %.2f bits a weight%s\n", "quantised matrices", weight_type_name(quantised),
+               (double)weight_bytes(quantised, 16, 64) * 8 / (16 * 64), head_note(e));
     if (e->tokenizer.bpe)
         printf("  %-22s %d tokens\n", "tokenizer", tokenizer_size(e->tokenizer.bpe));
     else

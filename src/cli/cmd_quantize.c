@@ -144,7 +144,8 @@ const struct command command_quantize = {
     .summary = "write a model with smaller weights: q8, q4, or another float type",
     .usage = "[MODEL] --type q8|q4|bf16|fp16|fp32 -o DIR [options]",
     .about = "Writes a directory that the other commands take like any model, its weights mapped, not converted.\n"
-             "q8 (8.25 bits a weight) and q4 (4.5) are for this program only; the float types are for every program.",
+             "q8 (8.25 bits a weight) and q4 (4.5; embedding and head q8) are for this program only, the float types for\n"
+             "every program.",
     .examples = "  gptjt quantize togethercomputer/GPT-JT-6B-v1 --type q8 -o GPT-JT-6B-q8\n"
                 "  gptjt quantize GPT-JT-6B-v1 --type q4 -o GPT-JT-6B-q4 && gptjt classify -m GPT-JT-6B-q4 ...",
     .options = options,

@@ -142,18 +142,20 @@ enum dtype engine_kv_dtype(enum compute_type compute)
     return compute == COMPUTE_FP32 ? DTYPE_F32 : DTYPE_F16;
 }
 
-enum compute_type engine_auto_compute(enum weight_type weights)
+enum compute_type engine_auto_compute(enum weight_type weights, enum cpu_level level)
 {
-    return weights == WEIGHT_Q8 || weights == WEIGHT_Q4 ? COMPUTE_INT8 : COMPUTE_FP32;
+    if (weight_quantised(weights)) return COMPUTE_INT8;
+    return weights != WEIGHT_F32 && level >= CPU_AVX512BF16 ? COMPUTE_BF16 : COMPUTE_FP32;
 }
 
-static enum status choose_compute(enum compute_type *out, enum gptjt_compute asked, enum weight_type weights)
+static enum status choose_compute(enum compute_type *out, enum gptjt_compute asked, enum weight_type weights,
+                                  enum cpu_level level)
 {
     const bool quantised = weight_quantised(weights);
     if (asked == GPTJT_COMPUTE_INT8 && !quantised)
         return fail(E_ARG, "compute int8 needs q8 or q4 weights, these are %s", weight_type_name(weights));
     if (asked == GPTJT_COMPUTE_AUTO)
-        *out = engine_auto_compute(weights);
+        *out = engine_auto_compute(weights, level);
     else
         *out = asked == GPTJT_COMPUTE_INT8 ? COMPUTE_INT8 : asked == GPTJT_COMPUTE_BF16 ? COMPUTE_BF16 : COMPUTE_FP32;
     return OK;
@@ -217,7 +219,7 @@ enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_option
     const struct gptj_config *c = &e->config.model;
     const enum weight_type type = weight_types[o->weights];
     TRY(check_memory(e, type));
-    TRY(choose_compute(&compute, o->compute, gptj_held_type(c, e->source, type)));
+    TRY(choose_compute(&compute, o->compute, gptj_held_type(c, e->source, type), level));
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);
     const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D};

@@ -60,7 +60,7 @@ enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_option
 enum status engine_choose_cpu(enum cpu_level *out, const char *asked);
 
 /* What --compute auto means for weights of a type, and how K/V are kept: in fp32 where everything is, else in fp16. */
-enum compute_type engine_auto_compute(enum weight_type weights);
+enum compute_type engine_auto_compute(enum weight_type weights, enum cpu_level level);
 enum dtype engine_kv_dtype(enum compute_type compute);
 
 /* What a session for max_tokens (as gptjt_session_create() takes it, 1 .. 2^30) allocates. */

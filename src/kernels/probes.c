@@ -25,8 +25,10 @@ void probes_init(struct probes *p, enum cpu_level level)
     *p = (struct probes){0};
     probes_init_ref(p);
     if (level >= CPU_AVX2) probes_init_avx2(p);
-    if (level >= CPU_AVX512) probes_init_avx512(p);
-    if (level >= CPU_AVX512 && cpu_has_avx512vnni()) probes_init_avx512vnni(p);
+    if (level >= CPU_AVX512) {
+        probes_init_avx512(p);
+        if (cpu_has_avx512vnni()) probes_init_avx512vnni(p);
+    }
     if (level >= CPU_AVX512BF16) probes_init_avx512bf16(p);
     if (level >= CPU_AMX) probes_init_amx(p);
 }

@@ -43,9 +43,10 @@ enum status gptj_check(const struct gptj_config *cfg, const struct source *src);
 /* ---- How a checkpoint stores its tensors ----
  *
  * A quantised matrix is a U8 tensor [strips][bytes of a strip] under its usual name (kernels/quant.h, docs/FORMATS.md);
- * the file's metadata says which type all of them are. */
-#define GPTJ_NOTE_TYPE   "quantization"        /* "q8" or "q4"   */
-#define GPTJ_NOTE_LAYOUT "quantization_layout" /* GPTJ_LAYOUT    */
+ * the file's metadata says which type they are. */
+#define GPTJ_NOTE_TYPE   "quantization"        /* "q8" or "q4", of all of them ...  */
+#define GPTJ_NOTE_HEAD   "quantization_head"   /* ... but embedding and head, if there */
+#define GPTJ_NOTE_LAYOUT "quantization_layout" /* GPTJ_LAYOUT                       */
 #define GPTJ_LAYOUT      "gptjt-1"
 
 struct gptj_tensor_spec;
@@ -54,6 +55,13 @@ struct gptj_tensor_spec;
 bool gptj_can_quantise(const struct gptj_tensor_spec *spec);
 bool gptj_is_quantised(const struct tensor *t, const struct gptj_tensor_spec *spec);
 
+/* Embedding and head. */
+bool gptj_is_head(const struct gptj_tensor_spec *spec);
+
+/* What a matrix becomes where a type is asked for: embedding and head of a q4 model are q8, because in q4 they do four
+ * times the harm of all other matrices together and are 7 % of a model (docs/QUALITY.md). */
+enum weight_type gptj_type_for(const struct gptj_tensor_spec *spec, enum weight_type asked);
+
 /* The tensor of a checked source as it lies in memory; false: it is missing. */
 bool gptj_stored_weight(struct weight *out, const struct source *src, const struct gptj_tensor_spec *spec);
 
@@ -61,7 +69,7 @@ bool gptj_stored_weight(struct weight *out, const struct source *src, const stru
  * program does not know. */
 enum status gptj_check_quantised(const struct gptj_config *cfg, const struct source *src);
 
-/* The type of the quantised matrices of a checked source; WEIGHT_TYPES: there are none. */
+/* The type of the quantised matrices of a checked source, embedding and head aside; WEIGHT_TYPES: there are none. */
 enum weight_type gptj_quantised_type(const struct gptj_config *cfg, const struct source *src);
 
 /* The shape of a matrix as a tensor of a file. */

@@ -74,7 +74,6 @@ enum status gptj_each_tensor(const struct gptj_config *c, gptj_tensor_fn *each, 
 
 struct check {
     const struct source *src;
-    enum weight_type quantised; /* what U8 matrices are */
     struct buf wrong;
     int n_wrong;
 };
@@ -98,7 +97,9 @@ static enum status check_tensor(void *user, const struct gptj_tensor_spec *spec)
     }
     const bool quantised = gptj_is_quantised(t, spec);
     struct tensor like = {.n_dims = spec->n_dims};
-    gptj_stored_shape(like.shape, spec, quantised ? k->quantised : WEIGHT_F32);
+    struct weight stored = {.type = WEIGHT_F32};
+    gptj_stored_weight(&stored, k->src, spec);
+    gptj_stored_shape(like.shape, spec, stored.type);
     const bool same = t->n_dims == like.n_dims &&
                       !memcmp(t->shape, like.shape, (size_t)like.n_dims * sizeof like.shape[0]);
     if (!same) {
@@ -152,7 +153,7 @@ enum status gptj_check(const struct gptj_config *cfg, const struct source *src)
 {
     TRY(check_naming(src));
     TRY(gptj_check_quantised(cfg, src));
-    struct check k = {.src = src, .quantised = gptj_quantised_type(cfg, src)};
+    struct check k = {.src = src};
     enum status s = gptj_each_tensor(cfg, check_tensor, &k);
     for (int i = 0; i < src->n_entries; i++) {
         if (known_name(cfg, src->entries[i].name)) continue;
@@ -169,17 +170,17 @@ enum status gptj_check(const struct gptj_config *cfg, const struct source *src)
 
 /* ---- Loading ---- */
 
-static enum weight_type held_as(const struct weight *host, enum weight_type asked)
+static enum weight_type held_as(const struct gptj_tensor_spec *spec, const struct weight *host, enum weight_type asked)
 {
     if (host->I == 1) return WEIGHT_F32;
-    return asked == WEIGHT_AS_STORED ? host->type : asked;
+    return asked == WEIGHT_AS_STORED ? host->type : gptj_type_for(spec, asked);
 }
 
 enum weight_type gptj_held_type(const struct gptj_config *cfg, const struct source *src, enum weight_type asked)
 {
     const struct gptj_tensor_spec spec = spec_of(cfg, "transformer.h.0.attn.q_proj.weight", 'D', 'D');
     struct weight host;
-    return gptj_stored_weight(&host, src, &spec) ? held_as(&host, asked) : asked;
+    return gptj_stored_weight(&host, src, &spec) ? held_as(&spec, &host, asked) : asked;
 }
 
 static enum status bind(struct gptj *m, struct weight *out, const struct source *src, const char *name, char rows,
@@ -189,7 +190,7 @@ static enum status bind(struct gptj *m, struct weight *out, const struct source 
     struct weight host;
     if (!gptj_stored_weight(&host, src, &spec))
         return fail(E_FORMAT, "weights do not fit config.json: %s is missing", name);
-    return m->ops->fn->weight_bind(m->ops, out, &host, held_as(&host, type));
+    return m->ops->fn->weight_bind(m->ops, out, &host, held_as(&spec, &host, type));
 }
 
 static enum status bind_layer(struct gptj *m, int l, const struct source *src, enum weight_type type)
@@ -296,7 +297,7 @@ static enum status count_tensor(void *user, const struct gptj_tensor_spec *spec)
 {
     struct count *c = user;
     const bool matrix = spec->n_dims == 2;
-    c->bytes += (int64_t)weight_bytes(matrix ? c->matrices : WEIGHT_F32, (int)spec->shape[0],
+    c->bytes += (int64_t)weight_bytes(matrix ? gptj_type_for(spec, c->matrices) : WEIGHT_F32, (int)spec->shape[0],
                                       matrix ? (int)spec->shape[1] : 1);
     return OK;
 }
@@ -319,7 +320,7 @@ static enum status count_memory(void *user, const struct gptj_tensor_spec *spec)
     struct memory_count *c = user;
     struct weight host;
     if (!gptj_stored_weight(&host, c->src, spec)) return OK;
-    const int64_t owned = (int64_t)ops_cpu_weight_bytes(&host, held_as(&host, c->type));
+    const int64_t owned = (int64_t)ops_cpu_weight_bytes(&host, held_as(spec, &host, c->type));
     c->total.heap += owned;
     if (!owned) c->total.mapped += (int64_t)weight_bytes(host.type, host.O, host.I);
     return OK;

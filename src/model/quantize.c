@@ -37,9 +37,8 @@ static enum weight_type type_of(const struct quantize *q, const struct gptj_tens
 {
     struct weight w;
     if (spec->n_dims == 1) return WEIGHT_F32;
-    const bool outside = !strcmp(spec->name, "transformer.wte.weight") || !strcmp(spec->name, "lm_head.weight");
-    const bool kept = (weight_quantised(q->type) && !gptj_can_quantise(spec)) || (q->keep_head && outside);
-    return kept && gptj_stored_weight(&w, q->src, spec) ? w.type : q->type;
+    const bool kept = (weight_quantised(q->type) && !gptj_can_quantise(spec)) || (q->keep_head && gptj_is_head(spec));
+    return kept && gptj_stored_weight(&w, q->src, spec) ? w.type : gptj_type_for(spec, q->type);
 }
 
 static size_t bytes_of(enum weight_type t, const struct gptj_tensor_spec *spec, int64_t rows)
@@ -148,7 +147,10 @@ static enum status write_notes(struct writing *w)
     if (!weight_quantised(w->q->type))
         return safetensors_writer_metadata(w->file, "format", "pt"); /* transformers insists on it */
     TRY(safetensors_writer_metadata(w->file, "format", "gptjt"));
-    TRY(safetensors_writer_metadata(w->file, GPTJ_NOTE_TYPE, weight_type_name(w->q->type)));
+    const struct gptj_tensor_spec head = {.name = "lm_head.weight", .n_dims = 2};
+    const enum weight_type type = w->q->type, head_type = gptj_type_for(&head, type);
+    TRY(safetensors_writer_metadata(w->file, GPTJ_NOTE_TYPE, weight_type_name(type)));
+    if (head_type != type) TRY(safetensors_writer_metadata(w->file, GPTJ_NOTE_HEAD, weight_type_name(head_type)));
     return safetensors_writer_metadata(w->file, GPTJ_NOTE_LAYOUT, GPTJ_LAYOUT);
 }
 

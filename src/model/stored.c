@@ -17,13 +17,28 @@ bool gptj_is_quantised(const struct tensor *t, const struct gptj_tensor_spec *sp
     return gptj_can_quantise(spec) && t->dtype == DTYPE_U8;
 }
 
-/* WEIGHT_TYPES: the metadata names no type we know. */
-static enum weight_type noted_type(const struct source *src)
+bool gptj_is_head(const struct gptj_tensor_spec *spec)
 {
-    const char *type = source_note(src, GPTJ_NOTE_TYPE);
+    return !strcmp(spec->name, "transformer.wte.weight") || !strcmp(spec->name, "lm_head.weight");
+}
+
+enum weight_type gptj_type_for(const struct gptj_tensor_spec *spec, enum weight_type asked)
+{
+    return asked == WEIGHT_Q4 && gptj_is_head(spec) ? WEIGHT_Q8 : asked;
+}
+
+/* WEIGHT_TYPES: the metadata names no type we know. */
+static enum weight_type noted_type(const struct source *src, const char *note)
+{
+    const char *type = source_note(src, note);
     for (enum weight_type t = 0; type && t < WEIGHT_TYPES; t++)
         if (weight_quantised(t) && !strcmp(type, weight_type_name(t))) return t;
     return WEIGHT_TYPES;
+}
+
+static enum weight_type quantised_type(const struct source *src, const struct gptj_tensor_spec *spec)
+{
+    return noted_type(src, gptj_is_head(spec) && source_note(src, GPTJ_NOTE_HEAD) ? GPTJ_NOTE_HEAD : GPTJ_NOTE_TYPE);
 }
 
 bool gptj_stored_weight(struct weight *out, const struct source *src, const struct gptj_tensor_spec *spec)
@@ -31,7 +46,7 @@ bool gptj_stored_weight(struct weight *out, const struct source *src, const stru
     const struct tensor *t = source_find(src, spec->name);
     if (!t) return false;
     *out = (struct weight){.data = t->data,
-                           .type = gptj_is_quantised(t, spec) ? noted_type(src)
+                           .type = gptj_is_quantised(t, spec) ? quantised_type(src, spec)
                                    : t->dtype == DTYPE_F16    ? WEIGHT_F16
                                    : t->dtype == DTYPE_BF16   ? WEIGHT_BF16
                                                               : WEIGHT_F32,
@@ -73,7 +88,14 @@ static struct search find_quantised(const struct gptj_config *cfg, const struct 
 
 enum weight_type gptj_quantised_type(const struct gptj_config *cfg, const struct source *src)
 {
-    return find_quantised(cfg, src).name[0] ? noted_type(src) : WEIGHT_TYPES;
+    return find_quantised(cfg, src).name[0] ? noted_type(src, GPTJ_NOTE_TYPE) : WEIGHT_TYPES;
+}
+
+static enum status check_type(const struct source *src, const char *note)
+{
+    const char *type = source_note(src, note);
+    if (!type || noted_type(src, note) != WEIGHT_TYPES) return OK;
+    return fail(E_UNSUPPORTED, "\"%s\" in the file's metadata is \"%.40s\", this program has q8 and q4", note, type);
 }
 
 enum status gptj_check_quantised(const struct gptj_config *cfg, const struct source *src)
@@ -84,9 +106,8 @@ enum status gptj_check_quantised(const struct gptj_config *cfg, const struct sou
     if (!type || !layout)
         return fail(E_FORMAT, "%s is U8, and the file's metadata has no \"%s\" to say what its bytes mean", found.name,
                     type ? GPTJ_NOTE_LAYOUT : GPTJ_NOTE_TYPE);
-    if (noted_type(src) == WEIGHT_TYPES)
-        return fail(E_UNSUPPORTED, "\"%s\" in the file's metadata is \"%.40s\", this program has q8 and q4",
-                    GPTJ_NOTE_TYPE, type);
+    TRY(check_type(src, GPTJ_NOTE_TYPE));
+    TRY(check_type(src, GPTJ_NOTE_HEAD));
     if (strcmp(layout, GPTJ_LAYOUT))
         return fail(E_UNSUPPORTED, "\"%s\" in the file's metadata is \"%.40s\", this program has %s", GPTJ_NOTE_LAYOUT,
                     layout, GPTJ_LAYOUT);

@@ -19,7 +19,7 @@ struct linear_job {
     const float *x, *bias; /* bias may be NULL */
     const struct weight *w;
     int T;
-    int strips;           /* of each band, of a task */
+    int least_strips;     /* of each band, of a task */
     size_t block_x_bytes; /* of a packed block of inputs */
     enum epilogue epilogue;
 };
@@ -68,7 +68,8 @@ static void finish(const struct linear_job *j, float *z, size_t z_stride, int o,
 /* ---- Streaming ----
  *
  * The strips of 16 outputs are dealt to STREAM_BANDS bands of equal length, of which the last may end early. A task is
- * the same few strips of every band. */
+ * the same strips of every band: many at first, because a reader that goes on and on is the fastest, fewer towards the
+ * end, so that threads finish together. */
 struct bands {
     int length; /* strips of a band */
     int strips; /* of all bands     */
@@ -78,6 +79,13 @@ static struct bands bands_of(int O)
 {
     const int strips = (O + STRIP - 1) / STRIP;
     return (struct bands){(strips + STREAM_BANDS - 1) / STREAM_BANDS, strips};
+}
+
+/* How many strips the task takes that begins where `left` are left. */
+static int task_strips(const struct linear_job *j, int left)
+{
+    const int n = left / (2 * pool_threads(j->c->pool));
+    return n > j->least_strips ? n : least(j->least_strips, left);
 }
 
 /* Strip s of the n bands from band first on, `outputs` of each. */
@@ -94,7 +102,10 @@ static void stream_task(void *user, int task, int thread)
 {
     const struct linear_job *j = user;
     const struct bands bands = bands_of(j->w->O);
-    const int first = task * j->strips, end = least(first + j->strips, bands.length);
+    int first = 0;
+    for (int i = 0; i < task; i++)
+        first += task_strips(j, bands.length - first);
+    const int end = first + task_strips(j, bands.length - first);
     float *z = ops_cpu_scratch(j->c, thread);
     for (int s = first; s < end; s++) {
         int n = 0, last = STRIP; /* bands that have such a strip, and how many outputs the last of them has */
@@ -110,9 +121,13 @@ static void stream_task(void *user, int task, int thread)
 static void stream(struct linear_job *j)
 {
     const size_t step_bytes = STREAM_BANDS * weight_bytes(j->w->type, STRIP, j->w->I);
-    j->strips = (int)(STREAM_TASK_BYTES / (step_bytes + 1)) + 1;
+    const int length = bands_of(j->w->O).length;
+    int tasks = 0;
+    j->least_strips = (int)(STREAM_TASK_BYTES / (step_bytes + 1)) + 1;
+    for (int first = 0; first < length; tasks++)
+        first += task_strips(j, length - first);
     j->k->prepare(j->c->x, j->x, (size_t)j->w->I, j->T, j->w->I);
-    pool_run(j->c->pool, (bands_of(j->w->O).length + j->strips - 1) / j->strips, stream_task, j);
+    pool_run(j->c->pool, tasks, stream_task, j);
 }
 
 /* ---- Panels ---- */
@@ -166,6 +181,7 @@ void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight
                     enum epilogue e)
 {
     struct ops_cpu *c = ops_cpu(o);
+    pool_hold(c->pool); /* sessions share c->x */
     for (int t = 0; t < T; t += MAX_ROWS) {
         struct linear_job j = {.c = c,
                                .k = kernels_for(c, w->type),
@@ -180,6 +196,7 @@ void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight
         else
             multiply(&j);
     }
+    pool_release(c->pool);
 }
 
 /* ---- Memory ---- */

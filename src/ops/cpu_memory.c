@@ -133,6 +133,9 @@ enum status ops_cpu_weight_bind(struct ops *o, struct weight *out, const struct 
     if (w.owned_bytes) {
         void *copy = NULL;
         TRY(ops_cpu_alloc(o, &copy, w.owned_bytes));
+        /* A token reads all of it, so every page of 4 KiB is a miss of the TLB. Where there are no large ones, so be
+         * it. */
+        madvise(copy, w.owned_bytes, MADV_HUGEPAGE);
         struct ops_cpu *c = ops_cpu(o);
         const enum status s = ops_cpu_weight_convert(&c->kernels, c->pool, copy, host, as);
         if (s != OK) {

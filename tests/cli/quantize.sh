@@ -20,6 +20,7 @@ for type in q8 q4; do
     run 0 inspect $type --verify
     has '^  mask  *prefix (prompt_mask in config.json)$'
     has "^  quantised matrices  *$type, "
+    [ $type = q8 ] || has '4.50 bits a weight; embedding and head q8, 8.25$'
     has 'do_sample true, temperature 1, top_k 50'
     has '^all values of 45 tensors are finite$'
     run 0 inspect $type --json
@@ -57,10 +58,9 @@ def plain(path, name, O, I):
     begin = 8 + int.from_bytes(data[:8], "little") + header[name]["data_offsets"][0]
     return [struct.unpack_from(f"<{I}f", data, begin + o * I * 4) for o in range(O)]
 
-name, O, I = "transformer.h.2.attn.out_proj.weight", 192, 192
-w = plain("fp32/model.safetensors", name, O, I)
-for kind, bound in ("q8", 0.01), ("q4", 0.12):
-    q = dequantise(kind + "/model.safetensors", name, O, I)
+out_proj, wte = "transformer.h.2.attn.out_proj.weight", "transformer.wte.weight"
+for kind, name, O, bound in ("q8", out_proj, 192, 0.01), ("q4", out_proj, 192, 0.12), ("q4", wte, 50, 0.01):
+    w, q = (read(kind_ + "/model.safetensors", name, O, 192) for read, kind_ in ((plain, "fp32"), (dequantise, kind)))
     off = sum((a - b) ** 2 for x, y in zip(w, q) for a, b in zip(x, y)) / sum(a * a for x in w for a in x)
     print(kind, off ** 0.5, "ok" if bound / 3 < off ** 0.5 < bound else "WRONG")
 PYTHON
@@ -68,7 +68,7 @@ run 0 quantize "$MODEL" --type fp32 -o fp32 --quiet
 # shellcheck disable=SC2034
 command='python3 read.py'
 python3 read.py >out 2>err || die "fails"
-[ "$(grep -c ok out)" = 2 ] || die "reads something else"
+[ "$(grep -c ok out)" = 3 ] || die "reads something else"
 
 # Not twice, not over something else, and not without a place.
 run 1 quantize q8 --type q4 -o twice

@@ -20,7 +20,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 8, PANEL = QUANT_STRIP, DEPTH = 1024, TILE = 6, STREAM_ROWS = 8 };
+enum { LANES = 8, STRIPS = 4, PANEL = STRIPS * QUANT_STRIP, DEPTH = 512, TILE = 6, STREAM_ROWS = 8 };
 
 INLINE __m256i load256(const void *p)
 {
@@ -163,6 +163,7 @@ INLINE void q8_block(int T, int H, __m256 *z, const char *x, size_t x_row, const
     __m256i sum[STREAM_ROWS];
     for (int i = 0; i < T * H; i++)
         sum[i] = _mm256_setzero_si256();
+#pragma GCC unroll 16
     for (int s = 0; s < QUANT_BLOCK / QUANT_STEP; s++) {
         for (int h = 0; h < H; h++) {
             const __m256i v = load256(w + s * QUANT_STEP_BYTES + h * LANES * QUANT_STEP);
@@ -189,6 +190,7 @@ INLINE void q4_group(int T, int H, int high, __m256 *z, const char *x, size_t x_
     __m256i sum[STREAM_ROWS];
     for (int i = 0; i < T * H; i++)
         sum[i] = _mm256_setzero_si256();
+#pragma GCC unroll 8
     for (int s = 0; s < Q4_GROUP / QUANT_STEP; s++) {
         for (int h = 0; h < H; h++) {
             const __m256i stored = load256(w + s * QUANT_STEP_BYTES + h * LANES * QUANT_STEP);
@@ -297,7 +299,8 @@ static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, s
 /* ---- Panels ----
  *
  * x packed is, for each tile of TILE rows and each group of inputs: TILE scales, then [group / 2 steps][TILE] pairs of
- * 16-bit values. w packed is, for each group: PANEL scales (fp32), then [group / 2 steps][PANEL] pairs. */
+ * 16-bit values. w packed is, for each group: PANEL scales (fp32), then for each
+ * strip [group / 2 steps][16 outputs] pairs. */
 INLINE int groups_of(int n, int group)
 {
     return (n + QUANT_BLOCK - 1) / QUANT_BLOCK * (QUANT_BLOCK / group);
@@ -308,9 +311,14 @@ INLINE size_t x_group_bytes(int group)
     return TILE * sizeof(float) + (size_t)(group / 2) * TILE * sizeof(int32_t);
 }
 
+INLINE size_t strip_group_bytes(int group)
+{
+    return (size_t)(group / 2) * QUANT_STRIP * sizeof(int32_t);
+}
+
 INLINE size_t w_group_bytes(int group)
 {
-    return PANEL * sizeof(float) + (size_t)(group / 2) * PANEL * sizeof(int32_t);
+    return PANEL * sizeof(float) + STRIPS * strip_group_bytes(group);
 }
 
 INLINE size_t packed_x_bytes(int group, int T, int n)
@@ -370,54 +378,63 @@ INLINE void widen_step(char *to, __m256i bytes, __m256i zero)
     const __m256i second = _mm256_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1, 2, -1, 3, -1, 6,
                                             -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1);
     _mm256_storeu_si256((__m256i *)(void *)to, _mm256_sub_epi16(_mm256_shuffle_epi8(bytes, first), zero));
-    _mm256_storeu_si256((__m256i *)(void *)(to + PANEL * sizeof(int32_t)),
+    _mm256_storeu_si256((__m256i *)(void *)(to + QUANT_STRIP * sizeof(int32_t)),
                         _mm256_sub_epi16(_mm256_shuffle_epi8(bytes, second), zero));
 }
 
-INLINE void pack_w(enum weight_type type, char *to, const char *strip, int I, int at, int n)
+/* One strip of one group: its scales to `scales`, its steps to `to`, which are a whole panel's steps apart. */
+INLINE void pack_group(enum weight_type type, char *to, float *scale, const char *block, const char *scales, int high)
 {
-    const int group = quant_group(type), per_block = QUANT_BLOCK / group, groups = groups_of(n, group);
     const __m256i low = _mm256_set1_epi8(15), zero = _mm256_set1_epi16((short)quant_zero(type));
-    const size_t block_bytes = quant_block_bytes(type);
-    const char *scales = strip + quant_blocks(I) * block_bytes;
-    for (int g = 0; g < groups; g++, to += w_group_bytes(group)) {
-        const size_t in_strip = (size_t)at / (size_t)group + (size_t)g;
-        const char *block = strip + in_strip / (size_t)per_block * block_bytes;
-        const int high = type == WEIGHT_Q4 && in_strip % 2;
-        for (int half = 0; half < PANEL; half += LANES) {
-            const char *from = block + half * QUANT_STEP;
-            char *out = to + PANEL * sizeof(float) + (size_t)half * sizeof(int32_t);
-            _mm256_storeu_ps((float *)(void *)to + half,
-                             load_scales(scales + (in_strip * QUANT_STRIP + (size_t)half) * sizeof(uint16_t)));
-            for (int s = 0; s < group / QUANT_STEP; s++, out += 2 * PANEL * sizeof(int32_t)) {
-                __m256i v = load256(from + s * QUANT_STEP_BYTES);
-                if (type == WEIGHT_Q4) v = _mm256_and_si256(high ? _mm256_srli_epi16(v, 4) : v, low);
-                widen_step(out, v, zero);
-            }
+    for (int half = 0; half < QUANT_STRIP; half += LANES) {
+        char *out = to + (size_t)half * sizeof(int32_t);
+        _mm256_storeu_ps(scale + half, load_scales(scales + half * 2));
+        for (int s = 0; s < quant_group(type) / QUANT_STEP; s++, out += 2 * QUANT_STRIP * sizeof(int32_t)) {
+            __m256i v = load256(block + s * QUANT_STEP_BYTES + half * QUANT_STEP);
+            if (type == WEIGHT_Q4) v = _mm256_and_si256(high ? _mm256_srli_epi16(v, 4) : v, low);
+            widen_step(out, v, zero);
+        }
+    }
+}
+
+INLINE void pack_w(enum weight_type type, char *to, const char *w, int O, int I, int at, int n)
+{
+    const int group = quant_group(type), groups = groups_of(n, group);
+    const size_t per_block = (size_t)(QUANT_BLOCK / group), block_bytes = quant_block_bytes(type);
+    for (int strip = 0; strip < STRIPS; strip++, w += quant_strip_bytes(type, I)) {
+        const char *scales = w + quant_blocks(I) * block_bytes;
+        for (int g = 0; g < groups; g++) {
+            const size_t in_strip = (size_t)at / (size_t)group + (size_t)g;
+            char *out = to + (size_t)g * w_group_bytes(group);
+            float *scale = (float *)(void *)out + strip * QUANT_STRIP;
+            char *steps = out + PANEL * sizeof(float) + (size_t)strip * strip_group_bytes(group);
+            if (strip * QUANT_STRIP < O)
+                pack_group(type, steps, scale, w + in_strip / per_block * block_bytes,
+                           scales + in_strip * QUANT_STRIP * sizeof(uint16_t), (int)(in_strip % per_block));
+            else
+                memset(scale, 0, QUANT_STRIP * sizeof *scale);
         }
     }
 }
 
 static void pack_q8(void *to, const void *w, int O, int I, int at, int n)
 {
-    (void)O;
-    pack_w(WEIGHT_Q8, to, w, I, at, n);
+    pack_w(WEIGHT_Q8, to, w, O, I, at, n);
 }
 
 static void pack_q4(void *to, const void *w, int O, int I, int at, int n)
 {
-    (void)O;
-    pack_w(WEIGHT_Q4, to, w, I, at, n);
+    pack_w(WEIGHT_Q4, to, w, O, I, at, n);
 }
 
-/* rows x PANEL outputs over one group. */
-INLINE void tile(int rows, int group, float *z, const char *x, const char *w)
+/* rows by the 16 outputs of a strip over one group; z's rows are PANEL apart. */
+INLINE void tile(int rows, int group, float *z, const char *x, const char *w, const float *scales)
 {
     __m256i sum[TILE][2];
     for (int t = 0; t < rows; t++)
         sum[t][0] = sum[t][1] = _mm256_setzero_si256();
-    const char *xs = x + TILE * sizeof(float), *ws = w + PANEL * sizeof(float);
-    for (int s = 0; s < group / 2; s++, xs += TILE * sizeof(int32_t), ws += PANEL * sizeof(int32_t)) {
+    const char *xs = x + TILE * sizeof(float), *ws = w;
+    for (int s = 0; s < group / 2; s++, xs += TILE * sizeof(int32_t), ws += QUANT_STRIP * sizeof(int32_t)) {
         const __m256i w0 = load256(ws), w1 = load256(ws + 32);
         for (int t = 0; t < rows; t++) {
             const __m256i xt = broadcast32(xs + (size_t)t * sizeof(int32_t));
@@ -427,8 +444,7 @@ INLINE void tile(int rows, int group, float *z, const char *x, const char *w)
             COMPUTE_HERE(sum[t][1]);
         }
     }
-    const __m256 scale[2] = {_mm256_loadu_ps((const float *)(const void *)w),
-                             _mm256_loadu_ps((const float *)(const void *)w + LANES)};
+    const __m256 scale[2] = {_mm256_loadu_ps(scales), _mm256_loadu_ps(scales + LANES)};
     for (int t = 0; t < rows; t++) {
         const __m256 scale_x = _mm256_castsi256_ps(broadcast32(x + (size_t)t * sizeof(float)));
         for (int half = 0; half < 2; half++) {
@@ -439,25 +455,29 @@ INLINE void tile(int rows, int group, float *z, const char *x, const char *w)
     }
 }
 
-INLINE void any_tile(int rows, int group, float *z, const char *x, const char *w)
+INLINE void any_tile(int rows, int group, float *z, const char *x, const char *w, const float *scales)
 {
     switch (rows) {
-    case 1: tile(1, group, z, x, w); break;
-    case 2: tile(2, group, z, x, w); break;
-    case 3: tile(3, group, z, x, w); break;
-    case 4: tile(4, group, z, x, w); break;
-    case 5: tile(5, group, z, x, w); break;
-    default: tile(6, group, z, x, w); break;
+    case 1: tile(1, group, z, x, w, scales); break;
+    case 2: tile(2, group, z, x, w, scales); break;
+    case 3: tile(3, group, z, x, w, scales); break;
+    case 4: tile(4, group, z, x, w, scales); break;
+    case 5: tile(5, group, z, x, w, scales); break;
+    default: tile(6, group, z, x, w, scales); break;
     }
 }
 
+/* While a group of the panel (8 KB of q8) stays in L1, all rows pass, a tile of them by one strip after the other. */
 INLINE void multiply(int group, float *z, const char *x, const char *w, int T, int n)
 {
     const int groups = groups_of(n, group);
     const size_t tile_bytes = (size_t)groups * x_group_bytes(group);
     for (int g = 0; g < groups; g++, x += x_group_bytes(group), w += w_group_bytes(group))
         for (int t = 0; t < T; t += TILE)
-            any_tile(T - t, group, z + t * PANEL, x + (size_t)(t / TILE) * tile_bytes, w);
+            for (int strip = 0; strip < STRIPS; strip++)
+                any_tile(T - t, group, z + t * PANEL + strip * QUANT_STRIP, x + (size_t)(t / TILE) * tile_bytes,
+                         w + PANEL * sizeof(float) + (size_t)strip * strip_group_bytes(group),
+                         (const float *)(const void *)w + strip * QUANT_STRIP);
 }
 
 static void multiply_q8(float *z, const void *x, const void *w, int T, int n)

@@ -6,7 +6,7 @@
  *
  *   Streaming keeps the 8 lanes of an output in one register, so that a row of w is read as it lies.
  *   Panels keep 8 outputs in a register and go through a block lane by lane: all inputs of lane 0, then of lane 1, ...
- *   which is why they are packed in that order. A lane's part of a panel (4 KB) stays in L1 for all rows. */
+ *   which is why they are packed in that order. A lane's part of a panel (16 KB) stays in L1 for all rows. */
 #include "kernels/kernels.h"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
@@ -18,7 +18,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 8, DEPTH = 512, PANEL = 16, TILE = 6, STREAM_ROWS = 24 };
+enum { LANES = 8, DEPTH = 512, STRIP = 16, STRIPS = 4, PANEL = STRIPS * STRIP, TILE = 6, STREAM_ROWS = 24 };
 
 static size_t steps_of(int n)
 {
@@ -258,22 +258,28 @@ static void pack_x_bf16(void *to, const float *x, size_t x_stride, int T, int n)
     pack_x(load_f32_rounded, to, x, x_stride, T, n);
 }
 
-/* w packed is [lane 8][step][PANEL]; a gap of a cache line between lanes keeps the eight streams of stores apart. */
+/* w packed is [lane 8][strip][step][STRIP]; a gap of a cache line between lanes keeps the eight streams of stores
+ * apart. */
+static size_t w_strip_floats(int n)
+{
+    return steps_of(n) * STRIP;
+}
+
 static size_t w_lane_floats(int n)
 {
-    return steps_of(n) * PANEL + PANEL;
+    return STRIPS * w_strip_floats(n) + STRIP;
 }
 
 INLINE void pack_w(load_fn *load, size_t bytes, float *to, const char *w, int O, int I, int at, int n)
 {
     const size_t lane = w_lane_floats(n), row = (size_t)I * bytes;
-    for (int half = 0; half < PANEL; half += LANES) {
-        float *out = to + half;
-        for (int i = 0; i < n; i += LANES, out += PANEL) {
+    for (int first = 0; first < PANEL; first += LANES) {
+        float *out = to + (size_t)(first / STRIP) * w_strip_floats(n) + first % STRIP;
+        for (int i = 0; i < n; i += LANES, out += STRIP) {
             __m256 v[LANES];
             for (int o = 0; o < LANES; o++)
-                v[o] = half + o < O
-                           ? load_some(load, bytes, w + (size_t)(half + o) * row + (size_t)(at + i) * bytes, n - i)
+                v[o] = first + o < O
+                           ? load_some(load, bytes, w + (size_t)(first + o) * row + (size_t)(at + i) * bytes, n - i)
                            : _mm256_setzero_ps();
             transpose8(v);
             for (int j = 0; j < LANES; j++)
@@ -291,51 +297,59 @@ INLINE __m256 number(__m256i bytes, int shift, int mask, int zero)
 
 INLINE void put_number(float *to, size_t lane, int i, __m256 x, int rounded)
 {
-    _mm256_storeu_ps(to + (size_t)(i % LANES) * lane + (size_t)(i / LANES) * PANEL, rounded ? round_bf16(x) : x);
+    _mm256_storeu_ps(to + (size_t)(i % LANES) * lane + (size_t)(i / LANES) * STRIP, rounded ? round_bf16(x) : x);
 }
 
-/* A panel of quantised weights: one strip, blocks of 64 inputs; n may end within a block, the rest of which is zero. */
-INLINE void pack_quant(enum weight_type type, int rounded, float *to, const char *strip, int I, int at, int n)
+/* Eight outputs of a block of 64 inputs from input b of the panel on; n may end within it. */
+INLINE void pack_quant_block(enum weight_type type, int rounded, float *to, size_t lane, const char *data,
+                             const char *scales, int b, int n)
 {
     const int per_byte = type == WEIGHT_Q4 ? 2 : 1, steps = QUANT_BLOCK / QUANT_STEP / per_byte;
-    const int bits = 8 / per_byte, mask = (1 << bits) - 1, group = quant_group(type);
-    const size_t lane = w_lane_floats(n);
-    for (int b = 0; b < n; b += QUANT_BLOCK) {
-        const size_t block = (size_t)(at + b) / QUANT_BLOCK;
-        const char *data = strip + block * quant_block_bytes(type);
-        const char *scales = strip + quant_blocks(I) * quant_block_bytes(type) + block * quant_scale_bytes(type);
-        for (int half = 0; half < PANEL; half += LANES) {
-            __m256 scale[2];
-            for (int g = 0; g < QUANT_BLOCK / group; g++)
-                scale[g] = load_f16(scales + (size_t)(g * QUANT_STRIP + half) * sizeof(uint16_t));
-            for (int s = 0; s < steps; s++) {
-                const __m256i v = _mm256_loadu_si256(
-                    (const __m256i *)(const void *)(data + s * QUANT_STEP_BYTES + half * QUANT_STEP));
-                for (int part = 0; part < per_byte; part++)
-                    for (int j = 0; j < QUANT_STEP; j++) {
-                        const int i = b + part * 32 + s * QUANT_STEP + j;
-                        if (i >= n) continue;
-                        const __m256 x = number(v, j * 8 + part * bits, mask, quant_zero(type));
-                        put_number(to + half, lane, i, _mm256_mul_ps(scale[part], x), rounded);
-                    }
+    const int bits = 8 / per_byte, mask = (1 << bits) - 1;
+    __m256 scale[2];
+    for (int g = 0; g < per_byte; g++)
+        scale[g] = load_f16(scales + (size_t)(g * QUANT_STRIP) * sizeof(uint16_t));
+    for (int s = 0; s < steps; s++) {
+        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(data + s * QUANT_STEP_BYTES));
+        for (int part = 0; part < per_byte; part++)
+            for (int j = 0; j < QUANT_STEP; j++) {
+                const int i = b + part * 32 + s * QUANT_STEP + j;
+                if (i >= n) continue;
+                const __m256 x = number(v, j * 8 + part * bits, mask, quant_zero(type));
+                put_number(to, lane, i, _mm256_mul_ps(scale[part], x), rounded);
             }
-        }
     }
-    for (int i = n; i % LANES; i++) /* the last step's missing inputs */
-        for (int half = 0; half < PANEL; half += LANES)
-            put_number(to + half, lane, i, _mm256_setzero_ps(), 0);
+}
+
+/* A panel of quantised weights: strips that do not exist are zeros, as are the last step's missing inputs. */
+INLINE void pack_quant(enum weight_type type, int rounded, float *to, const char *w, int O, int I, int at, int n)
+{
+    const size_t lane = w_lane_floats(n);
+    for (int first = 0; first < PANEL; first += LANES) {
+        float *out = to + (size_t)(first / STRIP) * w_strip_floats(n) + first % STRIP;
+        const int half = first % QUANT_STRIP, known = first / QUANT_STRIP * QUANT_STRIP < O ? n : 0;
+        const char *strip = w + (size_t)(first / QUANT_STRIP) * quant_strip_bytes(type, I);
+        const char *scales = strip + quant_blocks(I) * quant_block_bytes(type) + half * (int)sizeof(uint16_t);
+        for (int b = 0; b < known; b += QUANT_BLOCK) {
+            const size_t block = (size_t)(at + b) / QUANT_BLOCK;
+            pack_quant_block(type, rounded, out, lane, strip + block * quant_block_bytes(type) + half * QUANT_STEP,
+                             scales + block * quant_scale_bytes(type), b, n);
+        }
+        for (int i = known; i < n || i % LANES; i++)
+            put_number(out, lane, i, _mm256_setzero_ps(), 0);
+    }
 }
 
 /* ---- Panels: multiplying ---- */
 
-/* rows x 16 outputs over one lane's steps. */
+/* rows by the 16 outputs of a strip over one lane's steps; z's rows are PANEL apart. */
 INLINE void tile(int rows, float *z, const float *x, const float *w, size_t steps)
 {
     __m256 sum[TILE][2];
     for (int t = 0; t < rows; t++)
         sum[t][0] = sum[t][1] = _mm256_setzero_ps();
     for (size_t s = 0; s < steps; s++) {
-        const __m256 w0 = _mm256_loadu_ps(w + s * PANEL), w1 = _mm256_loadu_ps(w + s * PANEL + LANES);
+        const __m256 w0 = _mm256_loadu_ps(w + s * STRIP), w1 = _mm256_loadu_ps(w + s * STRIP + LANES);
         for (int t = 0; t < rows; t++) {
             const __m256 xt = _mm256_broadcast_ss(x + s * TILE + t);
             sum[t][0] = _mm256_fmadd_ps(xt, w0, sum[t][0]);
@@ -363,14 +377,16 @@ static void last_tile(int rows, float *z, const float *x, const float *w, size_t
 
 static void multiply(float *z, const void *x, const void *w, int T, int n)
 {
-    const size_t steps = steps_of(n);
+    const size_t steps = steps_of(n), strip = w_strip_floats(n);
     for (int j = 0; j < LANES; j++) {
         const float *xj = (const float *)x + (size_t)j * x_lane_floats(T, n);
         const float *wj = (const float *)w + (size_t)j * w_lane_floats(n);
         int t = 0;
         for (; t + TILE <= T; t += TILE, xj += steps * TILE)
-            tile(TILE, z + t * PANEL, xj, wj, steps);
-        last_tile(T - t, z + t * PANEL, xj, wj, steps);
+            for (int s = 0; s < STRIPS; s++)
+                tile(TILE, z + t * PANEL + s * STRIP, xj, wj + (size_t)s * strip, steps);
+        for (int s = 0; s < STRIPS; s++)
+            last_tile(T - t, z + t * PANEL + s * STRIP, xj, wj + (size_t)s * strip, steps);
     }
 }
 
@@ -402,8 +418,7 @@ PACK_W(pack_f16_rounded, load_f16_rounded, 2)
 #define PACK_QUANT(name, type, rounded)                                                                                \
     static void name(void *to, const void *w, int O, int I, int at, int n)                                             \
     {                                                                                                                  \
-        (void)O;                                                                                                       \
-        pack_quant(type, rounded, to, w, I, at, n);                                                                    \
+        pack_quant(type, rounded, to, w, O, I, at, n);                                                                 \
     }
 PACK_QUANT(pack_q8, WEIGHT_Q8, 0)
 PACK_QUANT(pack_q4, WEIGHT_Q4, 0)
