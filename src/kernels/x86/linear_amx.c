@@ -25,7 +25,7 @@
 #include "kernels/x86/tiles_amx.h"
 
 /* CHUNK: steps whose packed weights (32 KB) stay in L1 for GROUP rows. */
-enum { STEP = BF16_VECTOR, DEPTH = 2048, PANEL = 32, CHUNK = 16, GROUP = 128, STREAM_ROWS = 32 };
+enum { STEP = BF16_VECTOR, DEPTH = 4096, PANEL = 32, CHUNK = 16, GROUP = 128, STREAM_ROWS = 32 };
 
 static const struct tile_config config = {
     .palette = 1,
