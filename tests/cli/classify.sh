@@ -84,7 +84,7 @@ has '^n: 0.1$'
 has "^post: $joy\$"
 
 # Stopped by Ctrl-C, and killed outright: the same command goes on, and the result is the same.
-for i in $(seq 100); do printf '%s,"row %s, of\nmany"\n' "$i" "$i"; done >rows
+for i in $(seq 1000); do printf '%s,"row %s, of\nmany"\n' "$i" "$i"; done >rows
 { echo id,text && cat rows; } >many.csv
 run 0 classify --labels a,b -i many.csv -o whole.csv --quiet
 wait_for_rows() {
@@ -99,7 +99,7 @@ kill -INT $!
 code=0
 wait $! || code=$?
 [ "$code" = 130 ] || die "exit code $code, not 130"
-grep -q '^stopped after [0-9]* of 100 rows; they are in many.out.csv.part-[0-9a-f]*, and the same command goes on' err ||
+grep -q '^stopped after [0-9]* of 1000 rows; they are in many.out.csv.part-[0-9a-f]*, and the same command goes on' err ||
     die "how to go on is not told"
 [ ! -e many.out.csv ] || die "there is a result already"
 part=$(echo many.out.csv.part-*)
@@ -112,7 +112,7 @@ kill -KILL $!
 wait $! || true
 [ "$(echo many.out.csv.part-*)" = "$part" ] || die "it is not the same part file"
 run 0 classify --labels a,b -i many.csv -o many.out.csv
-grep -q '^going on after [0-9]* of 100 rows$' err || die "it does not go on"
+grep -q '^going on after [0-9]* of 1000 rows$' err || die "it does not go on"
 cmp -s many.out.csv whole.csv || die "the result is not that of a run in one go"
 [ ! -e "$part" ] || die "the part file is left behind"
 
