@@ -31,7 +31,7 @@ def keep_last_position(model):
 
 class OpenVINO(peer.Peer):
     def convert(self, directory):
-        import optimum.intel  # pylint: disable=import-outside-toplevel  # it loads PyTorch, which measuring does not need
+        import optimum.intel  # not above: it loads PyTorch, which measuring does not need
 
         settings = SETTINGS[self.args.variant]
         model = optimum.intel.OVModelForCausalLM.from_pretrained(

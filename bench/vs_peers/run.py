@@ -13,6 +13,7 @@ import os
 import pathlib
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -104,9 +105,10 @@ class Ours(Program):
 
     def command(self, row):
         phase, size = row
-        shape = ["--prompt", str(size), "--decode", "0"] if phase == "prefill" else ["--prompt", "0", "--batch", str(size)]
-        if phase == "decode":
-            shape += ["--decode", str(self.args.decode)]
+        if phase == "prefill":
+            shape = ["--prompt", str(size), "--decode", "0"]
+        else:
+            shape = ["--prompt", "0", "--batch", str(size), "--decode", str(self.args.decode)]
         compute = [] if self.compute == "default" else ["--compute", self.compute]
         return [self.args.gptjt, "bench", "--synthetic", "6b", "--weights", self.weights, *compute, *shape,
                 "--layers", str(self.args.layers), "--threads", str(self.args.threads),
@@ -154,15 +156,14 @@ class Peer(Program):
 
     def start(self):
         with open(self.log, "a", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=self.environment(), text=True
-            )
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                            env=self.environment(), text=True)  # fmt: skip
         ready = self.read()
         self.version, self.read_bytes = ready["version"], ready["bytes"]
 
     def stop(self):
         if self.process:
-            self.process.stdin.close()
+            self.process.terminate()
             self.process.wait()
             self.process = None
 
@@ -260,8 +261,7 @@ def show_try(program, row, turn):
         say(f"{name} {program.tries[row][-1]['tokens_per_s']:9.2f} tokens/s")
 
 
-def run(args, programs):
-    rows = [("prefill", n) for n in args.prompt] + [("decode", n) for n in args.batch]
+def run(args, programs, rows):
     for program in programs:
         say(f"{program.label}: preparing")
         program.is_prepared = attempt(program, program.prepare)
@@ -271,7 +271,6 @@ def run(args, programs):
             measure_group(args, programs, group, rows, turn)
             for program in group:
                 program.stop()
-    return rows
 
 
 # ---- Results ----
@@ -299,7 +298,7 @@ def comparisons(programs, rows):
             same = best([p for p in peers if p.bits == bits], row)
             wider = best([p for p in peers if p.bits >= bits], row)
             ours = [p for p in programs if isinstance(p, Ours) and p.bits == bits and tokens_per_s(p, row)]
-            for program in ours or [None]:
+            for program in ours or ([None] if same else []):
                 yield row, bits, program, same, wider
 
 
@@ -456,7 +455,7 @@ def read_arguments():
     parser.add_argument("--batch", type=numbers, default=[1, 8], metavar="N,...")
     parser.add_argument("--decode", type=int, default=32, metavar="N", help="steps")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="2 layers, 1 round, prompts of 32 and 256: tests the script")
+    parser.add_argument("--quick", action="store_true", help="tests the script: 2 layers, 1 round, short prompts")
     parser.add_argument("--peers", type=words, default=words(",".join(f"{n}-{w}" for n, w, _ in PEERS)),
                         metavar="NAME-WEIGHTS,...")  # fmt: skip
     parser.add_argument("--ours", type=words, default=["fp16", "bf16", "q8", "q4"], metavar="WEIGHTS,...")
@@ -464,7 +463,7 @@ def read_arguments():
     parser.add_argument("--gptjt", default=str(HERE.parent.parent / "build" / "gptjt"), metavar="FILE")
     parser.add_argument("--work", type=pathlib.Path, default=cache / "gptjt-peers", metavar="DIR",
                         help="environment, checkpoint, converted models: 25 GB for 8 layers")  # fmt: skip
-    parser.add_argument("--python", metavar="FILE", help="one that has requirements.txt, instead of an environment in DIR")
+    parser.add_argument("--python", metavar="FILE", help="has requirements.txt; instead of an environment in DIR")
     parser.add_argument("--memory", type=float, default=round(0.8 * available_gb(), 1), metavar="GB",
                         help="for all programs that stay loaded at a time")  # fmt: skip
     parser.add_argument("--longest", type=float, default=120, metavar="SECONDS", help="skip prompts that take longer")
@@ -472,7 +471,7 @@ def read_arguments():
     parser.add_argument("--clean", action="store_true", help="remove DIR and stop")
     args = parser.parse_args()
     if args.quick:
-        args.layers, args.rounds, args.prompt = 2, 1, [32, 256]
+        args.layers, args.rounds, args.prompt = 2, 1, [n for n in args.prompt if n <= 256]
     args.models = args.work / f"layers-{args.layers}"
     args.checkpoint = args.models / "checkpoint"
     return args
@@ -482,15 +481,21 @@ def main():
     args = read_arguments()
     if args.clean:
         shutil.rmtree(args.work, ignore_errors=True)
-        return
+        return 0
     args.models.mkdir(parents=True, exist_ok=True)
     held = lock(args.work)
     args.python = args.python or make_python(args)
     make_checkpoint(args)
     programs = [Ours(args, weights, compute) for weights in args.ours for compute in args.compute]
     programs += [Peer(args, *peer) for peer in PEERS if f"{peer[0]}-{peer[1]}" in args.peers]
+    rows = [("prefill", n) for n in args.prompt] + [("decode", n) for n in args.batch]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    status = 0
     try:
-        rows = run(args, programs)
+        run(args, programs, rows)
+    except KeyboardInterrupt:
+        say("interrupted; what was measured until now:")
+        status = 130
     finally:
         for program in programs:
             program.stop()
@@ -500,7 +505,8 @@ def main():
     held.close()
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(report(args, programs, rows), indent=1) + "\n", encoding="utf-8")
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
