@@ -9,8 +9,8 @@
 #include "test.h"
 
 #include "alloc_fail.h"
-#include "eval/classify.h"
 #include "engine/engine.h"
+#include "eval/classify.h"
 #include "eval/rows.h"
 #include "gptjt.h"
 #include "model/quantize.h"
@@ -281,10 +281,8 @@ static void quantising_a_checkpoint(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(opening_a_checkpoint),
-        cmocka_unit_test(opening_a_tokenizer),
-        cmocka_unit_test(using_an_engine),
-        cmocka_unit_test(reading_a_table),
+        cmocka_unit_test(opening_a_checkpoint),    cmocka_unit_test(opening_a_tokenizer),
+        cmocka_unit_test(using_an_engine),         cmocka_unit_test(reading_a_table),
         cmocka_unit_test(quantising_a_checkpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
