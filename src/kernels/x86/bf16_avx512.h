@@ -3,6 +3,8 @@
 #ifndef GPTJT_KERNELS_X86_BF16_AVX512_H
 #define GPTJT_KERNELS_X86_BF16_AVX512_H
 
+#if defined(__AVX512F__) && defined(__AVX512BF16__)
+
 #include "kernels/x86/lanes_avx512.h"
 
 enum { BF16_VECTOR = 2 * LANES };
@@ -40,4 +42,5 @@ INLINE __m512i pairs(__m512 even, __m512 odd)
     return _mm512_permutexvar_epi16(zip, to_bf16(even, odd));
 }
 
+#endif
 #endif

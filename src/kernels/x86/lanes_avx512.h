@@ -3,6 +3,8 @@
 #ifndef GPTJT_KERNELS_X86_LANES_AVX512_H
 #define GPTJT_KERNELS_X86_LANES_AVX512_H
 
+#if defined(__AVX512F__)
+
 #include <immintrin.h>
 #include <stdint.h>
 
@@ -94,4 +96,5 @@ INLINE __m128 add_lanes(__m128 z, const __m512 sum[4])
     return z;
 }
 
+#endif
 #endif

@@ -7,7 +7,8 @@
 
 #include <immintrin.h>
 
-enum { LANE_INPUTS = 1, DEPTH = 2048 };
+#define LANE_INPUTS 1
+enum { DEPTH = 2048 };
 
 #include "kernels/x86/linear_avx512.h"
 

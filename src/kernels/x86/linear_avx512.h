@@ -2,8 +2,9 @@
 /* Linear maps over sixteen lanes, for whatever a lane of 32 bits holds: one input in fp32 or two in bf16. The file that
  * includes this defines what:
  *
- *     enum { LANE_INPUTS, DEPTH }   inputs in a lane, and of a block
- *     madd()                        see below
+ *     LANE_INPUTS, a macro   inputs in a lane
+ *     DEPTH                  inputs of a block
+ *     madd()                 see below
  *
  * Order of every sum, whatever the tile: inputs are cut into blocks of DEPTH; in a block, lane j of 16 takes what is in
  * lanes j of its vectors by madd, starting from zero; then the lanes are added to the result, lane 0 first.
@@ -13,6 +14,8 @@
  *   which is why they are packed in that order. A lane's part of a panel (16 KB) stays in L1 for all rows. */
 #ifndef GPTJT_KERNELS_X86_LINEAR_AVX512_H
 #define GPTJT_KERNELS_X86_LINEAR_AVX512_H
+
+#if defined(__AVX512F__) && defined(LANE_INPUTS)
 
 #include <string.h>
 
@@ -315,4 +318,5 @@ static void multiply(float *z, const void *x, const void *w, int T, int n)
         pack_quant(type, put_inputs, to, w, O, I, at, n);                                                              \
     }
 
+#endif
 #endif

@@ -7,7 +7,8 @@
 
 #include <immintrin.h>
 
-enum { LANE_INPUTS = 2, DEPTH = 4096 };
+#define LANE_INPUTS 2
+enum { DEPTH = 4096 };
 
 #include "kernels/x86/bf16_avx512.h"
 #include "kernels/x86/linear_avx512.h"

@@ -3,6 +3,8 @@
 #ifndef GPTJT_KERNELS_X86_QUANT_AVX512_H
 #define GPTJT_KERNELS_X86_QUANT_AVX512_H
 
+#if defined(__AVX512F__)
+
 #include <float.h>
 #include <string.h>
 
@@ -85,4 +87,5 @@ INLINE size_t packed_strip_bytes(enum weight_type type, size_t blocks)
     return blocks * (QUANT_STRIP * QUANT_BLOCK + quant_scale_bytes(type));
 }
 
+#endif
 #endif
