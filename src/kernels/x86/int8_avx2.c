@@ -17,10 +17,9 @@
 
 #include "base/compiler.h"
 #include "kernels/quant.h"
+#include "kernels/x86/lanes_avx2.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
-enum { LANES = 8, STRIPS = 4, PANEL = STRIPS * QUANT_STRIP, DEPTH = 512, TILE = 6, STREAM_ROWS = 8 };
+enum { STRIPS = 4, PANEL = STRIPS * QUANT_STRIP, DEPTH = 512, TILE = 6, STREAM_ROWS = 8 };
 
 INLINE __m256i load256(const void *p)
 {

@@ -15,10 +15,9 @@
 #include <string.h>
 
 #include "kernels/quant.h"
+#include "kernels/x86/lanes_avx2.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
-enum { LANES = 8, DEPTH = 512, STRIP = 16, STRIPS = 4, PANEL = STRIPS * STRIP, TILE = 6, STREAM_ROWS = 24 };
+enum { DEPTH = 512, STRIP = 16, STRIPS = 4, PANEL = STRIPS * STRIP, TILE = 6, STREAM_ROWS = 24 };
 
 static size_t steps_of(int n)
 {
@@ -199,25 +198,6 @@ INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const
 }
 
 /* ---- Panels: packing ---- */
-
-INLINE void transpose8(__m256 v[8])
-{
-    __m256 a[8], b[8];
-    for (int i = 0; i < 8; i += 2) {
-        a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
-        a[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4) {
-        b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
-        b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
-        b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
-        b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
-    }
-    for (int i = 0; i < 4; i++) {
-        v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
-        v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
-    }
-}
 
 /* x packed is [lane 8][tile][step][TILE rows]; a lane's part ends with room for the last store's two floats too many.
  */

@@ -9,34 +9,14 @@
 #include <string.h>
 
 #include "kernels/quant.h"
+#include "kernels/x86/lanes_avx2.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
-enum { LANES = 8, GROUPS = QUANT_BLOCK / 32 };
+enum { GROUPS = QUANT_BLOCK / 32 };
 
 /* Eight outputs of a block, inputs first. */
 struct block {
     __m256 x[QUANT_BLOCK];
 };
-
-INLINE void transpose8(__m256 v[8])
-{
-    __m256 a[8], b[8];
-    for (int i = 0; i < 8; i += 2) {
-        a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
-        a[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4) {
-        b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
-        b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
-        b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
-        b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
-    }
-    for (int i = 0; i < 4; i++) {
-        v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
-        v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
-    }
-}
 
 /* n inputs of O <= 8 rows, the rest zeros. */
 INLINE void load_block(struct block *b, const float *w, size_t w_stride, int O, int n)
