@@ -63,17 +63,11 @@ static void layer_norm(const struct kernels *k, const struct arrays *a)
     k->layer_norm(a->y, a->x, a->w32, a->w32 + D, D, 1e-5f);
 }
 
-/* The two that work in place get fresh numbers each time, or they would settle at zero. */
+/* It works in place, so it gets fresh numbers each time, or they would settle at zero. */
 static void gelu(const struct kernels *k, const struct arrays *a)
 {
     memcpy(a->y, a->x, 4 * D * sizeof *a->y);
     k->gelu(a->y, 4 * D);
-}
-
-static void softmax(const struct kernels *k, const struct arrays *a)
-{
-    memcpy(a->y, a->x, KEYS * sizeof *a->y);
-    k->softmax(a->y, KEYS);
 }
 
 static void rotary(const struct kernels *k, const struct arrays *a)
@@ -154,7 +148,6 @@ static const struct {
     {"layer_norm 4096", "GB/s", layer_norm, 16.0 * D, offsetof(struct kernels, layer_norm)},
     {"gelu 16384", "GB/s", gelu, 8.0 * 4 * D, offsetof(struct kernels, gelu)},
     {"rotary 16 x 256, 64", "GB/s", rotary, 8.0 * H *R, offsetof(struct kernels, rotary)},
-    {"softmax 512", "GB/s", softmax, 8.0 * KEYS, offsetof(struct kernels, softmax)},
     {"attention_f32 1 x 512, 256", "GB/s", attention_f32_row, 8.0 * KEYS *K, offsetof(struct kernels, attention_f32)},
     {"attention_f16 1 x 512, 256", "GB/s", attention_f16_row, 4.0 * KEYS *K, offsetof(struct kernels, attention_f16)},
     {"attention_f32 48 x 512, 256", "GFLOP/s", attention_f32, 4.0 * ROWS *KEYS *K,

@@ -242,7 +242,6 @@ static bool entry(const struct kernels *k, int i, const char **name, any_fn **fn
         {"layer_norm", (any_fn *)k->layer_norm, check_layer_norm},
         {"gelu", (any_fn *)k->gelu, check_gelu},
         {"rotary", (any_fn *)k->rotary, check_rotary},
-        {"softmax", (any_fn *)k->softmax, check_softmax},
         {"attention_f32", (any_fn *)k->attention_f32, check_attention_f32},
         {"attention_f16", (any_fn *)k->attention_f16, check_attention_f16},
         {"argmax", (any_fn *)k->argmax, check_argmax},

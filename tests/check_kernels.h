@@ -72,7 +72,7 @@ check_fn check_attention_f32, check_attention_f16;
 check_fn check_narrow_f16, check_narrow_bf16, check_argmax, check_log_sum_exp, check_first_at_least,
     check_first_not_finite;
 check_fn check_quant_strip;
-check_fn check_widen_f16, check_widen_bf16, check_layer_norm, check_gelu, check_rotary, check_softmax;
+check_fn check_widen_f16, check_widen_bf16, check_layer_norm, check_gelu, check_rotary;
 
 /* Products computed in compute with weights of type, which the table has; and what they are called. */
 void check_linear(struct check *c, enum compute_type compute, enum weight_type type);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The kernel check's row by row work: widening and narrowing, layer norm, GELU, rotary embedding, softmax. */
+/* The kernel check's row by row work: widening and narrowing, layer norm, GELU, rotary embedding. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -325,66 +325,4 @@ void check_rotary(struct check *c)
         rotary_run(c, shapes[s][0], shapes[s][1], shapes[s][2], TINY_X);
         rotary_run(c, shapes[s][0], shapes[s][1], shapes[s][2], SPECIAL);
     }
-}
-
-/* A difference d = p - max is off by eps |d|, and so is exp(d), relatively; exp itself by 2 ulp. The sum is in double:
- * it is off by the mean of what its terms are. */
-static void softmax_is_near_truth(struct check *c, const float *p, const float *x, size_t n)
-{
-    long double max = (long double)x[0], sum = 0, off = 0;
-    for (size_t s = 1; s < n; s++)
-        max = (long double)x[s] > max ? (long double)x[s] : max;
-    for (size_t s = 0; s < n; s++) {
-        const long double d = (long double)x[s] - max, e = expl(d);
-        sum += e;
-        off += e > 0 ? e * EPS * (fabsl(d) + 4) : 0;
-    }
-    for (size_t s = 0; s < n; s++) {
-        const long double d = (long double)x[s] - max, truth = expl(d) / sum;
-        const long double rest = truth > 0 ? truth * (EPS * (fabsl(d) + 4) + off / sum + EPS) : 0;
-        check_near(c, s, p[s], truth, rest + 2 * TINY);
-    }
-}
-
-static void softmax_run(struct check *c, const float *x, size_t n)
-{
-    float *first = check_alloc(n);
-    for (enum place where = 0; where < PLACES; where++) {
-        float *p = check_floats(&c->out, where, x, n);
-        const unsigned mode = check_float_mode();
-        snprintf(c->now, sizeof c->now, "%s, place %d", c->what, (int)where);
-        c->k->softmax(p, (int)n);
-        check_clean(c, mode, p, n * sizeof *p, NULL, 0);
-        if (where == AT_END) memcpy(first, p, n * sizeof *p);
-        for (size_t s = 0; s < n; s++)
-            check_same(c, "other bits elsewhere", s, p[s], first[s]);
-    }
-    softmax_is_near_truth(c, first, x, n);
-    free(first);
-}
-
-void check_softmax(struct check *c)
-{
-    static const float scales[] = {1, 0, 30, 1e-3f, 1e4f};
-    float *x = check_alloc(MAX_I);
-    for (size_t s = 1; s < SIZES; s++) {
-        const size_t n = (size_t)check_sizes[s];
-        for (size_t k = 0; k < COUNT_OF(scales); k++) {
-            for (int masked = 0; masked < 2; masked++) {
-                check_fill(c, x, n, NORMAL);
-                for (size_t i = 0; i < n; i++)
-                    x[i] = masked && i % 3 == 1 ? -INFINITY : x[i] * scales[k] - 5;
-                snprintf(c->what, sizeof c->what, "n %zu, scale %g, masked %d", n, (double)scales[k], masked);
-                softmax_run(c, x, n);
-            }
-        }
-        snprintf(c->what, sizeof c->what, "n %zu, infinite", n);
-        check_fill(c, x, n, SPECIAL);
-        x[check_u64(c) % n] = INFINITY;
-        softmax_run(c, x, n);
-        check_fill(c, x, n, NORMAL);
-        x[check_u64(c) % n] = NAN;
-        softmax_run(c, x, n);
-    }
-    free(x);
 }

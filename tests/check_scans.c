@@ -183,8 +183,9 @@ static double log_sum_exp(const struct kernels *k, const float *x, size_t n, flo
     return k->log_sum_exp(x, n);
 }
 
-/* As in softmax, a term is off by EPS (|d| + 4), relatively, and the sum by the mean of that over its terms, and so is
- * its logarithm, absolutely. Terms may be denormal. The rest is in double: some roundings of what is added up. */
+/* A difference d = x - max is off by EPS |d|, and so is exp(d), relatively; exp itself by 2 ulp. So a term is off by
+ * EPS (|d| + 4), relatively, the sum by the mean of that over its terms, and so is its logarithm, absolutely. Terms may
+ * be denormal. The rest is in double: some roundings of what is added up. */
 static void log_sum_exp_is_near_truth(struct check *c, const float *x, size_t n)
 {
     long double max = -INFINITY, sum = 0, off = 0;

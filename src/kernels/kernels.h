@@ -88,9 +88,6 @@ typedef void k_gelu_fn(float *y, size_t n);
  * are sin[j] and cos[j], j < R/2 (Su et al. 2021, interleaved as in GPT-J). x [H][K]. */
 typedef void k_rotary_fn(float *x, const float *sin, const float *cos, int H, int K, int R);
 
-/* In place: p[s] = exp(p[s] - max) / sum. n >= 1. Sum in double, in an order that n alone decides. */
-typedef void k_softmax_fn(float *p, int n);
-
 /* Where the largest of x[n] is, the first of equals; n >= 1. A NaN is larger than nothing, and nothing than it. */
 typedef size_t k_argmax_fn(const float *x, size_t n);
 
@@ -156,7 +153,6 @@ struct kernels {
     k_layer_norm_fn *layer_norm;
     k_gelu_fn *gelu;
     k_rotary_fn *rotary;
-    k_softmax_fn *softmax;
     k_attention_fn *attention_f32, *attention_f16; /* by the dtype of keys and values */
     k_argmax_fn *argmax;
     k_log_sum_exp_fn *log_sum_exp;

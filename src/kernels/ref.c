@@ -81,20 +81,6 @@ static void k_rotary_ref(float *x, const float *sin, const float *cos, int H, in
     }
 }
 
-static void k_softmax_ref(float *p, int n)
-{
-    float max = p[0];
-    for (int s = 1; s < n; s++)
-        max = p[s] > max ? p[s] : max;
-    double sum = 0;
-    for (int s = 0; s < n; s++) {
-        p[s] = expf(p[s] - max);
-        sum += (double)p[s];
-    }
-    for (int s = 0; s < n; s++)
-        p[s] = (float)((double)p[s] / sum);
-}
-
 static size_t k_argmax_ref(const float *x, size_t n)
 {
     size_t best = 0;
@@ -141,7 +127,6 @@ void kernels_init_ref(struct kernels *k)
         .layer_norm = k_layer_norm_ref,
         .gelu = k_gelu_ref,
         .rotary = k_rotary_ref,
-        .softmax = k_softmax_ref,
         .argmax = k_argmax_ref,
         .log_sum_exp = k_log_sum_exp_ref,
         .first_at_least = k_first_at_least_ref,

@@ -160,43 +160,30 @@ static inline float row_max(const float *x, size_t n)
     return vec_reduce_max(vec_max(vec_max(max[0], max[1]), vec_max(max[2], max[3])));
 }
 
-/* The sum of exp(x[i] - max), and these terms in y unless it is NULL. y may be x. */
-static inline double sum_exp(float *y, const float *x, size_t n, float max)
+/* The sum of exp(x[i] - max). */
+static inline double sum_exp(const float *x, size_t n, float max)
 {
     const vec maxima = vec_set1(max);
     dvec low = dvec_set1(0), high = dvec_set1(0);
     size_t i = 0;
     for (; i + VEC <= n; i += VEC) {
         const vec e = vec_exp(vec_sub(vec_load(x + i), maxima));
-        if (y) vec_store(y + i, e);
         low = dvec_add(low, dvec_low(e));
         high = dvec_add(high, dvec_high(e));
     }
     const int rest = (int)(n - i);
     if (rest) { /* exp(-inf - max) adds nothing, unless there is no finite max, and then the sum is NaN as it is */
         const vec e = vec_exp(vec_sub(vec_load_n(x + i, rest, -INFINITY), maxima));
-        if (y) vec_store_n(y + i, rest, e);
         low = dvec_add(low, dvec_low(e));
         high = dvec_add(high, dvec_high(e));
     }
     return dvec_reduce_add(dvec_add(low, high));
 }
 
-static inline void k_softmax(float *p, int n)
-{
-    const double sum = sum_exp(p, p, (size_t)n, row_max(p, (size_t)n));
-    const float scale = (float)(1 / sum);
-    int i = 0;
-    for (; i + VEC <= n; i += VEC)
-        vec_store(p + i, vec_mul(vec_load(p + i), vec_set1(scale)));
-    for (; i < n; i++)
-        p[i] *= scale;
-}
-
 static inline double k_log_sum_exp(const float *x, size_t n)
 {
     const float max = row_max(x, n);
-    return (double)max + log(sum_exp(NULL, x, n, max));
+    return (double)max + log(sum_exp(x, n, max));
 }
 
 /* Where lane 0 of a vector is element i, the element of the lowest bit. */
@@ -255,7 +242,6 @@ static inline void rows_fill(struct kernels *k)
     k->layer_norm = k_layer_norm;
     k->gelu = k_gelu;
     k->rotary = k_rotary;
-    k->softmax = k_softmax;
     k->argmax = k_argmax;
     k->log_sum_exp = k_log_sum_exp;
     k->first_at_least = k_first_at_least;
