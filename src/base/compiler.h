@@ -21,6 +21,9 @@
 #define COMPUTE_HERE(v) __asm__ volatile("" : "+x"(v))
 #endif
 
+/* The compiler no longer knows where p points, so that it reads again what lies there instead of keeping it. */
+#define FORGET(p) __asm__ volatile("" : "+r"(p))
+
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 #endif

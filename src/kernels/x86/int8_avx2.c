@@ -95,8 +95,9 @@ INLINE __m128i narrow16(__m256i v)
 
 /* ---- Streaming ----
  *
- * A prepared row is, for each group: its scale, minus zero times its sum, and its values: q8, 16 bits in the order
- * 0 2 1 3 of every four; q4, 8 bits. */
+ * Prepared rows are [block of 64 inputs][row][group]: a group's scale, minus zero times its sum, and its values; q8: 16
+ * bits in the order 0 2 1 3 of every four; q4: 8 bits. Block after block all rows are multiplied by the same strips of
+ * all bands, so that w is read once and x from L1. */
 enum { Q8_GROUP = 64, Q4_GROUP = 32, HEAD = 8, Q8_BYTES = HEAD + 2 * Q8_GROUP, Q4_BYTES = HEAD + Q4_GROUP };
 
 static size_t prepared_q8_bytes(int T, int I)
@@ -118,21 +119,23 @@ INLINE void put_head(char *to, struct group g, int zero)
 
 INLINE void prepare(int group, int group_bytes, int zero, char *to, const float *x, size_t x_stride, int T, int I)
 {
-    const int padded_I = (int)quant_blocks(I) * QUANT_BLOCK;
     const __m128i order = _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
+    const int per_block = QUANT_BLOCK / group, groups = (int)quant_blocks(I) * per_block;
     for (int t = 0; t < T; t++) {
-        for (int i = 0; i < padded_I; i += group, to += group_bytes) {
+        for (int g = 0; g < groups; g++) {
+            const int i = g * group, row = g / per_block * T + t;
+            char *out = to + (size_t)(row * per_block + g % per_block) * (size_t)group_bytes;
             float padded[Q8_GROUP];
             __m256i v[Q8_GROUP / LANES];
-            put_head(to,
+            put_head(out,
                      quantise(v, whole_group(padded, x + (size_t)t * x_stride + (i < I ? i : 0), I - i, group), group),
                      zero);
             for (int k = 0; k < group / LANES; k++) {
                 const __m128i v16 = narrow16(v[k]);
                 if (group == Q8_GROUP)
-                    _mm_storeu_si128((__m128i *)(void *)(to + HEAD + k * 16), _mm_shuffle_epi8(v16, order));
+                    _mm_storeu_si128((__m128i *)(void *)(out + HEAD + k * 16), _mm_shuffle_epi8(v16, order));
                 else
-                    _mm_storel_epi64((__m128i *)(void *)(to + HEAD + k * 8), _mm_packs_epi16(v16, v16));
+                    _mm_storel_epi64((__m128i *)(void *)(out + HEAD + k * 8), _mm_packs_epi16(v16, v16));
             }
         }
     }
@@ -148,154 +151,178 @@ static void prepare_q4(void *to, const float *x, size_t x_stride, int T, int I)
     prepare(Q4_GROUP, Q4_BYTES, 8, to, x, x_stride, T, I);
 }
 
-/* z = z + (scale_w * scale_x) * (start + sum), x at a group's head. */
-INLINE __m256 add_group(__m256 z, __m256i sum, __m256 scale_w, const char *x)
-{
-    const __m256 scale = _mm256_mul_ps(scale_w, _mm256_castsi256_ps(broadcast32(x)));
-    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sum, broadcast32(x + 4))), scale, z);
-}
+/* A strip of each band, band_bytes apart: a block of it and the block's scales. */
+struct strips {
+    const char *w, *scales;
+    size_t band_bytes;
+};
 
-/* One block of q8, T rows by H halves of a strip, z [T][H]; rows of x are x_row bytes apart. */
-INLINE void q8_block(int T, int H, __m256 *z, const char *x, size_t x_row, const char *w, const char *scales)
+/* What the outputs of the strips come to, row by row. */
+typedef __m256 strip_sums[STREAM_BANDS][2];
+
+/* Accumulators of integers, which are rows by bands by halves; and how far ahead, in bytes, one row asks for w. */
+enum { SUMS = 8, AHEAD = 1024 };
+
+/* z = z + (scale_w * scale_x) * (start + sum) for R rows, x at their groups' heads. */
+INLINE void add_group(int R, int bands, strip_sums *z, int band, const __m256i *sum, const char *x, size_t x_row,
+                      const struct strips *s, size_t scales_at)
 {
-    const __m256i low = _mm256_set1_epi32(0x00ff00ff);
-    __m256i sum[STREAM_ROWS];
-    for (int i = 0; i < T * H; i++)
-        sum[i] = _mm256_setzero_si256();
-#pragma GCC unroll 16
-    for (int s = 0; s < QUANT_BLOCK / QUANT_STEP; s++) {
-        for (int h = 0; h < H; h++) {
-            const __m256i v = load256(w + s * QUANT_STEP_BYTES + h * LANES * QUANT_STEP);
-            const __m256i even = _mm256_and_si256(v, low), odd = _mm256_srli_epi16(v, 8);
-            for (int t = 0; t < T; t++) {
-                const char *xt = x + (size_t)t * x_row + HEAD + s * 8;
-                __m256i *to = &sum[t * H + h];
-                *to = _mm256_add_epi32(*to, _mm256_madd_epi16(even, broadcast32(xt)));
-                *to = _mm256_add_epi32(*to, _mm256_madd_epi16(odd, broadcast32(xt + 4)));
-                COMPUTE_HERE(*to);
+    for (int n = 0; n < bands; n++) {
+        for (int h = 0; h < 2; h++) {
+            const __m256 scale_w = load_scales(s->scales + (size_t)(band + n) * s->band_bytes + scales_at +
+                                               h * LANES * (int)sizeof(uint16_t));
+            for (int r = 0; r < R; r++) {
+                const char *head = x + (size_t)r * x_row;
+                const __m256 scale = _mm256_mul_ps(scale_w, _mm256_castsi256_ps(broadcast32(head)));
+                const __m256i total = _mm256_add_epi32(sum[(n * 2 + h) * R + r], broadcast32(head + 4));
+                z[r][band + n][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), scale, z[r][band + n][h]);
             }
         }
     }
-    for (int t = 0; t < T; t++)
-        for (int h = 0; h < H; h++)
-            z[t * H + h] = add_group(z[t * H + h], sum[t * H + h], load_scales(scales + h * LANES * 2),
-                                     x + (size_t)t * x_row);
+}
+
+/* A block of q8, R rows by strips of `bands` bands. */
+INLINE void q8_block(int R, int bands, strip_sums *z, int band, const char *x, const struct strips *s)
+{
+    const __m256i low = _mm256_set1_epi32(0x00ff00ff);
+    const char *w = s->w + (size_t)band * s->band_bytes;
+    __m256i sum[SUMS];
+    FORGET(w);
+    for (int i = 0; i < SUMS; i++)
+        sum[i] = _mm256_setzero_si256();
+#pragma GCC unroll 16
+    for (int step = 0; step < QUANT_BLOCK / QUANT_STEP; step++) {
+        for (int n = 0; n < bands; n++) {
+            const char *wn = w + (size_t)n * s->band_bytes + step * QUANT_STEP_BYTES, *xn = x;
+            if (R == 1) _mm_prefetch(wn + AHEAD, _MM_HINT_T0);
+            for (int h = 0; h < 2; h++) {
+                const __m256i v = load256(wn + h * LANES * QUANT_STEP);
+                const __m256i even = _mm256_and_si256(v, low), odd = _mm256_srli_epi16(v, 8);
+                if (R > 1) FORGET(xn);
+                for (int r = 0; r < R; r++) {
+                    const char *xr = xn + (size_t)r * Q8_BYTES + HEAD + step * 8;
+                    __m256i *to = &sum[(n * 2 + h) * R + r];
+                    *to = _mm256_add_epi32(*to, _mm256_madd_epi16(even, broadcast32(xr)));
+                    *to = _mm256_add_epi32(*to, _mm256_madd_epi16(odd, broadcast32(xr + 4)));
+                    COMPUTE_HERE(*to);
+                }
+            }
+        }
+    }
+    add_group(R, bands, z, band, sum, x, Q8_BYTES, s, 0);
 }
 
 /* One group of q4: the low halves of a block's bytes, or the high ones. */
-INLINE void q4_group(int T, int H, int high, __m256 *z, const char *x, size_t x_row, const char *w, const char *scales)
+INLINE void q4_group(int R, int bands, strip_sums *z, int band, const char *x, const struct strips *s, int high)
 {
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
-    __m256i sum[STREAM_ROWS];
-    for (int i = 0; i < T * H; i++)
+    const char *w = s->w + (size_t)band * s->band_bytes;
+    __m256i sum[SUMS];
+    FORGET(w);
+    for (int i = 0; i < SUMS; i++)
         sum[i] = _mm256_setzero_si256();
 #pragma GCC unroll 8
-    for (int s = 0; s < Q4_GROUP / QUANT_STEP; s++) {
-        for (int h = 0; h < H; h++) {
-            const __m256i stored = load256(w + s * QUANT_STEP_BYTES + h * LANES * QUANT_STEP);
-            const __m256i v = _mm256_and_si256(high ? _mm256_srli_epi16(stored, 4) : stored, low);
-            for (int t = 0; t < T; t++) {
-                const __m256i xt = broadcast32(x + (size_t)t * x_row + HEAD + s * QUANT_STEP);
-                __m256i *to = &sum[t * H + h];
-                *to = _mm256_add_epi16(*to, _mm256_maddubs_epi16(v, xt));
-                COMPUTE_HERE(*to);
+    for (int step = 0; step < Q4_GROUP / QUANT_STEP; step++) {
+        for (int n = 0; n < bands; n++) {
+            const char *wn = w + (size_t)n * s->band_bytes + step * QUANT_STEP_BYTES, *xn = x;
+            if (R == 1 && high) _mm_prefetch(wn + AHEAD, _MM_HINT_T0);
+            __m256i v[2] = {load256(wn), load256(wn + LANES * QUANT_STEP)};
+            for (int h = 0; h < 2; h++)
+                v[h] = _mm256_and_si256(high ? _mm256_srli_epi16(v[h], 4) : v[h], low);
+            if (R > 1) FORGET(xn);
+            for (int r = 0; r < R; r++) {
+                const __m256i xr = broadcast32(xn + (size_t)(2 * r + high) * Q4_BYTES + HEAD + step * QUANT_STEP);
+                for (int h = 0; h < 2; h++) {
+                    __m256i *to = &sum[(n * 2 + h) * R + r];
+                    *to = _mm256_add_epi16(*to, _mm256_maddubs_epi16(v[h], xr));
+                    COMPUTE_HERE(*to);
+                }
             }
         }
     }
-    for (int t = 0; t < T; t++)
-        for (int h = 0; h < H; h++)
-            z[t * H + h] = add_group(z[t * H + h], _mm256_madd_epi16(sum[t * H + h], ones),
-                                     load_scales(scales + h * LANES * 2), x + (size_t)t * x_row);
+    for (int i = 0; i < R * bands * 2; i++)
+        sum[i] = _mm256_madd_epi16(sum[i], ones);
+    add_group(R, bands, z, band, sum, x + high * Q4_BYTES, 2 * Q4_BYTES, s,
+              (size_t)high * QUANT_STRIP * sizeof(uint16_t));
 }
 
-/* A strip of each band, to be read side by side, block by block. */
-struct strips {
-    const char *w, *scales; /* of the first band's; the others' are band_bytes apart */
-    size_t band_bytes, y_apart;
-    int bands, I, outputs; /* outputs: <= 16 of each strip */
-};
-
-/* T rows by H halves of each strip, from half `first` on; T * H <= STREAM_ROWS. */
-INLINE void stream_halves(enum weight_type type, int T, int H, int first, float *y, size_t y_stride, const char *x,
-                          size_t x_row, const struct strips *s)
+INLINE void stream_block(enum weight_type type, int R, int bands, strip_sums *z, int band, const char *x,
+                         const struct strips *s)
 {
-    enum { AHEAD = 2048 };
-    const size_t block_bytes = quant_block_bytes(type), scale_bytes = quant_scale_bytes(type);
-    const char *w = s->w + first * LANES * QUANT_STEP, *scales = s->scales + first * LANES * 2;
-    __m256 z[STREAM_BANDS][STREAM_ROWS];
-    for (int b = 0; b < s->bands; b++)
-        for (int i = 0; i < T * H; i++)
-            z[b][i] = _mm256_setzero_ps();
-    for (size_t block = 0; block < quant_blocks(s->I); block++, w += block_bytes, scales += scale_bytes) {
-        for (int b = 0; b < s->bands; b++) {
-            const char *wb = w + (size_t)b * s->band_bytes, *sb = scales + (size_t)b * s->band_bytes;
-            if (type == WEIGHT_Q8) {
-                for (size_t line = 0; first == 0 && line < block_bytes; line += 64)
-                    _mm_prefetch(wb + line + AHEAD, _MM_HINT_T0); /* 6 % of a decoding step; q4 gains nothing */
-                q8_block(T, H, z[b], x, x_row, wb, sb);
-            } else {
-                q4_group(T, H, 0, z[b], x, x_row, wb, sb);
-                q4_group(T, H, 1, z[b], x + Q4_BYTES, x_row, wb, sb + QUANT_STRIP * sizeof(uint16_t));
-            }
-        }
-        x += type == WEIGHT_Q8 ? Q8_BYTES : 2 * Q4_BYTES;
-    }
-    const int left = s->outputs - first * LANES, n = left < H * LANES ? left : H * LANES;
-    for (int b = 0; b < s->bands; b++) {
-        for (int t = 0; t < T; t++) {
-            float out[2 * LANES], *to = y + (size_t)t * y_stride + (size_t)b * s->y_apart + first * LANES;
-            for (int h = 0; h < H; h++)
-                _mm256_storeu_ps(out + h * LANES, z[b][t * H + h]);
-            memcpy(to, out, (size_t)n * sizeof *to);
-        }
+    if (type == WEIGHT_Q8) {
+        q8_block(R, bands, z, band, x, s);
+    } else {
+        q4_group(R, bands, z, band, x, s, 0);
+        q4_group(R, bands, z, band, x, s, 1);
     }
 }
 
-/* Up to half of STREAM_ROWS rows take both halves of a strip at once, more take one after the other. */
-INLINE void stream_rows(enum weight_type type, int T, float *y, size_t y_stride, const char *x, size_t x_row,
-                        const struct strips *s)
+/* All rows: four by one band at a time, or two by two, or one by four, for few rows wait for memory and bands that are
+ * read line by line in turn come from there the fastest. */
+INLINE void stream_rows(enum weight_type type, strip_sums *z, const char *x, const struct strips *s, int bands, int T)
 {
-    if (T <= STREAM_ROWS / 2) {
-        stream_halves(type, T, 2, 0, y, y_stride, x, x_row, s);
+    const size_t row = type == WEIGHT_Q8 ? Q8_BYTES : 2 * Q4_BYTES;
+    if (T == 1 && bands == 4) {
+        stream_block(type, 1, 4, z, 0, x, s);
         return;
     }
-    stream_halves(type, T, 1, 0, y, y_stride, x, x_row, s);
-    if (s->outputs > LANES) stream_halves(type, T, 1, 1, y, y_stride, x, x_row, s);
-}
-
-INLINE void stream(enum weight_type type, float *y, size_t y_stride, const char *x, size_t x_row, const char *w,
-                   size_t band_bytes, int bands, int T, int O, int I)
-{
-    for (int o = 0; o < O; o += QUANT_STRIP, w += quant_strip_bytes(type, I)) {
-        const struct strips s = {w, w + quant_blocks(I) * quant_block_bytes(type), band_bytes, (size_t)O, bands,
-                                 I, O - o < QUANT_STRIP ? O - o : QUANT_STRIP};
-        for (int t = 0; t < T; t += STREAM_ROWS) {
-            float *yt = y + (size_t)t * y_stride + o;
-            const char *xt = x + (size_t)t * x_row;
+    if (T == 2 && bands == 4) {
+        stream_block(type, 2, 2, z, 0, x, s);
+        stream_block(type, 2, 2, z, 2, x, s);
+        return;
+    }
+    for (int b = 0; b < bands; b++) {
+        for (int t = 0; t < T; t += 4) {
+            const char *xt = x + (size_t)t * row;
             switch (T - t) {
-            case 1: stream_rows(type, 1, yt, y_stride, xt, x_row, &s); break;
-            case 2: stream_rows(type, 2, yt, y_stride, xt, x_row, &s); break;
-            case 3: stream_rows(type, 3, yt, y_stride, xt, x_row, &s); break;
-            case 4: stream_rows(type, 4, yt, y_stride, xt, x_row, &s); break;
-            case 5: stream_rows(type, 5, yt, y_stride, xt, x_row, &s); break;
-            case 6: stream_rows(type, 6, yt, y_stride, xt, x_row, &s); break;
-            case 7: stream_rows(type, 7, yt, y_stride, xt, x_row, &s); break;
-            default: stream_rows(type, 8, yt, y_stride, xt, x_row, &s); break;
+            case 1: stream_block(type, 1, 1, z + t, b, xt, s); break;
+            case 2: stream_block(type, 2, 1, z + t, b, xt, s); break;
+            case 3: stream_block(type, 3, 1, z + t, b, xt, s); break;
+            default: stream_block(type, 4, 1, z + t, b, xt, s); break;
             }
         }
+    }
+}
+
+INLINE void stream_strips(enum weight_type type, float *y, size_t y_stride, size_t y_apart, const char *x,
+                          size_t x_block, struct strips s, int bands, int T, int outputs, int I)
+{
+    strip_sums z[STREAM_ROWS];
+    memset(z, 0, (size_t)T * sizeof *z);
+    for (size_t block = 0; block < quant_blocks(I); block++) {
+        stream_rows(type, z, x, &s, bands, T);
+        x += x_block;
+        s.w += quant_block_bytes(type);
+        s.scales += quant_scale_bytes(type);
+    }
+    for (int t = 0; t < T; t++)
+        for (int b = 0; b < bands; b++)
+            memcpy(y + (size_t)t * y_stride + (size_t)b * y_apart, z[t][b], (size_t)outputs * sizeof *y);
+}
+
+INLINE void stream(enum weight_type type, float *y, size_t y_stride, const char *x, const char *w, size_t band_bytes,
+                   int bands, int T, int O, int I)
+{
+    const size_t row = type == WEIGHT_Q8 ? Q8_BYTES : 2 * Q4_BYTES;
+    for (int o = 0; o < O; o += QUANT_STRIP, w += quant_strip_bytes(type, I)) {
+        const struct strips s = {w, w + quant_blocks(I) * quant_block_bytes(type), band_bytes};
+        for (int t = 0; t < T; t += STREAM_ROWS)
+            stream_strips(type, y + (size_t)t * y_stride + o, y_stride, (size_t)O, x + (size_t)t * row, (size_t)T * row,
+                          s, bands, T - t < STREAM_ROWS ? T - t : STREAM_ROWS,
+                          O - o < QUANT_STRIP ? O - o : QUANT_STRIP, I);
     }
 }
 
 static void stream_q8(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
                       int O, int I)
 {
-    stream(WEIGHT_Q8, y, y_stride, x, prepared_q8_bytes(1, I), w, band_bytes, bands, T, O, I);
+    stream(WEIGHT_Q8, y, y_stride, x, w, band_bytes, bands, T, O, I);
 }
 
 static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
                       int O, int I)
 {
-    stream(WEIGHT_Q4, y, y_stride, x, prepared_q4_bytes(1, I), w, band_bytes, bands, T, O, I);
+    stream(WEIGHT_Q4, y, y_stride, x, w, band_bytes, bands, T, O, I);
 }
 
 /* ---- Panels ----

@@ -17,7 +17,7 @@
 #include "kernels/quant.h"
 #include "kernels/x86/lanes_avx2.h"
 
-enum { DEPTH = 512, STRIP = 16, STRIPS = 4, PANEL = STRIPS * STRIP, TILE = 6, STREAM_ROWS = 24 };
+enum { DEPTH = 512, STRIP = 16, STRIPS = 4, PANEL = STRIPS * STRIP, TILE = 6, STREAM_ROWS = 24, AHEAD = 1024 };
 
 static size_t steps_of(int n)
 {
@@ -47,8 +47,10 @@ INLINE __m256 load_f16(const char *w)
 
 INLINE __m256 load_bf16(const char *w)
 {
-    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)w));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+    const __m256i to_high = _mm256_setr_epi8(-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1, 6, 7, -1, -1, 8, 9, -1,
+                                             -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15);
+    const __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)w));
+    return _mm256_castsi256_ps(_mm256_shuffle_epi8(twice, to_high));
 }
 
 INLINE __m256 load_f32_rounded(const char *w)
@@ -118,25 +120,35 @@ INLINE __m128 add_lanes(__m128 z, const __m256 sum[4])
     return z;
 }
 
-/* T rows of x by O rows of w, `apart` bytes from one to the next, over a block of n inputs: T x O <= 12 accumulators
- * once this is inlined with constants. z[t] has the O outputs of a row. */
+/* T <= 2 rows of x by O rows of w, `apart` bytes from one to the next, over a block of n inputs. z[t] has the O outputs
+ * of a row. Every `step`-th row of w from `first` on is asked for AHEAD bytes before it is needed. */
 INLINE void stream_tile(load_fn *load, size_t bytes, int T, int O, __m128 *z, const float *x, const char *w,
-                        size_t apart, int n)
+                        size_t apart, int n, int first, int step)
 {
-    __m256 sum[4][4];
-    for (int t = 0; t < T; t++)
+    enum { TOGETHER = 4 * LANES }; /* at least a line of w */
+    __m256 sum[2][4];
+    for (int t = 0; t < 2; t++)
         for (int o = 0; o < 4; o++)
             sum[t][o] = _mm256_setzero_ps();
-    for (int i = 0; i < n; i += LANES) {
-        __m256 v[4];
-        for (int o = 0; o < O; o++) {
-            const char *wo = w + (size_t)o * apart + (size_t)i * bytes;
-            v[o] = n - i >= LANES ? load(wo) : load_last(load, bytes, wo, n - i);
-        }
-        for (int t = 0; t < T; t++) {
-            const __m256 xt = _mm256_loadu_ps(x + t * DEPTH + i);
+    int i = 0;
+    for (; i + TOGETHER <= n; i += TOGETHER, w += TOGETHER * bytes) {
+        for (int o = first; o < O; o += step)
+            for (size_t line = 0; line < TOGETHER * bytes; line += 64)
+                _mm_prefetch(w + (size_t)o * apart + line + AHEAD, _MM_HINT_T0);
+        for (int k = 0; k < TOGETHER; k += LANES) {
+            __m256 v[4];
             for (int o = 0; o < O; o++)
-                sum[t][o] = _mm256_fmadd_ps(xt, v[o], sum[t][o]);
+                v[o] = load(w + (size_t)o * apart + (size_t)k * bytes);
+            for (int t = 0; t < T; t++)
+                for (int o = 0; o < O; o++)
+                    sum[t][o] = _mm256_fmadd_ps(_mm256_loadu_ps(x + t * DEPTH + i + k), v[o], sum[t][o]);
+        }
+    }
+    for (; i < n; i += LANES, w += LANES * bytes) {
+        for (int o = 0; o < O; o++) {
+            const __m256 v = load_some(load, bytes, w + (size_t)o * apart, n - i);
+            for (int t = 0; t < T; t++)
+                sum[t][o] = _mm256_fmadd_ps(_mm256_loadu_ps(x + t * DEPTH + i), v, sum[t][o]);
         }
     }
     for (int t = 0; t < T; t++)
@@ -148,18 +160,16 @@ INLINE void stream_tile(load_fn *load, size_t bytes, int T, int O, __m128 *z, co
 INLINE void stream_outputs(load_fn *load, size_t bytes, int O, float *y, size_t y_stride, size_t y_apart,
                            const float *x, const char *w, size_t apart, int T, int all_T, int I)
 {
-    enum { ROWS = 4 }; /* with three outputs; one or two rows go with four */
+    const int pairs = (T + 1) / 2;
     __m128 z[STREAM_ROWS];
     for (int t = 0; t < T; t++)
         z[t] = _mm_setzero_ps();
     for (int at = 0; at < I; at += DEPTH, x += (size_t)all_T * DEPTH) {
         const int n = I - at < DEPTH ? I - at : DEPTH;
         const char *wt = w + (size_t)at * bytes;
-        if (T % ROWS == 1) stream_tile(load, bytes, 1, O, z, x, wt, apart, n);
-        if (T % ROWS == 2) stream_tile(load, bytes, 2, O, z, x, wt, apart, n);
-        if (O < 4 && T % ROWS == 3) stream_tile(load, bytes, 3, O, z, x, wt, apart, n);
-        for (int t = T % ROWS; O < 4 && t < T; t += ROWS)
-            stream_tile(load, bytes, ROWS, O, z + t, x + t * DEPTH, wt, apart, n);
+        for (int p = 0; p < T / 2; p++)
+            stream_tile(load, bytes, 2, O, z + 2 * p, x + 2 * p * DEPTH, wt, apart, n, p, pairs);
+        if (T % 2) stream_tile(load, bytes, 1, O, z + T - 1, x + (T - 1) * DEPTH, wt, apart, n, pairs - 1, pairs);
     }
     for (int t = 0; t < T; t++) {
         float out[4];
@@ -169,32 +179,25 @@ INLINE void stream_outputs(load_fn *load, size_t bytes, int O, float *y, size_t 
     }
 }
 
-/* One band: four outputs at a time, or three where there are rows enough. */
-INLINE void stream_band(load_fn *load, size_t bytes, float *y, size_t y_stride, const float *x, const char *w, int T,
-                        int all_T, int O, int I)
-{
-    const size_t row = (size_t)I * bytes;
-    int o = 0;
-    for (; T < 3 && o + 4 <= O; o += 4)
-        stream_outputs(load, bytes, 4, y + o, y_stride, 1, x, w + (size_t)o * row, row, T, all_T, I);
-    for (; T >= 3 && o + 3 <= O; o += 3)
-        stream_outputs(load, bytes, 3, y + o, y_stride, 1, x, w + (size_t)o * row, row, T, all_T, I);
-    for (; o < O; o++)
-        stream_outputs(load, bytes, 1, y + o, y_stride, 1, x, w + (size_t)o * row, row, T, all_T, I);
-}
-
-/* Few rows wait for memory: they take one output of each of four bands at a time. */
+/* An output of each of four bands at a time: four streams that never break off. */
 INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const float *x, const char *w,
                    size_t band_bytes, int bands, int T, int O, int I)
 {
     const size_t row = (size_t)I * bytes;
-    for (int o = 0; T < 3 && bands == 4 && o < O; o++)
-        stream_outputs(load, bytes, 4, y + o, y_stride, (size_t)O, x, w + (size_t)o * row, band_bytes, T, T, I);
-    if (T < 3 && bands == 4) return;
-    for (int b = 0; b < bands; b++)
-        for (int t = 0; t < T; t += STREAM_ROWS)
-            stream_band(load, bytes, y + (size_t)t * y_stride + b * O, y_stride, x + t * DEPTH,
-                        w + (size_t)b * band_bytes, T - t < STREAM_ROWS ? T - t : STREAM_ROWS, T, O, I);
+    for (int t = 0; t < T; t += STREAM_ROWS) {
+        const int rows = T - t < STREAM_ROWS ? T - t : STREAM_ROWS;
+        float *yt = y + (size_t)t * y_stride;
+        const float *xt = x + t * DEPTH;
+        for (int o = 0; o < O; o++) {
+            const char *wo = w + (size_t)o * row;
+            if (bands == STREAM_BANDS)
+                stream_outputs(load, bytes, 4, yt + o, y_stride, (size_t)O, xt, wo, band_bytes, rows, T, I);
+            else
+                for (int b = 0; b < bands; b++)
+                    stream_outputs(load, bytes, 1, yt + b * O + o, y_stride, 1, xt, wo + (size_t)b * band_bytes, row,
+                                   rows, T, I);
+        }
+    }
 }
 
 /* ---- Panels: packing ---- */
