@@ -204,7 +204,10 @@ static const float *multiplied(struct check *c, const struct product *p, int t0,
         void *packed_w = check_place(&c->in[3], AT_END, (k->panel_bytes + 63) / 64 * 64, 1);
         k->pack_x(packed_x, x, p->x_stride, T, n);
         k->pack_w(packed_w, w, O, p->I, at, n);
-        k->multiply(z, packed_x, packed_w, T, n);
+        const size_t row_bytes = p->type >= WEIGHT_Q8 ? bytes_of(p->type, QUANT_STRIP, p->I)
+                                                      : bytes_of(p->type, 1, p->I);
+        const struct ahead next = {(const char *)w, row_bytes, (size_t)n, 3};
+        k->multiply(z, packed_x, packed_w, T, n, at / k->depth % 2 ? NULL : &next);
         const struct input in[] = {{x, x_from, x_n * sizeof *x}, {w, w_from, w_bytes}};
         check_clean(c, mode, z, (z_bytes + 63) / 64 * 64, in, 2);
     }

@@ -21,6 +21,13 @@
 #define COMPUTE_HERE(v) __asm__ volatile("" : "+x"(v))
 #endif
 
+/* The loop after it is unrolled whole, and early: an array of accumulators becomes registers only then. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 24")
+#endif
+
 /* The compiler no longer knows where p points, so that it reads again what lies there instead of keeping it. */
 #define FORGET(p) __asm__ volatile("" : "+r"(p))
 

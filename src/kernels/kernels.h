@@ -43,11 +43,16 @@ typedef void k_stream_fn(float *y, size_t y_stride, const void *x, const void *w
 /* Many rows: w is packed a panel of outputs and a block of inputs at a time and used for all rows while it is in the
  * cache. A block is inputs [at, at + n): at is a multiple of depth, and n is depth except at the end.
  * pack_w: w is the panel's first output; O <= panel of them exist, the others are packed as zeros.
- * multiply: z[T][panel] += the block's share. */
+ * multiply: z[T][panel] += the block's share. What is packed next may be brought nearer meanwhile; next may be NULL. */
+struct ahead {
+    const char *at;
+    size_t apart, bytes; /* from piece to piece; of a piece */
+    int pieces;
+};
 typedef size_t k_packed_bytes_fn(int T, int n);
 typedef void k_pack_x_fn(void *to, const float *x, size_t x_stride, int T, int n);
 typedef void k_pack_w_fn(void *to, const void *w, int O, int I, int at, int n);
-typedef void k_multiply_fn(float *z, const void *x, const void *w, int T, int n);
+typedef void k_multiply_fn(float *z, const void *x, const void *w, int T, int n, const struct ahead *next);
 
 /* One way to compute with weights of one type. Streaming and multiplying by panels give the same bits for any T and O.
  * Where outputs are cut in pieces, all pieces but the last have a multiple of 16 outputs. */

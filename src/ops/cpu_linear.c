@@ -146,6 +146,17 @@ static void pack_task(void *user, int task, int thread)
     j->k->pack_x(packed_x(j, at), j->x + at, (size_t)j->w->I, j->T, least(j->k->depth, j->w->I - at));
 }
 
+/* What a panel of n outputs is packed from for inputs [at, at + inputs): rows, or strips of blocks. */
+static struct ahead panel_source(const struct weight *w, int o, int n, int at, int inputs)
+{
+    const int quantised = weight_quantised(w->type), unit = quantised ? STRIP : 1;
+    const size_t bytes = quantised ? quant_block_bytes(w->type) / QUANT_BLOCK : weight_bytes(w->type, 1, 1);
+    return (struct ahead){.at = weight_at(w, o) + (size_t)at * bytes,
+                          .apart = weight_bytes(w->type, unit, w->I),
+                          .bytes = (size_t)inputs * bytes,
+                          .pieces = (n + unit - 1) / unit};
+}
+
 static void panel_task(void *user, int task, int thread)
 {
     const struct linear_job *j = user;
@@ -157,7 +168,9 @@ static void panel_task(void *user, int task, int thread)
     for (int at = 0; at < I; at += k->depth) {
         const int inputs = least(k->depth, I - at);
         k->pack_w(panel, weight_at(j->w, o), n, I, at, inputs);
-        k->multiply(z, packed_x(j, at), panel, j->T, inputs);
+        const int left = I - at - inputs;
+        const struct ahead next = panel_source(j->w, o, n, at + inputs, least(k->depth, left));
+        k->multiply(z, packed_x(j, at), panel, j->T, inputs, left ? &next : NULL);
     }
     finish(j, z, (size_t)k->panel, o, n);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kernels/quant.h"
+#include "kernels/x86/panels.h"
 #include "kernels/x86/quant_avx512.h"
 #include "kernels/x86/tiles_amx.h"
 
@@ -124,26 +125,31 @@ INLINE void multiply_strip(int group, float *z, const char *x, const char *strip
     }
 }
 
-INLINE void multiply(enum weight_type type, float *z, const char *x, const char *w, int T, int n)
+INLINE void multiply(enum weight_type type, float *z, const char *x, const char *w, int T, int n,
+                     const struct ahead *next)
 {
     const int group = type == WEIGHT_Q8 ? 64 : 32;
     const size_t blocks = quant_blocks(n);
+    struct asking a = asking(next, T, (T + TILE_ROWS - 1) / TILE_ROWS * (PANEL / QUANT_STRIP));
     TILES_ON(type == WEIGHT_Q8 ? &q8_config : &q4_config);
-    for (int t = 0; t < T; t += TILE_ROWS, x += blocks * block_bytes(group))
-        for (int s = 0; s < PANEL / QUANT_STRIP; s++)
+    for (int t = 0; t < T; t += TILE_ROWS, x += blocks * block_bytes(group)) {
+        for (int s = 0; s < PANEL / QUANT_STRIP; s++) {
+            ask(&a);
             multiply_strip(group, z + t * PANEL + s * QUANT_STRIP, x, w + (size_t)s * packed_strip_bytes(type, blocks),
                            T - t, blocks);
+        }
+    }
     TILES_OFF();
 }
 
-static void multiply_q8(float *z, const void *x, const void *w, int T, int n)
+static void multiply_q8(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
-    multiply(WEIGHT_Q8, z, x, w, T, n);
+    multiply(WEIGHT_Q8, z, x, w, T, n, next);
 }
 
-static void multiply_q4(float *z, const void *x, const void *w, int T, int n)
+static void multiply_q4(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
-    multiply(WEIGHT_Q4, z, x, w, T, n);
+    multiply(WEIGHT_Q4, z, x, w, T, n, next);
 }
 
 /* ---- The table ---- */

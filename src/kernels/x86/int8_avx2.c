@@ -4,10 +4,10 @@
  * A lane is an output and takes four inputs a step. The integer sums are exact, so they have no order; groups are added
  * in ascending order by one fused multiply-add each, in streaming and by panels alike. No sum may saturate:
  *
- *   q8      the four bytes of a lane are parted into even and odd ones, 16 bits each, for vpmaddwd.
+ *   q8      the four bytes of a lane are parted into even and odd ones, 16 bits each, for vpmaddwd; a panel has them
+ *           parted already, less their zero.
  *   q4      vpmaddubsw on 0..15 and -127..127: two products are at most 3810, so the 8 steps of a group of 32 add up
- *           to at most 30480 in 16 bits.
- *   panels  both types are widened to 16 bits, less their zero, two inputs a step, for vpmaddwd. */
+ *           to at most 30480 in 16 bits. */
 #include "kernels/kernels.h"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
@@ -18,8 +18,9 @@
 #include "base/compiler.h"
 #include "kernels/quant.h"
 #include "kernels/x86/lanes_avx2.h"
+#include "kernels/x86/panels.h"
 
-enum { STRIPS = 4, PANEL = STRIPS * QUANT_STRIP, DEPTH = 512, TILE = 6, STREAM_ROWS = 8 };
+enum { STRIPS = 4, PANEL = STRIPS * QUANT_STRIP, DEPTH = 512, TILE = 6, STREAM_ROWS = 24 };
 
 INLINE __m256i load256(const void *p)
 {
@@ -158,7 +159,7 @@ struct strips {
 };
 
 /* What the outputs of the strips come to, row by row. */
-typedef __m256 strip_sums[STREAM_BANDS][2];
+typedef float strip_sums[STREAM_BANDS][QUANT_STRIP];
 
 /* Accumulators of integers, which are rows by bands by halves; and how far ahead, in bytes, one row asks for w. */
 enum { SUMS = 8, AHEAD = 1024 };
@@ -175,7 +176,8 @@ INLINE void add_group(int R, int bands, strip_sums *z, int band, const __m256i *
                 const char *head = x + (size_t)r * x_row;
                 const __m256 scale = _mm256_mul_ps(scale_w, _mm256_castsi256_ps(broadcast32(head)));
                 const __m256i total = _mm256_add_epi32(sum[(n * 2 + h) * R + r], broadcast32(head + 4));
-                z[r][band + n][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), scale, z[r][band + n][h]);
+                float *to = z[r][band + n] + h * LANES;
+                _mm256_storeu_ps(to, _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), scale, _mm256_loadu_ps(to)));
             }
         }
     }
@@ -325,83 +327,94 @@ static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, s
     stream(WEIGHT_Q4, y, y_stride, x, w, band_bytes, bands, T, O, I);
 }
 
-/* ---- Panels ----
+/* ---- Panels of q4 ----
  *
- * x packed is, for each tile of TILE rows and each group of inputs: TILE scales, then [group / 2 steps][TILE] pairs of
- * 16-bit values. w packed is, for each group: PANEL scales (fp32), then for each
- * strip [group / 2 steps][16 outputs] pairs. */
-INLINE int groups_of(int n, int group)
+ * The strips of a panel are its bands: x and the multiplication are those of streaming, w is copied as it is. */
+static size_t q4_panel_strip_bytes(size_t blocks)
 {
-    return (n + QUANT_BLOCK - 1) / QUANT_BLOCK * (QUANT_BLOCK / group);
+    return blocks * (quant_block_bytes(WEIGHT_Q4) + quant_scale_bytes(WEIGHT_Q4));
 }
 
-INLINE size_t x_group_bytes(int group)
+static void pack_q4(void *to, const void *w, int O, int I, int at, int n)
 {
-    return TILE * sizeof(float) + (size_t)(group / 2) * TILE * sizeof(int32_t);
-}
-
-INLINE size_t strip_group_bytes(int group)
-{
-    return (size_t)(group / 2) * QUANT_STRIP * sizeof(int32_t);
-}
-
-INLINE size_t w_group_bytes(int group)
-{
-    return PANEL * sizeof(float) + STRIPS * strip_group_bytes(group);
-}
-
-INLINE size_t packed_x_bytes(int group, int T, int n)
-{
-    return (size_t)((T + TILE - 1) / TILE) * (size_t)groups_of(n, group) * x_group_bytes(group);
-}
-
-static size_t packed_x_q8_bytes(int T, int n)
-{
-    return packed_x_bytes(Q8_GROUP, T, n);
-}
-
-static size_t packed_x_q4_bytes(int T, int n)
-{
-    return packed_x_bytes(Q4_GROUP, T, n);
-}
-
-INLINE void pack_x(int group, char *to, const float *x, size_t x_stride, int T, int n)
-{
-    const int groups = groups_of(n, group);
-    const size_t tile_bytes = (size_t)groups * x_group_bytes(group);
-    for (int t = 0; t < (T + TILE - 1) / TILE * TILE; t++) {
-        char *tile = to + (size_t)(t / TILE) * tile_bytes;
-        for (int g = 0; g < groups; g++, tile += x_group_bytes(group)) {
-            float padded[Q8_GROUP];
-            __m256i v[Q8_GROUP / LANES];
-            const int left = t < T ? n - g * group : 0;
-            const float *from = x + (left > 0 ? (size_t)t * x_stride + (size_t)(g * group) : 0);
-            const struct group q = quantise(v, whole_group(padded, from, left, group), group);
-            memcpy(tile + (size_t)(t % TILE) * sizeof(float), &q.scale, sizeof q.scale);
-            int32_t *pairs = (int32_t *)(void *)(tile + TILE * sizeof(float)) + t % TILE;
-            for (int k = 0; k < group / LANES; k++) {
-                int32_t pair[4];
-                _mm_storeu_si128((__m128i *)(void *)pair, narrow16(v[k]));
-                for (int j = 0; j < 4; j++)
-                    pairs[(k * 4 + j) * TILE] = pair[j];
-            }
+    const size_t blocks = quant_blocks(n), from = (size_t)at / QUANT_BLOCK, bytes = q4_panel_strip_bytes(blocks);
+    const size_t data = quant_block_bytes(WEIGHT_Q4), scale = quant_scale_bytes(WEIGHT_Q4);
+    for (int s = 0; s < STRIPS; s++) {
+        char *out = (char *)to + (size_t)s * bytes;
+        const char *strip = (const char *)w + (size_t)s * quant_strip_bytes(WEIGHT_Q4, I);
+        if (s * QUANT_STRIP < O) {
+            memcpy(out, strip + from * data, blocks * data);
+            memcpy(out + blocks * data, strip + quant_blocks(I) * data + from * scale, blocks * scale);
+        } else {
+            memset(out, 0, bytes);
         }
     }
 }
 
-static void pack_x_q8(void *to, const float *x, size_t x_stride, int T, int n)
+static void multiply_q4(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
-    pack_x(Q8_GROUP, to, x, x_stride, T, n);
+    enum { ROWS = 32 }; /* whose sums, and a block of x, stay in L1 */
+    const size_t blocks = quant_blocks(n), x_row = 2 * Q4_BYTES;
+    struct asking a = asking(next, T, (int)blocks * ((T + ROWS - 1) / ROWS));
+    for (int t = 0; t < T; t += ROWS) {
+        struct strips s = {w, (const char *)w + blocks * quant_block_bytes(WEIGHT_Q4), q4_panel_strip_bytes(blocks)};
+        for (size_t b = 0; b < blocks; b++) {
+            ask(&a);
+            stream_rows(WEIGHT_Q4, (strip_sums *)(z + t * PANEL), (const char *)x + (b * (size_t)T + (size_t)t) * x_row,
+                        &s, STRIPS, T - t < ROWS ? T - t : ROWS);
+            s.w += quant_block_bytes(WEIGHT_Q4);
+            s.scales += quant_scale_bytes(WEIGHT_Q4);
+        }
+    }
 }
 
-static void pack_x_q4(void *to, const float *x, size_t x_stride, int T, int n)
+/* ---- Panels of q8 ----
+ *
+ * x packed is, for each tile of rows and each block of inputs: a scale a row, then [32 steps][rows] pairs of 16-bit
+ * values. w packed is, for each block: PANEL scales (fp32), then for each strip [32 steps][16 outputs] pairs. */
+enum {
+    PAIR_STEPS = QUANT_BLOCK / 2,
+    STRIP_BYTES = PAIR_STEPS * QUANT_STRIP * 4,
+    W_BYTES = PANEL * 4 + STRIPS * STRIP_BYTES, /* a block of w  */
+    X_BYTES = 4 + PAIR_STEPS * 4,               /* of x, one row */
+};
+
+static size_t packed_x_bytes(int T, int n)
 {
-    pack_x(Q4_GROUP, to, x, x_stride, T, n);
+    return (size_t)T * quant_blocks(n) * X_BYTES;
+}
+
+/* Row t of a tile: one block, x may end within it. */
+INLINE void pack_x_block(char *tile, int rows, int t, const float *x, int left)
+{
+    float padded[QUANT_BLOCK];
+    __m256i v[QUANT_BLOCK / LANES];
+    const struct group q = quantise(v, whole_group(padded, x, left, QUANT_BLOCK), QUANT_BLOCK);
+    memcpy(tile + (size_t)t * sizeof(float), &q.scale, sizeof q.scale);
+    int32_t *pairs = (int32_t *)(void *)(tile + (size_t)rows * sizeof(float)) + t;
+    for (int k = 0; k < QUANT_BLOCK / LANES; k++) {
+        int32_t pair[4];
+        _mm_storeu_si128((__m128i *)(void *)pair, narrow16(v[k]));
+        for (int j = 0; j < 4; j++)
+            pairs[(k * 4 + j) * rows] = pair[j];
+    }
+}
+
+static void pack_x(void *to, const float *x, size_t x_stride, int T, int n)
+{
+    char *out = to;
+    for (int tile = 0, rows; tile < T; tile += rows) {
+        rows = tile_height(T - tile, TILE);
+        for (int at = 0; at < n; at += QUANT_BLOCK, out += rows * X_BYTES)
+            for (int t = 0; t < rows; t++)
+                pack_x_block(out, rows, t, x + (size_t)(tile + t) * x_stride + at, n - at);
+    }
 }
 
 /* Bytes of one step of 8 outputs, four inputs each, as pairs (0, 1) and (2, 3) of 16-bit numbers less zero. */
-INLINE void widen_step(char *to, __m256i bytes, __m256i zero)
+INLINE void widen_step(char *to, __m256i bytes)
 {
+    const __m256i zero = _mm256_set1_epi16(128);
     const __m256i first = _mm256_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1, 0, -1, 1, -1, 4,
                                            -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1);
     const __m256i second = _mm256_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1, 2, -1, 3, -1, 6,
@@ -411,59 +424,43 @@ INLINE void widen_step(char *to, __m256i bytes, __m256i zero)
                         _mm256_sub_epi16(_mm256_shuffle_epi8(bytes, second), zero));
 }
 
-/* One strip of one group: its scales to `scales`, its steps to `to`, which are a whole panel's steps apart. */
-INLINE void pack_group(enum weight_type type, char *to, float *scale, const char *block, const char *scales, int high)
+/* One strip of one block. */
+INLINE void pack_block(char *to, float *scale, const char *block, const char *scales)
 {
-    const __m256i low = _mm256_set1_epi8(15), zero = _mm256_set1_epi16((short)quant_zero(type));
     for (int half = 0; half < QUANT_STRIP; half += LANES) {
         char *out = to + (size_t)half * sizeof(int32_t);
         _mm256_storeu_ps(scale + half, load_scales(scales + half * 2));
-        for (int s = 0; s < quant_group(type) / QUANT_STEP; s++, out += 2 * QUANT_STRIP * sizeof(int32_t)) {
-            __m256i v = load256(block + s * QUANT_STEP_BYTES + half * QUANT_STEP);
-            if (type == WEIGHT_Q4) v = _mm256_and_si256(high ? _mm256_srli_epi16(v, 4) : v, low);
-            widen_step(out, v, zero);
-        }
+        for (int s = 0; s < QUANT_BLOCK / QUANT_STEP; s++, out += 2 * QUANT_STRIP * sizeof(int32_t))
+            widen_step(out, load256(block + s * QUANT_STEP_BYTES + half * QUANT_STEP));
     }
 }
 
-INLINE void pack_w(enum weight_type type, char *to, const char *w, int O, int I, int at, int n)
+static void pack_q8(void *to, const void *w, int O, int I, int at, int n)
 {
-    const int group = quant_group(type), groups = groups_of(n, group);
-    const size_t per_block = (size_t)(QUANT_BLOCK / group), block_bytes = quant_block_bytes(type);
-    for (int strip = 0; strip < STRIPS; strip++, w += quant_strip_bytes(type, I)) {
-        const char *scales = w + quant_blocks(I) * block_bytes;
-        for (int g = 0; g < groups; g++) {
-            const size_t in_strip = (size_t)at / (size_t)group + (size_t)g;
-            char *out = to + (size_t)g * w_group_bytes(group);
-            float *scale = (float *)(void *)out + strip * QUANT_STRIP;
-            char *steps = out + PANEL * sizeof(float) + (size_t)strip * strip_group_bytes(group);
-            if (strip * QUANT_STRIP < O)
-                pack_group(type, steps, scale, w + in_strip / per_block * block_bytes,
-                           scales + in_strip * QUANT_STRIP * sizeof(uint16_t), (int)(in_strip % per_block));
+    const size_t bytes = quant_block_bytes(WEIGHT_Q8), scale_bytes = quant_scale_bytes(WEIGHT_Q8);
+    for (int s = 0; s < STRIPS; s++) {
+        const char *strip = (const char *)w + (size_t)s * quant_strip_bytes(WEIGHT_Q8, I);
+        const char *scales = strip + quant_blocks(I) * bytes;
+        for (size_t b = 0; b < quant_blocks(n); b++) {
+            const size_t from = (size_t)at / QUANT_BLOCK + b;
+            float *scale = (float *)(void *)((char *)to + b * W_BYTES) + s * QUANT_STRIP;
+            if (s * QUANT_STRIP < O)
+                pack_block((char *)to + b * W_BYTES + PANEL * sizeof(float) + s * STRIP_BYTES, scale,
+                           strip + from * bytes, scales + from * scale_bytes);
             else
                 memset(scale, 0, QUANT_STRIP * sizeof *scale);
         }
     }
 }
 
-static void pack_q8(void *to, const void *w, int O, int I, int at, int n)
-{
-    pack_w(WEIGHT_Q8, to, w, O, I, at, n);
-}
-
-static void pack_q4(void *to, const void *w, int O, int I, int at, int n)
-{
-    pack_w(WEIGHT_Q4, to, w, O, I, at, n);
-}
-
-/* rows by the 16 outputs of a strip over one group; z's rows are PANEL apart. */
-INLINE void tile(int rows, int group, float *z, const char *x, const char *w, const float *scales)
+/* rows by the 16 outputs of a strip over one block; z's rows are PANEL apart. */
+INLINE void tile(int rows, float *z, const char *x, const char *w, const float *scales)
 {
     __m256i sum[TILE][2];
     for (int t = 0; t < rows; t++)
         sum[t][0] = sum[t][1] = _mm256_setzero_si256();
-    const char *xs = x + TILE * sizeof(float), *ws = w;
-    for (int s = 0; s < group / 2; s++, xs += TILE * sizeof(int32_t), ws += QUANT_STRIP * sizeof(int32_t)) {
+    const char *xs = x + (size_t)rows * sizeof(float), *ws = w;
+    for (int s = 0; s < PAIR_STEPS; s++, xs += (size_t)rows * sizeof(int32_t), ws += QUANT_STRIP * sizeof(int32_t)) {
         const __m256i w0 = load256(ws), w1 = load256(ws + 32);
         for (int t = 0; t < rows; t++) {
             const __m256i xt = broadcast32(xs + (size_t)t * sizeof(int32_t));
@@ -484,39 +481,35 @@ INLINE void tile(int rows, int group, float *z, const char *x, const char *w, co
     }
 }
 
-INLINE void any_tile(int rows, int group, float *z, const char *x, const char *w, const float *scales)
+INLINE void any_tile(int rows, float *z, const char *x, const char *w, const float *scales)
 {
     switch (rows) {
-    case 1: tile(1, group, z, x, w, scales); break;
-    case 2: tile(2, group, z, x, w, scales); break;
-    case 3: tile(3, group, z, x, w, scales); break;
-    case 4: tile(4, group, z, x, w, scales); break;
-    case 5: tile(5, group, z, x, w, scales); break;
-    default: tile(6, group, z, x, w, scales); break;
+    case 1: tile(1, z, x, w, scales); break;
+    case 2: tile(2, z, x, w, scales); break;
+    case 3: tile(3, z, x, w, scales); break;
+    case 4: tile(4, z, x, w, scales); break;
+    case 5: tile(5, z, x, w, scales); break;
+    default: tile(6, z, x, w, scales); break;
     }
 }
 
-/* While a group of the panel (8 KB of q8) stays in L1, all rows pass, a tile of them by one strip after the other. */
-INLINE void multiply(int group, float *z, const char *x, const char *w, int T, int n)
+/* While a block of the panel (16 KB) stays in L1, all rows pass, a tile of them by one strip after the other. */
+static void multiply_q8(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
-    const int groups = groups_of(n, group);
-    const size_t tile_bytes = (size_t)groups * x_group_bytes(group);
-    for (int g = 0; g < groups; g++, x += x_group_bytes(group), w += w_group_bytes(group))
-        for (int t = 0; t < T; t += TILE)
-            for (int strip = 0; strip < STRIPS; strip++)
-                any_tile(T - t, group, z + t * PANEL + strip * QUANT_STRIP, x + (size_t)(t / TILE) * tile_bytes,
-                         w + PANEL * sizeof(float) + (size_t)strip * strip_group_bytes(group),
-                         (const float *)(const void *)w + strip * QUANT_STRIP);
-}
-
-static void multiply_q8(float *z, const void *x, const void *w, int T, int n)
-{
-    multiply(Q8_GROUP, z, x, w, T, n);
-}
-
-static void multiply_q4(float *z, const void *x, const void *w, int T, int n)
-{
-    multiply(Q4_GROUP, z, x, w, T, n);
+    const size_t blocks = quant_blocks(n);
+    struct asking a = asking(next, T, (int)blocks * ((T + TILE - 1) / TILE) * STRIPS);
+    for (size_t b = 0; b < blocks; b++) {
+        const char *wb = (const char *)w + b * W_BYTES;
+        for (int t = 0, rows; t < T; t += rows) {
+            rows = tile_height(T - t, TILE);
+            const char *xt = (const char *)x + ((size_t)t * blocks + (size_t)rows * b) * X_BYTES;
+            for (int s = 0; s < STRIPS; s++) {
+                ask(&a);
+                any_tile(rows, z + t * PANEL + s * QUANT_STRIP, xt, wb + PANEL * sizeof(float) + s * STRIP_BYTES,
+                         (const float *)(const void *)wb + s * QUANT_STRIP);
+            }
+        }
+    }
 }
 
 /* ---- The table ---- */
@@ -527,12 +520,12 @@ void kernels_init_avx2_int8(struct kernels *k)
         .prepared_bytes = prepared_q8_bytes,
         .prepare = prepare_q8,
         .stream = stream_q8,
-        .stream_rows = STREAM_ROWS,
+        .stream_rows = 12,
         .panel = PANEL,
         .depth = DEPTH,
-        .panel_bytes = DEPTH / Q8_GROUP * w_group_bytes(Q8_GROUP),
-        .packed_x_bytes = packed_x_q8_bytes,
-        .pack_x = pack_x_q8,
+        .panel_bytes = (size_t)(DEPTH / QUANT_BLOCK) * W_BYTES,
+        .packed_x_bytes = packed_x_bytes,
+        .pack_x = pack_x,
         .pack_w = pack_q8,
         .multiply = multiply_q8,
     };
@@ -543,9 +536,10 @@ void kernels_init_avx2_int8(struct kernels *k)
         .stream_rows = STREAM_ROWS,
         .panel = PANEL,
         .depth = DEPTH,
-        .panel_bytes = DEPTH / Q4_GROUP * w_group_bytes(Q4_GROUP),
-        .packed_x_bytes = packed_x_q4_bytes,
-        .pack_x = pack_x_q4,
+        .panel_bytes = (size_t)STRIPS * (DEPTH / QUANT_BLOCK) *
+                       (quant_block_bytes(WEIGHT_Q4) + quant_scale_bytes(WEIGHT_Q4)),
+        .packed_x_bytes = prepared_q4_bytes,
+        .pack_x = prepare_q4,
         .pack_w = pack_q4,
         .multiply = multiply_q4,
     };

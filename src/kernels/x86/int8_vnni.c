@@ -16,6 +16,7 @@
 
 #include "kernels/quant.h"
 #include "kernels/x86/lanes_avx512.h"
+#include "kernels/x86/panels.h"
 #include "kernels/x86/quant_avx512.h"
 
 enum { PANEL = 2 * QUANT_STRIP, DEPTH = 1024, TILE = 12 };
@@ -250,12 +251,15 @@ static void pack_q4(void *to, const void *w, int O, int I, int at, int n)
     pack_w(WEIGHT_Q4, to, w, O, I, at, n);
 }
 
-INLINE void multiply(enum weight_type type, float *z, const int32_t *x, const char *w, int T, int n)
+INLINE void multiply(enum weight_type type, float *z, const int32_t *x, const char *w, int T, int n,
+                     const struct ahead *next)
 {
     const struct form f = {type == WEIGHT_Q8 ? 64 : 32, 0, 1};
     const size_t blocks = quant_blocks(n);
+    struct asking a = asking(next, T, (T + TILE - 1) / TILE);
     for (int t = 0, rows; t < T; t += rows, x += blocks * block_units(f.group, rows)) {
         rows = tile_height(T - t, TILE);
+        ask(&a);
         for (int half = 0; half < PANEL / QUANT_STRIP; half++) {
             const struct strips s = {
                 .w = w + (size_t)half * packed_strip_bytes(type, blocks), .blocks = blocks, .y_stride = PANEL};
@@ -264,14 +268,14 @@ INLINE void multiply(enum weight_type type, float *z, const int32_t *x, const ch
     }
 }
 
-static void multiply_q8(float *z, const void *x, const void *w, int T, int n)
+static void multiply_q8(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
-    multiply(WEIGHT_Q8, z, x, w, T, n);
+    multiply(WEIGHT_Q8, z, x, w, T, n, next);
 }
 
-static void multiply_q4(float *z, const void *x, const void *w, int T, int n)
+static void multiply_q4(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
-    multiply(WEIGHT_Q4, z, x, w, T, n);
+    multiply(WEIGHT_Q4, z, x, w, T, n, next);
 }
 
 /* ---- The table ---- */

@@ -7,6 +7,8 @@
 
 #include <immintrin.h>
 
+#include "base/compiler.h"
+
 #define INLINE static inline __attribute__((always_inline))
 
 enum { LANES = 8 };

@@ -6,25 +6,13 @@
 #if defined(__AVX512F__)
 
 #include <immintrin.h>
+
+#include "base/compiler.h"
 #include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Accumulators live in registers only if loops over them are unrolled. */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 24")
-#endif
-
 enum { LANES = 16, VECTOR_BYTES = 64 };
-
-/* The next tile of T rows, of at most this many: tiles differ by one row at most. */
-INLINE int tile_height(int T, int most)
-{
-    const int tiles = (T + most - 1) / most;
-    return (T + tiles - 1) / tiles;
-}
 
 /* The first n of 16 lanes. */
 INLINE __mmask16 first(int n)

@@ -21,6 +21,7 @@
 
 #include "kernels/quant.h"
 #include "kernels/x86/bf16_avx512.h"
+#include "kernels/x86/panels.h"
 #include "kernels/x86/quant_avx512.h"
 #include "kernels/x86/tiles_amx.h"
 
@@ -326,7 +327,7 @@ INLINE void multiply_chunk(int w_is_a, int xs, float *c, int from_zero, struct o
 }
 
 /* Up to GROUP rows. */
-INLINE void multiply_group(int w_is_a, float *z, const char *x, const char *w, int T, size_t steps)
+INLINE void multiply_group(int w_is_a, float *z, const char *x, const char *w, int T, size_t steps, struct asking *a)
 {
     _Alignas(64) float c[GROUP / (2 * TILE_ROWS)][4 * 256];
     for (size_t s = 0; s < steps; s += CHUNK) {
@@ -334,6 +335,7 @@ INLINE void multiply_group(int w_is_a, float *z, const char *x, const char *w, i
         const struct operand ws = packed(w + s * TILE_BYTES, steps);
         for (int t = 0; t < T; t += 2 * TILE_ROWS) {
             const struct operand xs = packed(x + ((size_t)(t / TILE_ROWS) * steps + s) * TILE_BYTES, steps);
+            ask(a);
             if (T - t > TILE_ROWS)
                 multiply_chunk(w_is_a, 2, c[t / (2 * TILE_ROWS)], s == 0, xs, ws, n);
             else
@@ -348,22 +350,24 @@ INLINE void multiply_group(int w_is_a, float *z, const char *x, const char *w, i
     }
 }
 
-INLINE void multiply(int w_is_a, float *z, const char *x, const char *w, int T, int n)
+INLINE void multiply(int w_is_a, float *z, const char *x, const char *w, int T, int n, const struct ahead *next)
 {
+    const size_t chunks = (steps_of(n) + CHUNK - 1) / CHUNK;
+    struct asking a = asking(next, T, (int)chunks * ((T + 2 * TILE_ROWS - 1) / (2 * TILE_ROWS)));
     TILES_ON(&config);
     for (int t = 0; t < T; t += GROUP)
-        multiply_group(w_is_a, z + t * PANEL, x + x_bytes(t, n), w, T - t < GROUP ? T - t : GROUP, steps_of(n));
+        multiply_group(w_is_a, z + t * PANEL, x + x_bytes(t, n), w, T - t < GROUP ? T - t : GROUP, steps_of(n), &a);
     TILES_OFF();
 }
 
-static void multiply_plain(float *z, const void *x, const void *w, int T, int n)
+static void multiply_plain(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
-    multiply(1, z, x, w, T, n);
+    multiply(1, z, x, w, T, n, next);
 }
 
-static void multiply_quant(float *z, const void *x, const void *w, int T, int n)
+static void multiply_quant(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
-    multiply(0, z, x, w, T, n);
+    multiply(0, z, x, w, T, n, next);
 }
 
 /* ---- The table ---- */

@@ -16,6 +16,7 @@
 
 #include "kernels/quant.h"
 #include "kernels/x86/lanes_avx2.h"
+#include "kernels/x86/panels.h"
 
 enum { DEPTH = 512, STRIP = 16, STRIPS = 4, PANEL = STRIPS * STRIP, TILE = 6, STREAM_ROWS = 24, AHEAD = 1024 };
 
@@ -127,9 +128,7 @@ INLINE void stream_tile(load_fn *load, size_t bytes, int T, int O, __m128 *z, co
 {
     enum { TOGETHER = 4 * LANES }; /* at least a line of w */
     __m256 sum[2][4];
-    for (int t = 0; t < 2; t++)
-        for (int o = 0; o < 4; o++)
-            sum[t][o] = _mm256_setzero_ps();
+    UNROLL for (int t = 0; t < 2; t++) UNROLL for (int o = 0; o < 4; o++) sum[t][o] = _mm256_setzero_ps();
     int i = 0;
     for (; i + TOGETHER <= n; i += TOGETHER, w += TOGETHER * bytes) {
         for (int o = first; o < O; o += step)
@@ -137,11 +136,12 @@ INLINE void stream_tile(load_fn *load, size_t bytes, int T, int O, __m128 *z, co
                 _mm_prefetch(w + (size_t)o * apart + line + AHEAD, _MM_HINT_T0);
         for (int k = 0; k < TOGETHER; k += LANES) {
             __m256 v[4];
-            for (int o = 0; o < O; o++)
-                v[o] = load(w + (size_t)o * apart + (size_t)k * bytes);
-            for (int t = 0; t < T; t++)
-                for (int o = 0; o < O; o++)
-                    sum[t][o] = _mm256_fmadd_ps(_mm256_loadu_ps(x + t * DEPTH + i + k), v[o], sum[t][o]);
+            UNROLL for (int o = 0; o < O; o++) v[o] = load(w + (size_t)o * apart + (size_t)k * bytes);
+            UNROLL for (int t = 0; t < T; t++)
+            {
+                const __m256 xt = _mm256_loadu_ps(x + t * DEPTH + i + k);
+                UNROLL for (int o = 0; o < O; o++) sum[t][o] = _mm256_fmadd_ps(xt, v[o], sum[t][o]);
+            }
         }
     }
     for (; i < n; i += LANES, w += LANES * bytes) {
@@ -202,11 +202,11 @@ INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const
 
 /* ---- Panels: packing ---- */
 
-/* x packed is [lane 8][tile][step][TILE rows]; a lane's part ends with room for the last store's two floats too many.
- */
+/* x packed is [lane 8][tile][step][rows of the tile]; a lane's part ends with room for what the last store of eight has
+ * too many. */
 static size_t x_lane_floats(int T, int n)
 {
-    return (size_t)((T + TILE - 1) / TILE) * steps_of(n) * TILE + LANES;
+    return (size_t)T * steps_of(n) + LANES;
 }
 
 static size_t packed_x_bytes(int T, int n)
@@ -217,11 +217,12 @@ static size_t packed_x_bytes(int T, int n)
 INLINE void pack_x(load_fn *load, float *to, const float *x, size_t x_stride, int T, int n)
 {
     const size_t lane = x_lane_floats(T, n);
-    for (int tile = 0; tile < T; tile += TILE) {
-        for (int i = 0; i < n; i += LANES, to += TILE) {
+    for (int tile = 0, rows; tile < T; tile += rows) {
+        rows = tile_height(T - tile, TILE);
+        for (int i = 0; i < n; i += LANES, to += rows) {
             __m256 v[LANES];
             for (int t = 0; t < LANES; t++)
-                v[t] = t < TILE && tile + t < T
+                v[t] = t < rows
                            ? load_some(load, sizeof *x, (const char *)(x + (size_t)(tile + t) * x_stride + i), n - i)
                            : _mm256_setzero_ps();
             transpose8(v);
@@ -329,47 +330,52 @@ INLINE void pack_quant(enum weight_type type, int rounded, float *to, const char
 INLINE void tile(int rows, float *z, const float *x, const float *w, size_t steps)
 {
     __m256 sum[TILE][2];
-    for (int t = 0; t < rows; t++)
-        sum[t][0] = sum[t][1] = _mm256_setzero_ps();
+    UNROLL for (int t = 0; t < rows; t++) sum[t][0] = sum[t][1] = _mm256_setzero_ps();
     for (size_t s = 0; s < steps; s++) {
         const __m256 w0 = _mm256_loadu_ps(w + s * STRIP), w1 = _mm256_loadu_ps(w + s * STRIP + LANES);
-        for (int t = 0; t < rows; t++) {
-            const __m256 xt = _mm256_broadcast_ss(x + s * TILE + t);
+        UNROLL for (int t = 0; t < rows; t++)
+        {
+            const __m256 xt = _mm256_broadcast_ss(x + s * (size_t)rows + t);
             sum[t][0] = _mm256_fmadd_ps(xt, w0, sum[t][0]);
             sum[t][1] = _mm256_fmadd_ps(xt, w1, sum[t][1]);
         }
     }
-    for (int t = 0; t < rows; t++) {
+    UNROLL for (int t = 0; t < rows; t++)
+    {
         float *zt = z + t * PANEL;
         _mm256_storeu_ps(zt, _mm256_add_ps(_mm256_loadu_ps(zt), sum[t][0]));
         _mm256_storeu_ps(zt + LANES, _mm256_add_ps(_mm256_loadu_ps(zt + LANES), sum[t][1]));
     }
 }
 
-static void last_tile(int rows, float *z, const float *x, const float *w, size_t steps)
+static void low_tile(int rows, float *z, const float *x, const float *w, size_t steps)
 {
     switch (rows) {
     case 1: tile(1, z, x, w, steps); break;
     case 2: tile(2, z, x, w, steps); break;
     case 3: tile(3, z, x, w, steps); break;
     case 4: tile(4, z, x, w, steps); break;
-    case 5: tile(5, z, x, w, steps); break;
-    default: break;
+    default: tile(5, z, x, w, steps); break;
     }
 }
 
-static void multiply(float *z, const void *x, const void *w, int T, int n)
+static void multiply(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
     const size_t steps = steps_of(n), strip = w_strip_floats(n);
+    struct asking a = asking(next, T, LANES * ((T + TILE - 1) / TILE) * STRIPS);
     for (int j = 0; j < LANES; j++) {
         const float *xj = (const float *)x + (size_t)j * x_lane_floats(T, n);
         const float *wj = (const float *)w + (size_t)j * w_lane_floats(n);
-        int t = 0;
-        for (; t + TILE <= T; t += TILE, xj += steps * TILE)
-            for (int s = 0; s < STRIPS; s++)
-                tile(TILE, z + t * PANEL + s * STRIP, xj, wj + (size_t)s * strip, steps);
-        for (int s = 0; s < STRIPS; s++)
-            last_tile(T - t, z + t * PANEL + s * STRIP, xj, wj + (size_t)s * strip, steps);
+        for (int t = 0, rows; t < T; t += rows, xj += (size_t)rows * steps) {
+            rows = tile_height(T - t, TILE);
+            for (int s = 0; s < STRIPS; s++) {
+                ask(&a);
+                if (rows == TILE)
+                    tile(TILE, z + t * PANEL + s * STRIP, xj, wj + (size_t)s * strip, steps);
+                else
+                    low_tile(rows, z + t * PANEL + s * STRIP, xj, wj + (size_t)s * strip, steps);
+            }
+        }
     }
 }
 

@@ -22,6 +22,7 @@
 #include "kernels/kernels.h"
 #include "kernels/quant.h"
 #include "kernels/x86/lanes_avx512.h"
+#include "kernels/x86/panels.h"
 #include "kernels/x86/quant_avx512.h"
 
 /* STEP: inputs of a vector. TILE: rows that fill the registers, two vectors of outputs each. */
@@ -274,14 +275,16 @@ static void any_tile(int rows, float *z, const int32_t *x, const int32_t *w, siz
     }
 }
 
-static void multiply(float *z, const void *x, const void *w, int T, int n)
+static void multiply(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
     const size_t steps = steps_of(n);
+    struct asking a = asking(next, T, LANES * ((T + TILE - 1) / TILE));
     for (int j = 0; j < LANES; j++) {
         const int32_t *xj = (const int32_t *)x + (size_t)j * x_lane_units(T, n);
         const int32_t *wj = (const int32_t *)w + (size_t)j * w_lane_units(n);
         for (int t = 0, rows; t < T; t += rows, xj += (size_t)rows * steps) {
             rows = tile_height(T - t, TILE);
+            ask(&a);
             any_tile(rows, z + t * PANEL, xj, wj, steps);
         }
     }
