@@ -215,7 +215,7 @@ static enum status open_engine(struct job *j, enum gptjt_weights type)
 
 /* ---- Text ---- */
 
-static const char *const unit_names[PROBE_UNITS] = {"fp32", "bf16", "int8"};
+static const char *const unit_names[PROBE_UNITS] = {"fp32", "bf16", "int8", "int4"};
 
 static void print_machine(const struct job *j)
 {
@@ -225,7 +225,7 @@ static void print_machine(const struct job *j)
     printf("  %-5s %8.1f GB/s      %s\n", "read", m->read_rate * 1e-9, m->read.name);
     for (int u = 0; u < PROBE_UNITS; u++) {
         if (m->peak[u].run)
-            printf("  %-5s %8.3f T%s/s   %s\n", unit_names[u], m->peak_rate[u] * 1e-12, u == PROBE_I8 ? "OP" : "FLOP",
+            printf("  %-5s %8.3f T%s/s   %s\n", unit_names[u], m->peak_rate[u] * 1e-12, u >= PROBE_I8 ? "OP" : "FLOP",
                    m->peak[u].name);
         else
             printf("  %-5s     none\n", unit_names[u]);
@@ -295,11 +295,11 @@ static enum status print_json(const struct job *j)
     json_t *rows = json_array();
     for (int i = 0; i < j->n_results; i++)
         json_array_append_new(rows, result_json(j, &j->results[i]));
-    return cli_json_print(json_pack("{s:{s:s, s:i, s:f, s:o, s:o, s:o}, s:o, s:o}", "machine", "isa", j->cpu, "threads",
-                                    pool_threads(m->pool), "read_gbps", m->read_rate * 1e-9, "bf16_tflops",
+    return cli_json_print(json_pack("{s:{s:s, s:i, s:f, s:o, s:o, s:o, s:o}, s:o, s:o}", "machine", "isa", j->cpu,
+                                    "threads", pool_threads(m->pool), "read_gbps", m->read_rate * 1e-9, "bf16_tflops",
                                     rate_json(m, PROBE_BF16), "fp32_tflops", rate_json(m, PROBE_F32), "int8_tops",
-                                    rate_json(m, PROBE_I8), "model", cli_json_text(j->name, strlen(j->name)), "rows",
-                                    rows));
+                                    rate_json(m, PROBE_I8), "int4_tops", rate_json(m, PROBE_I4), "model",
+                                    cli_json_text(j->name, strlen(j->name)), "rows", rows));
 }
 
 /* ---- Running ---- */
@@ -310,13 +310,14 @@ static bool on_progress(void *user, size_t done)
     return !interrupt_seen();
 }
 
-/* A machine without the unit computes in fp32. */
-static enum probe_unit unit_of(const struct job *j, const char *compute)
+/* A machine without the unit computes in fp32. q4 may be multiplied as int8 or as int4. */
+static enum probe_unit unit_of(const struct job *j, const char *weights, const char *compute)
 {
     enum probe_unit unit = PROBE_F32;
     for (enum probe_unit u = 0; u < PROBE_UNITS; u++)
         if (!strcmp(compute, unit_names[u]) && j->machine.peak[u].run) unit = u;
-    return unit;
+    const bool faster = j->machine.peak_rate[PROBE_I4] > j->machine.peak_rate[PROBE_I8];
+    return unit == PROBE_I8 && faster && !strcmp(weights, "q4") ? PROBE_I4 : unit;
 }
 
 static enum status add_row(struct job *j, enum bench_phase phase, int prompt, int batch)
@@ -329,7 +330,7 @@ static enum status add_row(struct job *j, enum bench_phase phase, int prompt, in
     snprintf(r->compute, sizeof r->compute, "%s", j->engine->compute);
     snprintf(r->weights, sizeof r->weights, "%s", j->engine->weights);
     r->layers = j->engine->config.model.L;
-    b.unit = unit_of(j, r->compute);
+    b.unit = unit_of(j, r->weights, r->compute);
     b.progress = on_progress;
     b.user = &bar;
     const int tokens = phase == BENCH_PREFILL ? prompt : batch * (int)set->decode;

@@ -31,4 +31,15 @@
                          : "v"(x), "v"(y), "v"(ones));                                                                 \
     }
 
+/* s += pairs of uint8 x int8 products in int16, where they are small enough not to saturate. */
+#define PROBE_MADDUBS_16(s, x, y)                                                                                      \
+    {                                                                                                                  \
+        __typeof__(s) product;                                                                                         \
+        __asm__ volatile("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0" : "+v"(s), "=&v"(product) : "v"(x), "v"(y));     \
+    }
+
+/* total += s by way of int32, and s starts again from zero. */
+#define PROBE_WIDEN_16(total, s, ones)                                                                                 \
+    __asm__ volatile("vpmaddwd %2, %1, %1\n\tvpaddd %1, %0, %0\n\tvpxor %1, %1, %1" : "+v"(total), "+v"(s) : "v"(ones));
+
 #endif

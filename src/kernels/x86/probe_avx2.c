@@ -112,6 +112,25 @@ static float k_probe_maddubs_avx2(int64_t rounds)
 #undef STEP
 }
 
+/* Numbers of four bits: two products are at most 15 * 127 * 2, so eight pairs fit 16 bits before they are widened. */
+static float k_probe_maddubs16_avx2(int64_t rounds)
+{
+#define STEP(i)  PROBE_MADDUBS_16(s##i, x, y)
+#define WIDEN(i) PROBE_WIDEN_16(total, s##i, ones)
+    __m256i total = _mm256_setzero_si256();
+    const __m256i x = _mm256_set1_epi8(13), y = _mm256_set1_epi8(-53), ones = _mm256_set1_epi16(1);
+    PROBE_EACH_10(I32_BEGIN)
+    for (int64_t r = 0; r < rounds; r++) {
+        for (int pair = 0; pair < 8; pair++) {
+            PROBE_EACH_10(STEP)
+        }
+        PROBE_EACH_10(WIDEN)
+    }
+    return (float)_mm256_cvtsi256_si32(total);
+#undef STEP
+#undef WIDEN
+}
+
 void probes_init_avx2(struct probes *p)
 {
     probes_add_read(p, "2 streams, prefetch", k_probe_read2_avx2);
@@ -123,6 +142,7 @@ void probes_init_avx2(struct probes *p)
     probes_add_peak(p, PROBE_F32, "vfmadd, 256 bits", k_probe_fma_avx2, 2.0 * 8 * 12);
     probes_add_peak(p, PROBE_I8, "vpmaddwd, 256 bits", k_probe_madd_avx2, 2.0 * 16 * 10);
     probes_add_peak(p, PROBE_I8, "vpmaddubsw, 256 bits", k_probe_maddubs_avx2, 2.0 * 32 * 10);
+    probes_add_peak(p, PROBE_I4, "vpmaddubsw, sums in 16 bits", k_probe_maddubs16_avx2, 2.0 * 32 * 10 * 8);
 }
 
 #else /* not an x86 compiler: kernels_best_level() never offers this level */
