@@ -161,7 +161,9 @@ struct strips {
 /* What the outputs of the strips come to, row by row. */
 typedef float strip_sums[STREAM_BANDS][QUANT_STRIP];
 
-/* Accumulators of integers, which are rows by bands by halves; and how far ahead, in bytes, one row asks for w. */
+/* Accumulators of integers, which are rows by bands by halves; and how far ahead, in bytes, one row asks for w. They
+ * leave no registers for what gcc would keep beside them: x from half to half and w, unpacked, from row to row, which
+ * is why both are forgotten. */
 enum { SUMS = 8, AHEAD = 1024 };
 
 /* z = z + (scale_w * scale_x) * (start + sum) for R rows, x at their groups' heads. */
