@@ -331,6 +331,7 @@ INLINE void tile(int rows, float *z, const float *x, const float *w, size_t step
 {
     __m256 sum[TILE][2];
     UNROLL for (int t = 0; t < rows; t++) sum[t][0] = sum[t][1] = _mm256_setzero_ps();
+#pragma GCC unroll 4
     for (size_t s = 0; s < steps; s++) {
         const __m256 w0 = _mm256_loadu_ps(w + s * STRIP), w1 = _mm256_loadu_ps(w + s * STRIP + LANES);
         UNROLL for (int t = 0; t < rows; t++)
