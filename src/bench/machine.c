@@ -98,20 +98,25 @@ double machine_peak_rate(const struct machine *m, enum probe_unit unit)
 
 /* ---- Choosing the way ---- */
 
-/* A way that was far behind when it was tried first is not tried again. */
-static bool hopeless(double first, double best)
+/* A way that was far behind twice is not tried again; once may be the machine's fault. */
+static bool hopeless(int try, double seen, double best)
 {
-    return first > 0 && first < 0.7 * best;
+    return try >= 2 && seen < 0.7 * best;
+}
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
 }
 
 static void choose_read(struct machine *m, const struct probes *p)
 {
-    double best = 0, first[PROBE_WAYS] = {0};
+    double best = 0, seen[PROBE_WAYS] = {0};
     for (int try = 0; try < TRIES; try++) {
         for (int i = 0; i < p->n_read; i++) {
-            if (hopeless(first[i], best)) continue;
+            if (hopeless(try, seen[i], best)) continue;
             const double rate = read_burst(m, &p->read[i]);
-            first[i] = try ? first[i] : rate;
+            seen[i] = larger(seen[i], rate);
             if (rate <= best) continue;
             best = rate;
             m->read = p->read[i];
@@ -120,28 +125,40 @@ static void choose_read(struct machine *m, const struct probes *p)
     m->read_rate = machine_read_rate(m);
 }
 
-/* How many rounds take TASK_NS. */
+static int64_t run_ns(const struct probe_peak *way, int64_t rounds)
+{
+    const int64_t start = clock_ns();
+    const volatile float keep = way->run(rounds);
+    (void)keep;
+    return clock_ns() - start;
+}
+
+/* How many rounds take TASK_NS, every time: a thread that was interrupted once took long over few. */
 static int64_t calibrate(const struct probe_peak *way)
 {
-    for (int64_t rounds = 1 << 6;; rounds *= 2) {
-        const int64_t start = clock_ns();
-        const volatile float keep = way->run(rounds);
-        (void)keep;
-        if (clock_ns() - start >= TASK_NS) return rounds;
+    int64_t rounds = 1 << 6;
+    for (int long_enough = 0; long_enough < TRIES;) {
+        if (run_ns(way, rounds) >= TASK_NS) {
+            long_enough++;
+        } else {
+            long_enough = 0;
+            rounds *= 2;
+        }
     }
+    return rounds;
 }
 
 static void choose_peak(struct machine *m, const struct probes *p, enum probe_unit unit)
 {
     int64_t rounds[PROBE_WAYS];
-    double best = 0, first[PROBE_WAYS] = {0};
+    double best = 0, seen[PROBE_WAYS] = {0};
     for (int i = 0; i < p->n_peak[unit]; i++)
         rounds[i] = calibrate(&p->peak[unit][i]);
     for (int try = 0; try < TRIES; try++) {
         for (int i = 0; i < p->n_peak[unit]; i++) {
-            if (hopeless(first[i], best)) continue;
+            if (hopeless(try, seen[i], best)) continue;
             const double rate = peak_burst(m, &p->peak[unit][i], rounds[i]);
-            first[i] = try ? first[i] : rate;
+            seen[i] = larger(seen[i], rate);
             if (rate <= best) continue;
             best = rate;
             m->peak[unit] = p->peak[unit][i];
