@@ -33,7 +33,7 @@ struct probe_peak {
 };
 
 /* What a machine multiplies: fp32 by fp32, bf16 by bf16 summed in fp32, int8 by int8 summed in int32, int4 by int8
- * summed in int32; the last only where it is faster than int8 by int8. */
+ * summed in int32; the last only where an instruction set has a faster way for it than as int8 by int8. */
 enum probe_unit { PROBE_F32, PROBE_BF16, PROBE_I8, PROBE_I4, PROBE_UNITS };
 
 enum { PROBE_WAYS = 8 };

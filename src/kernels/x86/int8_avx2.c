@@ -266,11 +266,11 @@ INLINE void stream_block(enum weight_type type, int R, int bands, strip_sums *z,
 INLINE void stream_rows(enum weight_type type, strip_sums *z, const char *x, const struct strips *s, int bands, int T)
 {
     const size_t row = type == WEIGHT_Q8 ? Q8_BYTES : 2 * Q4_BYTES;
-    if (T == 1 && bands == 4) {
+    if (T == 1 && bands == STREAM_BANDS) {
         stream_block(type, 1, 4, z, 0, x, s);
         return;
     }
-    if (T == 2 && bands == 4) {
+    if (T == 2 && bands == STREAM_BANDS) {
         stream_block(type, 2, 2, z, 0, x, s);
         stream_block(type, 2, 2, z, 2, x, s);
         return;
@@ -538,8 +538,7 @@ void kernels_init_avx2_int8(struct kernels *k)
         .stream_rows = STREAM_ROWS,
         .panel = PANEL,
         .depth = DEPTH,
-        .panel_bytes = (size_t)STRIPS * (DEPTH / QUANT_BLOCK) *
-                       (quant_block_bytes(WEIGHT_Q4) + quant_scale_bytes(WEIGHT_Q4)),
+        .panel_bytes = STRIPS * q4_panel_strip_bytes(DEPTH / QUANT_BLOCK),
         .packed_x_bytes = prepared_q4_bytes,
         .pack_x = prepare_q4,
         .pack_w = pack_q4,
