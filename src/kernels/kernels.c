@@ -30,6 +30,7 @@ void kernels_init(struct kernels *k, enum cpu_level level)
     kernels_init_ref(k);
     kernels_init_ref_linear(k);
     kernels_init_attention_ref(k);
+    kernels_init_back_ref(k);
     if (level >= CPU_AVX2) {
         kernels_init_rows_avx2(k);
         kernels_init_attention_avx2(k);

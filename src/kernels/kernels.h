@@ -149,6 +149,75 @@ struct attention_rows {
  * that a row does not see influences it. keys and values are of the entry's dtype, widened exactly. */
 typedef void k_attention_fn(const struct attention_rows *a, const void *keys, const void *values, int at);
 
+/* ---- Backward ----
+ *
+ * dy is the gradient of the loss with respect to y, and so on. What adds to its output says +=. */
+
+/* dx[D] += the gradient of layer norm's input: with x^ = (x - mean) / sigma and g = dy * w,
+ * (g - mean(g) - x^ mean(g x^)) / sigma. stats: mean and 1 / sigma of the row, for the sums over rows. */
+typedef void k_layer_norm_back_fn(float *dx, float stats[2], const float *dy, const float *x, const float *w, int D,
+                                  float eps);
+
+/* dw[n] += sum over t of dy[t][n] x^[t][n], db[n] += sum over t of dy[t][n], t ascending; rows are stride apart, stats
+ * [T][2]. */
+typedef void k_layer_norm_sums_fn(float *dw, float *db, const float *dy, const float *x, size_t stride,
+                                  const float *stats, int T, int n);
+
+/* sum[n] += sum over t of x[t][n], t ascending; rows are stride apart. */
+typedef void k_sum_rows_fn(float *sum, const float *x, size_t stride, int T, int n);
+
+/* dy[n] = dy gelu'(z), in place. */
+typedef void k_gelu_back_fn(float *dy, const float *z, size_t n);
+
+/* Cross-entropy of one row of logits z[n], which becomes its gradient (softmax(z) - onehot(target)) * scale; returns
+ * log sum exp(z) - z[target]. */
+typedef double k_cross_entropy_fn(float *z, size_t n, size_t target, float scale);
+
+/* to[c][r] = from[r][c] for r < rows, c < columns; strides are in elements of 4 or of 2 bytes. from needs no alignment.
+ */
+typedef void k_transpose_fn(void *to, size_t to_stride, const void *from, size_t from_stride, int rows, int columns);
+
+/* T rows of one head on their way back through the pages that they saw (Dao et al. 2022, with the softmax's denominator
+ * kept from the forward pass): per page, p = exp(scale q.k - lse), ds = p (dy.v - delta) scale, then
+ * dq += ds k, dk += ds^T q, dv += p^T dy. */
+struct attention_back_rows {
+    int T, K;
+    float scale;
+    size_t stride;            /* from row to row of q, dy and dq, >= kernels_padded_head(K); the filling is 0 */
+    const float *q, *dy;      /* [T][stride] */
+    const int32_t *lo, *hi;   /* [T] as in attention_rows */
+    const float *lse, *delta; /* [T] log of the softmax's denominator; dy[t] . y[t] */
+    float *dq;                /* [T][stride] += */
+    float *p, *ds;            /* [T][KV_PAGE] scratch */
+};
+
+/* One page of positions at .. at + KV_PAGE. keys and dy's partner values are wanted both ways: *_down has components
+ * one after the other [K][KV_PAGE], *_across as kernels.h lays out values [columns][KV_PAGE][KV_COLUMN]. dk and dv are
+ * laid out as values are. A row that sees nothing of the page adds nothing, and what a row does not see does not
+ * influence it. */
+struct attention_back_page {
+    const float *keys_down, *keys_across, *values_down;
+    float *dk, *dv; /* += */
+    int at;
+};
+typedef void k_attention_back_fn(const struct attention_back_rows *a, const struct attention_back_page *page);
+
+/* ---- Optimizer ---- */
+
+/* x[n] rounded to fp16, or bf16, and back, to nearest even; overflows to infinity. */
+typedef void k_round_fn(float *x, size_t n);
+
+/* Sum of x[i]^2 in double. */
+typedef double k_sum_squares_fn(const float *x, size_t n);
+
+/* AdamW (Loshchilov and Hutter 2019), with g = scale * grad:
+ *     m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  p = p - lr (m / c1 / (sqrt(v / c2) + eps) + decay p)
+ * where c1 = 1 - b1^t and c2 = 1 - b2^t of step t = 1, 2, ... */
+struct adamw_step {
+    float lr, beta1, beta2, eps, decay, correction1, correction2, scale;
+};
+typedef void k_adamw_fn(float *p, float *m, float *v, const float *grad, size_t n, const struct adamw_step *s);
+
 struct kernels {
     const char *name;                                          /* of the most capable overlay in use: "ref" ... "amx" */
     struct linear_kernels linear[COMPUTE_TYPES][WEIGHT_TYPES]; /* all NULL where there is no such product */
@@ -163,6 +232,17 @@ struct kernels {
     k_log_sum_exp_fn *log_sum_exp;
     k_first_at_least_fn *first_at_least;
     k_first_not_finite_fn *first_not_finite;
+
+    k_layer_norm_back_fn *layer_norm_back;
+    k_layer_norm_sums_fn *layer_norm_sums;
+    k_sum_rows_fn *sum_rows;
+    k_gelu_back_fn *gelu_back;
+    k_cross_entropy_fn *cross_entropy;
+    k_transpose_fn *transpose_32, *transpose_16;
+    k_attention_back_fn *attention_back;
+    k_round_fn *round_f16, *round_bf16;
+    k_sum_squares_fn *sum_squares;
+    k_adamw_fn *adamw;
 };
 
 /* Levels are cumulative: each includes the ones before it. What an instruction set is called here, x86/cpu.h says.
@@ -183,6 +263,7 @@ void kernels_init(struct kernels *k, enum cpu_level level);
 void kernels_init_ref(struct kernels *k);
 void kernels_init_ref_linear(struct kernels *k);
 void kernels_init_attention_ref(struct kernels *k);
+void kernels_init_back_ref(struct kernels *k);
 void kernels_init_attention_avx2(struct kernels *k);
 void kernels_init_attention_avx512(struct kernels *k);
 void kernels_init_rows_avx2(struct kernels *k);
