@@ -214,7 +214,7 @@ typedef double k_sum_squares_fn(const float *x, size_t n);
  *     m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  p = p - lr (m / c1 / (sqrt(v / c2) + eps) + decay p)
  * where c1 = 1 - b1^t and c2 = 1 - b2^t of step t = 1, 2, ... */
 struct adamw_step {
-    float lr, beta1, beta2, eps, decay, correction1, correction2, scale;
+    double lr, beta1, beta2, eps, decay, correction1, correction2, scale;
 };
 typedef void k_adamw_fn(float *p, float *m, float *v, const float *grad, size_t n, const struct adamw_step *s);
 

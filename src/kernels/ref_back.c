@@ -171,12 +171,12 @@ static double k_sum_squares_ref(const float *x, size_t n)
 static void k_adamw_ref(float *p, float *m, float *v, const float *grad, size_t n, const struct adamw_step *s)
 {
     for (size_t i = 0; i < n; i++) {
-        const double g = (double)grad[i] * (double)s->scale;
-        m[i] = (float)((double)s->beta1 * (double)m[i] + (1 - (double)s->beta1) * g);
-        v[i] = (float)((double)s->beta2 * (double)v[i] + (1 - (double)s->beta2) * g * g);
-        const double mean = (double)m[i] / (double)s->correction1;
-        const double root = sqrt((double)v[i] / (double)s->correction2) + (double)s->eps;
-        p[i] = (float)((double)p[i] - (double)s->lr * (mean / root + (double)s->decay * (double)p[i]));
+        const double g = (double)grad[i] * s->scale;
+        m[i] = (float)(s->beta1 * (double)m[i] + (1 - s->beta1) * g);
+        v[i] = (float)(s->beta2 * (double)v[i] + (1 - s->beta2) * g * g);
+        const double mean = (double)m[i] / s->correction1;
+        const double root = sqrt((double)v[i] / s->correction2) + s->eps;
+        p[i] = (float)((double)p[i] - s->lr * (mean / root + s->decay * (double)p[i]));
     }
 }
 

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A recipe: everything a training run is made of, as a YAML file whose keys are the names of the command line's options
+ * (with underscores). `gptjt train RECIPE --steps 10` reads the file, then the command line, into one struct. */
+#ifndef GPTJT_TRAIN_RECIPE_H
+#define GPTJT_TRAIN_RECIPE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/json.h"
+#include "base/options.h"
+#include "base/status.h"
+#include "data/data.h"
+
+enum train_precision { PRECISION_FP32, PRECISION_BF16, PRECISION_FP16 };
+#define TRAIN_PRECISION_NAMES "fp32|bf16|fp16"
+
+enum train_schedule { SCHEDULE_LINEAR, SCHEDULE_COSINE, SCHEDULE_CONSTANT };
+#define TRAIN_SCHEDULE_NAMES "linear|cosine|constant"
+
+enum train_adapter { ADAPTER_NONE, ADAPTER_LORA };
+#define TRAIN_ADAPTER_NAMES "none|lora"
+
+struct recipe {
+    const char *model;                    /* where training starts: a Hugging Face directory */
+    const char *output;                   /* the run's directory: checkpoints, metrics.jsonl, the recipe as resolved */
+    int64_t steps;                        /* optimizer steps */
+    int64_t batch_size, micro_batch_size; /* sequences of one optimizer step in all; computed at once */
+    struct data_settings data;            /* seq_len, documents, objective, seed, sentinels, sources */
+    struct data_source *sources, *validation; /* owned, [n_*]: data.sources points at the first */
+    int n_validation;
+    int64_t data_workers;
+
+    int precision;                     /* of products and stored activations; masters and moments are fp32 */
+    bool recompute;                    /* keep only each block's input, compute the rest again in the backward pass */
+    double loss_scale, loss_scale_min; /* fp16: to begin with, and never less */
+    int64_t loss_scale_window, loss_scale_hysteresis; /* doubled after so many clean steps, halved after so many bad */
+
+    double learning_rate, min_learning_rate;
+    int schedule;
+    int64_t warmup_steps;
+    double adam_beta1, adam_beta2, adam_epsilon, weight_decay, max_grad_norm; /* 0: no clipping */
+
+    int adapter;
+    int64_t lora_rank;
+    double lora_alpha;
+    struct option_strings lora_targets; /* q_proj, v_proj, ... */
+
+    int64_t save_steps, save_total_limit, eval_steps, eval_sequences, logging_steps;
+
+    json_t *file; /* owned; strings point into it */
+};
+
+/* The table of the scalar settings, for the command line too: offsets are into struct recipe. */
+extern const struct option recipe_options[];
+extern const struct recipe recipe_defaults;
+
+/* Reads a YAML recipe: recipe_options, and the lists `sources` and `validation` of data_source_options. Unknown keys
+ * are E_ARG with the nearest name. Relative paths in it are relative to the working directory. given as in options.h.
+ */
+enum status recipe_read(struct recipe *r, const char *path, option_given *given);
+
+/* What no single option can say: E_ARG for a recipe without sources, batch sizes that do not divide, ... */
+enum status recipe_check(const struct recipe *r);
+void recipe_free(struct recipe *r);
+
+/* The recipe with every default filled in, as an object of its keys. New reference. */
+json_t *recipe_json(const struct recipe *r);
+
+#endif
