@@ -73,7 +73,7 @@ static void scene_store(struct scene *s)
 static float *scene_attend(const struct scene *s, int first, int T)
 {
     float *y = numbers((size_t)T * H * K, 4);
-    s->o->fn->attention(s->o, y, s->q + first * H * K, &s->kv, &s->batch, first, T, H, K);
+    s->o->fn->attention(s->o, y, NULL, s->q + first * H * K, &s->kv, &s->batch, first, T, H, K);
     return y;
 }
 
@@ -410,7 +410,7 @@ static void a_long_interval_has_its_mean(void **state)
         ((float *)kv.k)[i] = ((float *)kv.v)[i] = 3;
     const int32_t *tables[] = {table};
     const struct batch b = {1, &zero, &position, &lo, &hi, &zero, tables};
-    o->fn->attention(o, y, q, &kv, &b, 0, 1, 1, WIDE);
+    o->fn->attention(o, y, NULL, q, &kv, &b, 0, 1, 1, WIDE);
     for (int i = 0; i < WIDE; i++) /* all rounding errors may agree: every p is the same */
         must_be_near((double)y[i], 3, 3 * (N + 8) * EPS, "mean", 0, i);
     o->fn->free(o, kv.k, bytes);

@@ -131,12 +131,12 @@ static void attention_counts_what_is_visible(void **state)
     const int32_t token[5] = {0}, position[5] = {0, 1, 2, 40, 41}, sequence[5] = {0, 0, 0, 1, 1};
     const int32_t lo[5] = {0, 0, 1, 8, 8}, hi[5] = {3, 3, 3, 41, 42};
     const struct batch b = {5, token, position, lo, hi, sequence, tables, 0};
-    o->fn->attention(o, y, q, &layers[0], &b, 0, 2, H, K); /* in two blocks, as a long prompt goes */
-    o->fn->attention(o, y, q, &layers[0], &b, 2, 3, H, K);
+    o->fn->attention(o, y, NULL, q, &layers[0], &b, 0, 2, H, K); /* in two blocks, as a long prompt goes */
+    o->fn->attention(o, y, NULL, q, &layers[0], &b, 2, 3, H, K);
     struct op_count c = count_of(o, OP_ATTENTION);
     assert_true(c.flop == 4.0 * (3 + 3 + 2 + 33 + 34) * H * K);
     assert_true(c.bytes == 2.0 * (3 + 34) * H * K * sizeof(uint16_t));
-    o->fn->attention(o, y, q, &layers[1], &b, 4, 1, H, K); /* the last layer, of which only the last row is wanted */
+    o->fn->attention(o, y, NULL, q, &layers[1], &b, 4, 1, H, K); /* the last layer, of which only the last row is wanted */
     c = count_of(o, OP_ATTENTION);
     assert_true(c.flop == 4.0 * (3 + 3 + 2 + 33 + 34 + 34) * H * K);
     assert_true(c.bytes == 2.0 * (3 + 34 + 34) * H * K * sizeof(uint16_t));

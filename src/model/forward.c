@@ -132,7 +132,7 @@ static void attend(struct forward *f, int T)
     float *x = w->x + (size_t)f->row * (size_t)c->D;
     const float *q = w->q + (size_t)f->row * (size_t)c->D;
 
-    fn->attention(o, w->a, q, &f->kv->layers[f->layer], f->batch, f->row, T, c->H, c->K);
+    fn->attention(o, w->a, NULL, q, &f->kv->layers[f->layer], f->batch, f->row, T, c->H, c->K);
     fn->linear(o, x, w->a, &l->o, NULL, T, EPILOGUE_ADD);
 }
 

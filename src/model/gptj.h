@@ -106,6 +106,11 @@ typedef enum status gptj_tensor_fn(void *user, const struct gptj_tensor_spec *sp
 /* Calls each for every parameter in checkpoint order; stops at the first failure and returns it. */
 enum status gptj_each_tensor(const struct gptj_config *cfg, gptj_tensor_fn *each, void *user);
 
+/* Calls each for every weight of the model's layer range in checkpoint order; stops at the first failure and returns
+ * it. */
+typedef enum status gptj_weight_fn(void *user, const struct gptj_tensor_spec *spec, struct weight *w);
+enum status gptj_each_weight(struct gptj *m, gptj_weight_fn *each, void *user);
+
 /* The mask the checkpoint's attn.bias buffers record. */
 enum stored_mask { STORED_MASK_ABSENT, STORED_MASK_PREFIX, STORED_MASK_CAUSAL, STORED_MASK_OTHER };
 enum stored_mask gptj_stored_mask(const struct gptj_config *cfg, const struct source *src);

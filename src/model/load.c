@@ -183,40 +183,62 @@ enum weight_type gptj_held_type(const struct gptj_config *cfg, const struct sour
     return gptj_stored_weight(&host, src, &spec) ? held_as(&spec, &host, asked) : asked;
 }
 
-static enum status bind(struct gptj *m, struct weight *out, const struct source *src, const char *name, char rows,
-                        char cols, enum weight_type type)
-{
-    const struct gptj_tensor_spec spec = spec_of(&m->cfg, name, rows, cols);
-    struct weight host;
-    if (!gptj_stored_weight(&host, src, &spec))
-        return fail(E_FORMAT, "weights do not fit config.json: %s is missing", name);
-    return m->ops->fn->weight_bind(m->ops, out, &host, held_as(&spec, &host, type));
-}
-
-static enum status bind_layer(struct gptj *m, int l, const struct source *src, enum weight_type type)
+static enum status each_layer_weight(struct gptj *m, int l, gptj_weight_fn *each, void *user)
 {
     for (size_t i = 0; i < COUNT_OF(layer_specs); i++) {
-        const struct layer_spec *spec = &layer_specs[i];
+        const struct layer_spec *layer = &layer_specs[i];
         char name[NAME_BYTES];
-        layer_tensor_name(name, sizeof name, l, spec->name);
-        struct weight *out = (struct weight *)(void *)((char *)&m->layers[l - m->first] + spec->offset);
-        TRY(bind(m, out, src, name, spec->rows, spec->cols, type));
+        layer_tensor_name(name, sizeof name, l, layer->name);
+        const struct gptj_tensor_spec spec = spec_of(&m->cfg, name, layer->rows, layer->cols);
+        TRY(each(user, &spec, (struct weight *)(void *)((char *)&m->layers[l - m->first] + layer->offset)));
     }
     return OK;
 }
 
-static enum status bind_all(struct gptj *m, const struct source *src, enum weight_type type)
+enum status gptj_each_weight(struct gptj *m, gptj_weight_fn *each, void *user)
 {
     const struct gptj_config *c = &m->cfg;
-    if (m->first == 0 || (c->tied && m->last == c->L))
-        TRY(bind(m, &m->wte, src, "transformer.wte.weight", 'V', 'D', type));
-    for (int l = m->first; l < m->last; l++)
-        TRY(bind_layer(m, l, src, type));
-    if (m->last < c->L) return OK;
-    TRY(bind(m, &m->ln_f_w, src, "transformer.ln_f.weight", 'D', 0, type));
-    TRY(bind(m, &m->ln_f_b, src, "transformer.ln_f.bias", 'D', 0, type));
-    if (!c->tied) TRY(bind(m, &m->head, src, "lm_head.weight", 'V', 'D', type));
-    return bind(m, &m->head_b, src, "lm_head.bias", 'V', 0, type);
+    const bool head = m->last == c->L;
+    const struct {
+        const char *name;
+        char rows, cols;
+        struct weight *weight;
+        bool there;
+    } ends[] = {{"transformer.wte.weight", 'V', 'D', &m->wte, m->first == 0 || (c->tied && head)},
+                {"transformer.ln_f.weight", 'D', 0, &m->ln_f_w, head},
+                {"transformer.ln_f.bias", 'D', 0, &m->ln_f_b, head},
+                {"lm_head.weight", 'V', 'D', &m->head, head && !c->tied},
+                {"lm_head.bias", 'V', 0, &m->head_b, head}};
+    for (size_t i = 0; i < COUNT_OF(ends); i++) {
+        const struct gptj_tensor_spec spec = spec_of(c, ends[i].name, ends[i].rows, ends[i].cols);
+        if (ends[i].there) TRY(each(user, &spec, ends[i].weight));
+        for (int l = m->first; i == 0 && l < m->last; l++)
+            TRY(each_layer_weight(m, l, each, user));
+    }
+    return OK;
+}
+
+struct bind {
+    struct ops *ops;
+    const struct source *src;
+    enum weight_type type;
+};
+
+static enum status bind_weight(void *user, const struct gptj_tensor_spec *spec, struct weight *w)
+{
+    const struct bind *b = user;
+    struct weight host;
+    if (!gptj_stored_weight(&host, b->src, spec))
+        return fail(E_FORMAT, "weights do not fit config.json: %s is missing", spec->name);
+    return b->ops->fn->weight_bind(b->ops, w, &host, held_as(spec, &host, b->type));
+}
+
+static enum status free_weight(void *user, const struct gptj_tensor_spec *spec, struct weight *w)
+{
+    (void)spec;
+    struct ops *o = user;
+    o->fn->weight_free(o, w);
+    return OK;
 }
 
 static size_t rotary_bytes(const struct gptj_config *c)
@@ -262,7 +284,8 @@ enum status gptj_load(struct gptj **out, const struct gptj_config *cfg, const st
     *m = (struct gptj){.cfg = *cfg, .ops = ops, .first = first, .last = last};
     m->layers = calloc((size_t)(last - first), sizeof *m->layers);
     enum status s = m->layers ? OK : fail(E_NOMEM, "model: out of memory");
-    if (s == OK) s = bind_all(m, src, type);
+    struct bind b = {ops, src, type};
+    if (s == OK) s = gptj_each_weight(m, bind_weight, &b);
     if (s == OK) s = make_rotary(m);
     if (s != OK) {
         gptj_free(m);
@@ -276,12 +299,7 @@ void gptj_free(struct gptj *m)
 {
     if (!m) return;
     struct ops *o = m->ops;
-    for (int l = 0; m->layers && l < m->last - m->first; l++)
-        for (size_t i = 0; i < COUNT_OF(layer_specs); i++)
-            o->fn->weight_free(o, (struct weight *)(void *)((char *)&m->layers[l] + layer_specs[i].offset));
-    struct weight *const rest[] = {&m->wte, &m->ln_f_w, &m->ln_f_b, &m->head, &m->head_b};
-    for (size_t i = 0; i < COUNT_OF(rest); i++)
-        o->fn->weight_free(o, rest[i]);
+    if (m->layers) gptj_each_weight(m, free_weight, o);
     o->fn->free(o, m->sin, rotary_bytes(&m->cfg));
     o->fn->free(o, m->cos, rotary_bytes(&m->cfg));
     free(m->layers);

@@ -161,11 +161,11 @@ static double new_positions(struct counted *c, const void *layer, const struct b
     return positions;
 }
 
-static void counted_attention(struct ops *o, float *y, const float *q, const struct kv_pages *kv,
+static void counted_attention(struct ops *o, float *y, float *lse, const float *q, const struct kv_pages *kv,
                               const struct batch *batch, int first, int T, int H, int K)
 {
     const int64_t start = clock_ns();
-    counted(o)->inner->fn->attention(counted(o)->inner, y, q, kv, batch, first, T, H, K);
+    counted(o)->inner->fn->attention(counted(o)->inner, y, lse, q, kv, batch, first, T, H, K);
     double pairs = 0; /* of a row and a position it sees */
     for (int r = first; r < first + T; r++)
         pairs += batch->hi[r] - batch->lo[r];

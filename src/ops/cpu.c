@@ -87,12 +87,15 @@ static void cpu_gather(struct ops *o, float *y, const float *x, const int32_t *i
         memcpy(y + (size_t)i * (size_t)D, x + (size_t)index[i] * (size_t)D, (size_t)D * sizeof *y);
 }
 
+static const size_t turned_bytes = sizeof(float) * PRODUCT_ROWS * BACK_INPUTS;
+
 static void cpu_close(struct ops *o)
 {
     struct ops_cpu *c = ops_cpu(o);
     pool_free(c->pool);
     free(c->scratch);
     ops_cpu_free(o, c->x, c->x_bytes);
+    ops_cpu_free(o, c->turned, turned_bytes);
     free(c);
 }
 
@@ -115,11 +118,26 @@ static const struct ops_table cpu_table = {
     .gather = cpu_gather,
 };
 
+static size_t greatest(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* A thread needs what the most demanding operation does. */
+static size_t scratch_bytes(const struct kernels *k, struct ops_cpu_limits limits)
+{
+    const bool trains = limits.sequence > 0;
+    size_t floats = ops_cpu_attention_scratch(limits.head);
+    if (trains) floats = greatest(floats, ops_cpu_attention_back_scratch(limits.head, limits.sequence));
+    return (greatest(ops_cpu_linear_scratch_bytes(k, trains), floats * sizeof(float)) + 63) / 64 * 64;
+}
+
 enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_type compute, int n_threads,
                            struct ops_cpu_limits limits)
 {
     struct ops_cpu *c = calloc(1, sizeof *c);
     if (!c) return fail(E_NOMEM, "cpu backend: out of memory");
+    const bool trains = limits.sequence > 0;
     c->base.fn = &cpu_table;
     c->compute = compute;
     kernels_init(&c->kernels, level);
@@ -127,21 +145,28 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_
     enum status s = pool_create(&c->pool, n_threads);
     if (s != OK) goto free_c;
 
-    /* A thread needs what a linear map or attention does, whichever is more. */
-    const size_t linear = ops_cpu_linear_scratch_bytes(&c->kernels);
-    const size_t attention = ops_cpu_attention_scratch(limits.head) * sizeof(float);
-    c->scratch_bytes = ((linear > attention ? linear : attention) + 63) / 64 * 64;
+    c->scratch_bytes = scratch_bytes(&c->kernels, limits);
     c->scratch = aligned_alloc(64, (size_t)n_threads * c->scratch_bytes);
     if (!c->scratch) {
         s = fail(E_NOMEM, "cpu backend: out of memory for %d x %zu bytes of scratch", n_threads, c->scratch_bytes);
         goto free_pool;
     }
+    if (trains && limits.inputs < BACK_INPUTS) limits.inputs = BACK_INPUTS;
     c->x_bytes = ops_cpu_linear_x_bytes(&c->kernels, limits.inputs);
     s = ops_cpu_alloc(&c->base, &c->x, c->x_bytes);
     if (s != OK) goto free_scratch;
+    if (trains) {
+        void *p = NULL;
+        s = ops_cpu_alloc(&c->base, &p, turned_bytes);
+        if (s != OK) goto free_x;
+        c->turned = p;
+        c->base.train = &ops_cpu_train;
+    }
     *out = &c->base;
     return OK;
 
+free_x:
+    ops_cpu_free(&c->base, c->x, c->x_bytes);
 free_scratch:
     free(c->scratch);
 free_pool:

@@ -4,6 +4,7 @@
 #define GPTJT_OPS_CPU_H
 
 #include "ops/ops.h"
+#include "ops/train.h"
 
 struct ops_cpu {
     struct ops base; /* first: the backend is passed around as struct ops * */
@@ -14,6 +15,7 @@ struct ops_cpu {
     size_t scratch_bytes; /* of one thread */
     void *x;              /* the rows of a linear map in the form its kernels take them */
     size_t x_bytes;
+    float *turned; /* [PRODUCT_ROWS][BACK_INPUTS] rows that come as columns; NULL where nobody trains */
 };
 
 static inline struct ops_cpu *ops_cpu(struct ops *o)
@@ -26,9 +28,46 @@ static inline void *ops_cpu_scratch(struct ops_cpu *c, int thread)
     return c->scratch + (size_t)thread * c->scratch_bytes;
 }
 
+/* ---- Products ----
+ *
+ * y[T][O] = x[T][I] w[O][I]^T for factors that may lie the other way round: element (row, i) of an operand is
+ * data[row * stride + i] or, across, data[i * stride + row]. x is fp32; a quantised w is never across. */
+struct operand {
+    const void *data;
+    enum weight_type type;
+    size_t stride; /* elements */
+    bool across;
+};
+
+/* What becomes of y. */
+struct product_output {
+    float *at;
+    size_t stride;
+    const float *bias; /* [O], or NULL */
+    enum epilogue epilogue;
+};
+
+enum { PRODUCT_ROWS = 256, BACK_INPUTS = 4096 };
+
+/* By panels, PRODUCT_ROWS rows at a time: the rows are packed once, then each task packs one panel of outputs, a block
+ * of inputs at a time, and multiplies all rows by it while it is in the cache. The caller holds the pool. Where an
+ * operand is across, I <= BACK_INPUTS. */
+void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const struct product_output *y,
+                     const struct operand *x, const struct operand *w, int T, int O, int I);
+
+/* Outputs [o, o + n) of T rows z[T][z_stride], which the epilogue may overwrite. */
+void ops_cpu_output(const struct ops_cpu *c, const struct product_output *y, float *z, size_t z_stride, int T, int o,
+                    int n);
+
+const struct linear_kernels *ops_cpu_kernels_for(const struct ops_cpu *c, enum weight_type w);
+size_t ops_cpu_packed_x_bytes(const struct linear_kernels *k, int T, int I);
+
+/* Of a thread's scratch, and of the rows that come as columns. */
+size_t ops_cpu_product_scratch_bytes(const struct linear_kernels *k, bool across);
+
 /* What ops_cpu_linear() needs: for the rows of x, and of each thread's scratch. */
 size_t ops_cpu_linear_x_bytes(const struct kernels *k, int max_inputs);
-size_t ops_cpu_linear_scratch_bytes(const struct kernels *k);
+size_t ops_cpu_linear_scratch_bytes(const struct kernels *k, bool trains);
 
 /* The operations, by file. */
 enum status ops_cpu_alloc(struct ops *o, void **out, size_t bytes);
@@ -38,10 +77,16 @@ void ops_cpu_weight_free(struct ops *o, struct weight *w);
 void ops_cpu_weight_row(const struct kernels *k, float *y, const struct weight *w, int row); /* y[I], widened */
 void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight *w, const struct weight *b, int T,
                     enum epilogue e);
-void ops_cpu_attention(struct ops *o, float *y, const float *q, const struct kv_pages *kv, const struct batch *batch,
-                       int first, int T, int H, int K);
+void ops_cpu_attention(struct ops *o, float *y, float *lse, const float *q, const struct kv_pages *kv,
+                       const struct batch *batch, int first, int T, int H, int K);
 void ops_cpu_kv_store(struct ops *o, const struct kv_pages *kv, const float *k, const float *v,
                       const struct batch *batch, int first, int T, int H, int K);
 size_t ops_cpu_attention_scratch(int K); /* floats a thread needs for it */
+void ops_cpu_attention_back(struct ops *o, float *dq, float *dk, float *dv, const float *dy, const float *y,
+                            const float *q, const float *lse, const struct kv_pages *kv, const struct batch *batch,
+                            int first, int T, int H, int K);
+size_t ops_cpu_attention_back_scratch(int K, int sequence);
+
+extern const struct ops_train ops_cpu_train;
 
 #endif

@@ -44,7 +44,7 @@ size_t ops_cpu_attention_scratch(int K)
 
 struct attention_job {
     struct ops_cpu *c;
-    float *y;
+    float *y, *lse; /* lse may be NULL */
     const float *q;
     const struct kv_pages *kv;
     const struct batch *batch;
@@ -86,6 +86,7 @@ static void tile_end(const struct tile *x, const struct attention_job *j, int t)
         float *to = j->y + ((size_t)(t + i) * (size_t)j->H + (size_t)x->h) * (size_t)j->K;
         for (int k = 0; k < j->K; k++)
             to[k] = from[k] * scale;
+        if (j->lse) j->lse[(size_t)(t + i) * (size_t)j->H + (size_t)x->h] = r->max[i] + logf(r->sum[i]);
     }
 }
 
@@ -156,10 +157,10 @@ static void attention_task(void *user, int task, int thread)
     tile_end(&x, j, t);
 }
 
-void ops_cpu_attention(struct ops *o, float *y, const float *q, const struct kv_pages *kv, const struct batch *batch,
-                       int first, int T, int H, int K)
+void ops_cpu_attention(struct ops *o, float *y, float *lse, const float *q, const struct kv_pages *kv,
+                       const struct batch *batch, int first, int T, int H, int K)
 {
-    struct attention_job j = {ops_cpu(o), y, q, kv, batch, first, T, H, K, rows_a_task(K), 0};
+    struct attention_job j = {ops_cpu(o), y, lse, q, kv, batch, first, T, H, K, rows_a_task(K), 0};
     assert(ops_cpu_attention_scratch(K) * sizeof(float) <= j.c->scratch_bytes);
     /* Large tiles read K/V less often; a few tasks for each thread keep all of them busy to the end. */
     while (j.rows > FEWEST_ROWS && (T + j.rows - 1) / j.rows * H < 4 * pool_threads(j.c->pool))

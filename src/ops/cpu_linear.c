@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Linear maps. Few rows stream the weights once, as they are stored, each task a piece of the outputs. Many rows are a
- * matrix product: the rows are packed once, then each task packs one panel of outputs, a block of inputs at a time, and
- * multiplies all rows by it while it is in the cache. Both give the same bits (kernels.h). */
+/* Linear maps. Few rows stream the weights once, as they are stored, each task a piece of the outputs; many rows are a
+ * matrix product (cpu_product.c). Both give the same bits (kernels.h). */
 #include <assert.h>
 #include <string.h>
 
@@ -10,18 +9,16 @@
 
 /* Rows of one go, and what a task of a streamed map should read at least: small enough that threads finish together,
  * large enough that taking a task costs nothing. */
-enum { MAX_ROWS = 256, STREAM_TASK_BYTES = 1 << 16, STRIP = QUANT_STRIP };
+enum { MAX_ROWS = PRODUCT_ROWS, STREAM_TASK_BYTES = 1 << 16, STRIP = QUANT_STRIP };
 
 struct linear_job {
     struct ops_cpu *c;
     const struct linear_kernels *k;
-    float *y;
-    const float *x, *bias; /* bias may be NULL */
+    struct product_output y;
+    const float *x;
     const struct weight *w;
     int T;
-    int least_strips;     /* of each band, of a task */
-    size_t block_x_bytes; /* of a packed block of inputs */
-    enum epilogue epilogue;
+    int least_strips; /* of each band, of a task */
 };
 
 static int least(int a, int b)
@@ -29,40 +26,9 @@ static int least(int a, int b)
     return a < b ? a : b;
 }
 
-static size_t round_up(size_t n, size_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
-
 static const char *weight_at(const struct weight *w, int o)
 {
     return (const char *)w->data + weight_bytes(w->type, o, w->I);
-}
-
-static void finish_row(const struct linear_job *j, float *y, float *z, const float *bias, int n)
-{
-    if (bias)
-        for (int i = 0; i < n; i++)
-            z[i] += bias[i];
-    switch (j->epilogue) {
-    case EPILOGUE_GELU:
-        j->c->kernels.gelu(z, (size_t)n);
-        memcpy(y, z, (size_t)n * sizeof *y);
-        break;
-    case EPILOGUE_STORE: memcpy(y, z, (size_t)n * sizeof *y); break;
-    case EPILOGUE_ADD:
-        for (int i = 0; i < n; i++)
-            y[i] += z[i];
-        break;
-    }
-}
-
-/* z[T][z_stride] are outputs [o, o + n) before bias and epilogue. */
-static void finish(const struct linear_job *j, float *z, size_t z_stride, int o, int n)
-{
-    for (int t = 0; t < j->T; t++)
-        finish_row(j, j->y + (size_t)t * (size_t)j->w->O + o, z + (size_t)t * z_stride, j->bias ? j->bias + o : NULL,
-                   n);
 }
 
 /* ---- Streaming ----
@@ -95,7 +61,7 @@ static void stream_strips(const struct linear_job *j, float *z, int s, int first
     const size_t band_bytes = weight_bytes(j->w->type, length * STRIP, j->w->I), z_stride = (size_t)n * (size_t)outputs;
     j->k->stream(z, z_stride, j->c->x, weight_at(j->w, o), band_bytes, n, j->T, outputs, j->w->I);
     for (int b = 0; b < n; b++)
-        finish(j, z + b * outputs, z_stride, o + b * length * STRIP, outputs);
+        ops_cpu_output(j->c, &j->y, z + b * outputs, z_stride, j->T, o + b * length * STRIP, outputs);
 }
 
 static void stream_task(void *user, int task, int thread)
@@ -130,62 +96,9 @@ static void stream(struct linear_job *j)
     pool_run(j->c->pool, tasks, stream_task, j);
 }
 
-/* ---- Panels ---- */
-
-static void *packed_x(const struct linear_job *j, int at)
-{
-    return (char *)j->c->x + (size_t)(at / j->k->depth) * j->block_x_bytes;
-}
-
-/* A task packs one block of inputs of all rows. */
-static void pack_task(void *user, int task, int thread)
-{
-    (void)thread;
-    const struct linear_job *j = user;
-    const int at = task * j->k->depth;
-    j->k->pack_x(packed_x(j, at), j->x + at, (size_t)j->w->I, j->T, least(j->k->depth, j->w->I - at));
-}
-
-/* What a panel of n outputs is packed from for inputs [at, at + inputs): rows, or strips of blocks. */
-static struct ahead panel_source(const struct weight *w, int o, int n, int at, int inputs)
-{
-    const int quantised = weight_quantised(w->type), unit = quantised ? STRIP : 1;
-    const size_t bytes = quantised ? quant_block_bytes(w->type) / QUANT_BLOCK : weight_bytes(w->type, 1, 1);
-    return (struct ahead){.at = weight_at(w, o) + (size_t)at * bytes,
-                          .apart = weight_bytes(w->type, unit, w->I),
-                          .bytes = (size_t)inputs * bytes,
-                          .pieces = (n + unit - 1) / unit};
-}
-
-static void panel_task(void *user, int task, int thread)
-{
-    const struct linear_job *j = user;
-    const struct linear_kernels *k = j->k;
-    const int I = j->w->I, o = task * k->panel, n = least(k->panel, j->w->O - o);
-    float *z = ops_cpu_scratch(j->c, thread);
-    char *panel = (char *)z + (size_t)MAX_ROWS * (size_t)k->panel * sizeof *z;
-    memset(z, 0, (size_t)j->T * (size_t)k->panel * sizeof *z);
-    for (int at = 0; at < I; at += k->depth) {
-        const int inputs = least(k->depth, I - at);
-        k->pack_w(panel, weight_at(j->w, o), n, I, at, inputs);
-        const int left = I - at - inputs;
-        const struct ahead next = panel_source(j->w, o, n, at + inputs, least(k->depth, left));
-        k->multiply(z, packed_x(j, at), panel, j->T, inputs, left ? &next : NULL);
-    }
-    finish(j, z, (size_t)k->panel, o, n);
-}
-
-static void multiply(struct linear_job *j)
-{
-    const int blocks = (j->w->I + j->k->depth - 1) / j->k->depth;
-    j->block_x_bytes = round_up(j->k->packed_x_bytes(j->T, j->k->depth), 64);
-    pool_run(j->c->pool, blocks, pack_task, j);
-    pool_run(j->c->pool, (j->w->O + j->k->panel - 1) / j->k->panel, panel_task, j);
-}
-
 /* ---- Either ---- */
 
-static const struct linear_kernels *kernels_for(const struct ops_cpu *c, enum weight_type w)
+const struct linear_kernels *ops_cpu_kernels_for(const struct ops_cpu *c, enum weight_type w)
 {
     return &c->kernels.linear[c->compute == COMPUTE_INT8 && !weight_quantised(w) ? COMPUTE_FP32 : c->compute][w];
 }
@@ -194,20 +107,18 @@ void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight
                     enum epilogue e)
 {
     struct ops_cpu *c = ops_cpu(o);
+    const struct linear_kernels *k = ops_cpu_kernels_for(c, w->type);
+    const struct operand weights = {w->data, w->type, (size_t)w->I, false};
+    struct linear_job j = {.c = c, .k = k, .y = {y, (size_t)w->O, b ? b->data : NULL, e}, .x = x, .w = w};
     pool_hold(c->pool); /* sessions share c->x */
-    for (int t = 0; t < T; t += MAX_ROWS) {
-        struct linear_job j = {.c = c,
-                               .k = kernels_for(c, w->type),
-                               .y = y + (size_t)t * (size_t)w->O,
-                               .x = x + (size_t)t * (size_t)w->I,
-                               .bias = b ? b->data : NULL,
-                               .w = w,
-                               .T = least(MAX_ROWS, T - t),
-                               .epilogue = e};
-        if (j.k->stream && (j.T <= j.k->stream_rows || !j.k->multiply))
+    for (int t = 0; t < T; t += MAX_ROWS, j.x += MAX_ROWS * (size_t)w->I, j.y.at += MAX_ROWS * (size_t)w->O) {
+        j.T = least(MAX_ROWS, T - t);
+        if (k->stream && (j.T <= k->stream_rows || !k->multiply)) {
             stream(&j);
-        else
-            multiply(&j);
+        } else {
+            const struct operand rows = {j.x, WEIGHT_F32, (size_t)w->I, false};
+            ops_cpu_product(c, k, &j.y, &rows, &weights, j.T, w->O, w->I);
+        }
     }
     pool_release(c->pool);
 }
@@ -215,12 +126,12 @@ void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight
 /* ---- Memory ---- */
 
 /* Calls nothing for the products a table does not offer. */
-static size_t most(const struct kernels *k, size_t (*of)(const struct linear_kernels *l, int I), int I)
+static size_t most(const struct kernels *k, size_t (*of)(const struct linear_kernels *l, int arg), int arg)
 {
     size_t max = 0;
     for (int c = 0; c < COMPUTE_TYPES; c++) {
         for (int w = 0; w < WEIGHT_TYPES; w++) {
-            const size_t bytes = of(&k->linear[c][w], I);
+            const size_t bytes = of(&k->linear[c][w], arg);
             max = bytes > max ? bytes : max;
         }
     }
@@ -231,16 +142,14 @@ static size_t x_bytes(const struct linear_kernels *l, int I)
 {
     size_t streamed = 0, packed = 0;
     if (l->stream) streamed = l->prepared_bytes(l->multiply ? least(l->stream_rows, MAX_ROWS) : MAX_ROWS, I);
-    if (l->multiply)
-        packed = round_up(l->packed_x_bytes(MAX_ROWS, l->depth), 64) * (size_t)((I + l->depth - 1) / l->depth);
+    if (l->multiply) packed = ops_cpu_packed_x_bytes(l, MAX_ROWS, I);
     return streamed > packed ? streamed : packed;
 }
 
-static size_t scratch_bytes(const struct linear_kernels *l, int I)
+static size_t scratch_bytes(const struct linear_kernels *l, int across)
 {
-    (void)I;
     const size_t streamed = sizeof(float) * MAX_ROWS * STREAM_BANDS * STRIP;
-    const size_t panels = MAX_ROWS * (size_t)l->panel * sizeof(float) + l->panel_bytes;
+    const size_t panels = ops_cpu_product_scratch_bytes(l, across);
     return streamed > panels ? streamed : panels;
 }
 
@@ -249,7 +158,7 @@ size_t ops_cpu_linear_x_bytes(const struct kernels *k, int max_inputs)
     return most(k, x_bytes, max_inputs);
 }
 
-size_t ops_cpu_linear_scratch_bytes(const struct kernels *k)
+size_t ops_cpu_linear_scratch_bytes(const struct kernels *k, bool trains)
 {
-    return most(k, scratch_bytes, 0);
+    return most(k, scratch_bytes, trains);
 }

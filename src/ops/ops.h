@@ -27,6 +27,7 @@ struct weight {
     enum weight_type type;
     int O, I;           /* [O][I]; a vector has I 1 */
     size_t owned_bytes; /* 0: borrowed              */
+    float *grad;        /* [O][I] borrowed, where the backward pass adds its gradient; NULL: it is not trained */
 };
 
 static inline bool weight_quantised(enum weight_type t)
@@ -108,9 +109,10 @@ struct ops_table {
                      const struct batch *batch, int first, int T, int H, int K);
 
     /* y[T][H][K]: attention of rows first .. first + T of the batch, q [T][H][K], each over its own interval of its own
-     * sequence; scores scaled by 1/sqrt(K), softmax in fp32. */
-    void (*attention)(struct ops *o, float *y, const float *q, const struct kv_pages *kv, const struct batch *batch,
-                      int first, int T, int H, int K);
+     * sequence; scores scaled by 1/sqrt(K), softmax in fp32. lse[T][H]: the logarithm of each softmax's denominator,
+     * for the backward pass; may be NULL. */
+    void (*attention)(struct ops *o, float *y, float *lse, const float *q, const struct kv_pages *kv,
+                      const struct batch *batch, int first, int T, int H, int K);
 
     /* y[n][D] = row index[i] of x[.][D] */
     void (*gather)(struct ops *o, float *y, const float *x, const int32_t *index, int n, int D);
@@ -119,12 +121,14 @@ struct ops_table {
 /* What every backend has in common; a backend embeds it first. */
 struct ops {
     const struct ops_table *fn;
+    const struct ops_train *train; /* ops/train.h; NULL: this backend cannot train */
 };
 
 /* The largest sizes the CPU backend will be asked for, from which it computes its scratch memory. */
 struct ops_cpu_limits {
-    int inputs; /* I of a linear map      */
-    int head;   /* K, the size of a head  */
+    int inputs;   /* I of a linear map                                       */
+    int head;     /* K, the size of a head                                   */
+    int sequence; /* rows of one sequence in a backward pass; 0: no training */
 };
 
 /* The CPU backend: kernels at the given level, products of the given compute type (int8 holds for q8 and q4 weights,

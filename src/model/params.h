@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The parameters that training changes, as one vector: fp32 masters and their gradients, tensor after tensor in
+ * checkpoint order. The model computes with the masters themselves, or with copies of the matrices in a narrow type. */
+#ifndef GPTJT_MODEL_PARAMS_H
+#define GPTJT_MODEL_PARAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "formats/source.h"
+#include "model/gptj.h"
+
+struct param {
+    char *name; /* owned: "transformer.h.3.attn.q_proj.weight" */
+    int n_dims;
+    int64_t shape[2];
+    size_t at, n;          /* the vector's elements [at, at + n); at is a multiple of PARAMS_ALIGN */
+    bool decays;           /* matrices do; norms and biases do not */
+    struct weight *weight; /* of the model */
+};
+
+enum { PARAMS_ALIGN = 16 };
+
+struct params {
+    struct ops *ops; /* borrowed */
+    struct param *all;
+    int n;
+    size_t n_values;     /* with what fills up to PARAMS_ALIGN, which is 0 */
+    float *value, *grad; /* [n_values] on the device */
+};
+
+/* Takes every weight of the model over: masters are read from src, which m was loaded from and which may be closed
+ * then; matrices are computed with in the given type (F32, F16 or BF16). m must not outlive *out. *out is owned. */
+enum status params_create(struct params **out, struct gptj *m, const struct source *src, enum weight_type matrices);
+void params_free(struct params *p); /* accepts NULL */
+
+/* What create allocates: masters and gradients, and narrow copies. */
+size_t params_bytes(const struct gptj_config *c, enum weight_type matrices);
+
+/* After the masters have changed: the narrow copies again. */
+void params_changed(struct params *p);
+
+#endif

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Matrix products by panels, for the forward pass and, with factors that lie the other way round, for the backward. */
+#include <assert.h>
+#include <string.h>
+
+#include "kernels/quant.h"
+#include "ops/cpu.h"
+
+struct product {
+    struct ops_cpu *c;
+    const struct linear_kernels *k;
+    struct product_output y;
+    struct operand x, w;
+    int T, O, I;
+    size_t block_x_bytes; /* of a packed block of inputs */
+};
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static size_t round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+/* ---- Output ---- */
+
+static void finish_row(const struct ops_cpu *c, enum epilogue e, float *y, float *z, const float *bias, int n)
+{
+    if (bias)
+        for (int i = 0; i < n; i++)
+            z[i] += bias[i];
+    switch (e) {
+    case EPILOGUE_GELU:
+        c->kernels.gelu(z, (size_t)n);
+        memcpy(y, z, (size_t)n * sizeof *y);
+        break;
+    case EPILOGUE_STORE: memcpy(y, z, (size_t)n * sizeof *y); break;
+    case EPILOGUE_ADD:
+        for (int i = 0; i < n; i++)
+            y[i] += z[i];
+        break;
+    }
+}
+
+void ops_cpu_output(const struct ops_cpu *c, const struct product_output *y, float *z, size_t z_stride, int T, int o,
+                    int n)
+{
+    for (int t = 0; t < T; t++)
+        finish_row(c, y->epilogue, y->at + (size_t)t * y->stride + o, z + (size_t)t * z_stride,
+                   y->bias ? y->bias + o : NULL, n);
+}
+
+/* ---- Rows ---- */
+
+size_t ops_cpu_packed_x_bytes(const struct linear_kernels *k, int T, int I)
+{
+    return round_up(k->packed_x_bytes(T, k->depth), 64) * (size_t)((I + k->depth - 1) / k->depth);
+}
+
+static void *packed_x(const struct product *p, int at)
+{
+    return (char *)p->c->x + (size_t)(at / p->k->depth) * p->block_x_bytes;
+}
+
+/* A task packs one block of inputs of all rows. */
+static void pack_task(void *user, int task, int thread)
+{
+    (void)thread;
+    const struct product *p = user;
+    const int at = task * p->k->depth;
+    p->k->pack_x(packed_x(p, at), (const float *)p->x.data + at, p->x.stride, p->T, least(p->k->depth, p->I - at));
+}
+
+enum { TURN_INPUTS = 64 };
+
+/* A task turns some inputs of all rows. */
+static void turn_task(void *user, int task, int thread)
+{
+    (void)thread;
+    const struct product *p = user;
+    const int at = task * TURN_INPUTS;
+    p->c->kernels.transpose_32(p->c->turned + at, BACK_INPUTS, (const float *)p->x.data + (size_t)at * p->x.stride,
+                               p->x.stride, least(TURN_INPUTS, p->I - at), p->T);
+}
+
+static void pack_rows(struct product *p)
+{
+    p->block_x_bytes = round_up(p->k->packed_x_bytes(p->T, p->k->depth), 64);
+    if (p->x.across) {
+        pool_run(p->c->pool, (p->I + TURN_INPUTS - 1) / TURN_INPUTS, turn_task, p);
+        p->x = (struct operand){p->c->turned, WEIGHT_F32, BACK_INPUTS, false};
+    }
+    pool_run(p->c->pool, (p->I + p->k->depth - 1) / p->k->depth, pack_task, p);
+}
+
+/* ---- Panels ---- */
+
+static const char *weight_at(const struct product *p, int o)
+{
+    return (const char *)p->w.data + weight_bytes(p->w.type, o, p->I);
+}
+
+/* What a panel of n outputs is packed from for inputs [at, at + inputs): rows, or strips of blocks. */
+static struct ahead panel_source(const struct product *p, int o, int n, int at, int inputs)
+{
+    const int quantised = weight_quantised(p->w.type), unit = quantised ? QUANT_STRIP : 1;
+    const size_t bytes = quantised ? quant_block_bytes(p->w.type) / QUANT_BLOCK : weight_bytes(p->w.type, 1, 1);
+    return (struct ahead){.at = weight_at(p, o) + (size_t)at * bytes,
+                          .apart = weight_bytes(p->w.type, unit, p->I),
+                          .bytes = (size_t)inputs * bytes,
+                          .pieces = (n + unit - 1) / unit};
+}
+
+/* Outputs [o, o + n) of a matrix that lies across, inputs [at, at + inputs): turned into rows, then packed. */
+static void pack_across(const struct product *p, char *panel, char *rows, int o, int n, int at, int inputs)
+{
+    const size_t bytes = weight_bytes(p->w.type, 1, 1), from = (size_t)at * p->w.stride + (size_t)o;
+    k_transpose_fn *transpose = bytes == sizeof(float) ? p->c->kernels.transpose_32 : p->c->kernels.transpose_16;
+    transpose(rows, (size_t)inputs, (const char *)p->w.data + from * bytes, p->w.stride, inputs, n);
+    p->k->pack_w(panel, rows, n, inputs, 0, inputs);
+}
+
+static void panel_task(void *user, int task, int thread)
+{
+    const struct product *p = user;
+    const struct linear_kernels *k = p->k;
+    const int o = task * k->panel, n = least(k->panel, p->O - o);
+    float *z = ops_cpu_scratch(p->c, thread);
+    char *panel = (char *)z + (size_t)PRODUCT_ROWS * (size_t)k->panel * sizeof *z;
+    memset(z, 0, (size_t)p->T * (size_t)k->panel * sizeof *z);
+    for (int at = 0; at < p->I; at += k->depth) {
+        const int inputs = least(k->depth, p->I - at), left = p->I - at - inputs;
+        struct ahead next = {0};
+        if (p->w.across) {
+            pack_across(p, panel, panel + round_up(k->panel_bytes, 64), o, n, at, inputs);
+        } else {
+            k->pack_w(panel, weight_at(p, o), n, p->I, at, inputs);
+            next = panel_source(p, o, n, at + inputs, least(k->depth, left));
+        }
+        k->multiply(z, packed_x(p, at), panel, p->T, inputs, left && !p->w.across ? &next : NULL);
+    }
+    ops_cpu_output(p->c, &p->y, z, (size_t)k->panel, p->T, o, n);
+}
+
+size_t ops_cpu_product_scratch_bytes(const struct linear_kernels *k, bool across)
+{
+    const size_t panel = PRODUCT_ROWS * (size_t)k->panel * sizeof(float) + round_up(k->panel_bytes, 64);
+    return panel + (across ? (size_t)k->panel * (size_t)k->depth * sizeof(float) : 0);
+}
+
+/* ---- Without panels ---- */
+
+/* The reference table has no panels: a task is one row, each output a sum in double of factors as k's compute type has
+ * them. */
+static double element(const struct product *p, const struct operand *x, int row, int i)
+{
+    const size_t at = x->across ? (size_t)i * x->stride + (size_t)row : (size_t)row * x->stride + (size_t)i;
+    const size_t bytes = weight_bytes(x->type, 1, 1);
+    const char *from = (const char *)x->data + at * bytes;
+    float value;
+    if (x->type == WEIGHT_F16)
+        p->c->kernels.widen_f16(&value, from, 1);
+    else if (x->type == WEIGHT_BF16)
+        p->c->kernels.widen_bf16(&value, from, 1);
+    else
+        memcpy(&value, from, sizeof value);
+    if (p->c->compute == COMPUTE_BF16) p->c->kernels.round_bf16(&value, 1);
+    return (double)value;
+}
+
+static void plain_task(void *user, int task, int thread)
+{
+    (void)thread;
+    const struct product *p = user;
+    for (int o = 0; o < p->O; o++) {
+        double sum = 0;
+        for (int i = 0; i < p->I; i++)
+            sum += element(p, &p->x, task, i) * element(p, &p->w, o, i);
+        float z = (float)sum;
+        const struct product_output y = {p->y.at + (size_t)task * p->y.stride, 0, p->y.bias, p->y.epilogue};
+        ops_cpu_output(p->c, &y, &z, 1, 1, o, 1);
+    }
+}
+
+/* ---- Either ---- */
+
+static void advance(struct product *p)
+{
+    p->y.at += PRODUCT_ROWS * p->y.stride;
+}
+
+void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const struct product_output *y,
+                     const struct operand *x, const struct operand *w, int T, int O, int I)
+{
+    assert(!(x->across || w->across) || (I <= BACK_INPUTS && c->turned));
+    assert(!weight_quantised(w->type) || !w->across);
+    struct product p = {.c = c, .k = k, .y = *y, .w = *w, .O = O, .I = I};
+    for (int t = 0; t < T; t += PRODUCT_ROWS, advance(&p)) {
+        p.T = least(PRODUCT_ROWS, T - t);
+        p.x = *x;
+        p.x.data = (const float *)x->data + (size_t)t * (x->across ? 1 : x->stride);
+        if (k->multiply) {
+            pack_rows(&p);
+            pool_run(c->pool, (O + k->panel - 1) / k->panel, panel_task, &p);
+        } else {
+            pool_run(c->pool, p.T, plain_task, &p);
+        }
+    }
+}
