@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/trainee.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/memory.h"
+
+/* What products are made of, and what matrices are kept as for them. */
+static const struct {
+    enum compute_type compute;
+    enum weight_type matrices;
+    enum dtype round;
+} precisions[] = {[PRECISION_FP32] = {COMPUTE_FP32, WEIGHT_F32, DTYPE_F32},
+                  [PRECISION_BF16] = {COMPUTE_BF16, WEIGHT_BF16, DTYPE_F32},
+                  [PRECISION_FP16] = {COMPUTE_FP32, WEIGHT_F16, DTYPE_F16}};
+
+static struct train_pass_options pass_options(const struct trainee_options *o)
+{
+    return (struct train_pass_options){o->sequences, o->seq_len, o->recompute, precisions[o->precision].round};
+}
+
+struct trainee_memory trainee_memory(const struct gptj_config *c, const struct trainee_options *o)
+{
+    const struct train_pass_options pass = pass_options(o);
+    return (struct trainee_memory){gptj_config_parameters(c), params_bytes(c, precisions[o->precision].matrices),
+                                   train_pass_bytes(c, 0, c->L, &pass)};
+}
+
+static enum status check(const struct trainee *t, const char *dir, const struct trainee_options *o)
+{
+    const struct gptj_config *c = &t->config.model;
+    if (o->seq_len > c->P)
+        return fail(E_ARG, "seq_len is %d, but %s has a window of %d positions", o->seq_len, dir, c->P);
+    const struct trainee_memory m = trainee_memory(c, o);
+    const int64_t needed = (int64_t)(m.params_bytes + m.activation_bytes), available = memory_available();
+    if (needed <= available) return OK;
+    return fail(E_NOMEM, "%s: training %" PRId64 " parameters takes %.1f GB of memory, %.1f GB are available", dir,
+                m.parameters, (double)needed * 1e-9, (double)available * 1e-9);
+}
+
+static enum status bind(struct trainee *t, const struct source *src, const struct trainee_options *o)
+{
+    const struct gptj_config *c = &t->config.model;
+    const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D, .sequence = o->seq_len};
+    const struct train_pass_options pass = pass_options(o);
+    TRY(ops_cpu_create(&t->ops, o->level, precisions[o->precision].compute, o->threads, limits));
+    TRY(gptj_load(&t->model, c, src, t->ops, 0, c->L, WEIGHT_AS_STORED));
+    TRY(params_create(&t->params, t->model, src, precisions[o->precision].matrices));
+    return train_pass_create(&t->pass, t->model, &pass);
+}
+
+enum status trainee_open(struct trainee *t, const char *dir, const struct trainee_options *o)
+{
+    TRY(checkpoint_config_read(&t->config, dir));
+    TRY(check(t, dir, o));
+    struct source *src = NULL;
+    TRY(source_open_dir(&src, dir));
+    enum status s = gptj_check(&t->config.model, src);
+    if (s == OK && gptj_quantised_type(&t->config.model, src) != WEIGHT_TYPES)
+        s = fail(E_UNSUPPORTED, "%s: quantised weights cannot be trained; start from the fp16 or fp32 checkpoint", dir);
+    if (s == OK) s = bind(t, src, o);
+    source_close(src);
+    return s;
+}
+
+void trainee_close(struct trainee *t)
+{
+    train_pass_free(t->pass);
+    gptj_free(t->model);
+    params_free(t->params);
+    if (t->ops) t->ops->fn->close(t->ops);
+    *t = (struct trainee){0};
+}

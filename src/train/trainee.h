@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A model opened for training: its masters, gradients and activations, on a backend of its own. */
+#ifndef GPTJT_TRAIN_TRAINEE_H
+#define GPTJT_TRAIN_TRAINEE_H
+
+#include "formats/gptj_config.h"
+#include "formats/source.h"
+#include "model/params.h"
+#include "model/train_pass.h"
+#include "train/recipe.h"
+
+struct trainee_options {
+    enum cpu_level level;
+    int threads;
+    enum train_precision precision;
+    int sequences, seq_len; /* of a micro-batch */
+    bool recompute;
+};
+
+struct trainee {
+    struct checkpoint_config config;
+    struct ops *ops;
+    struct gptj *model;
+    struct params *params;
+    struct train_pass *pass;
+};
+
+/* What a training run of this model allocates, before it does. */
+struct trainee_memory {
+    int64_t parameters; /* how many */
+    size_t params_bytes, activation_bytes;
+};
+struct trainee_memory trainee_memory(const struct gptj_config *c, const struct trainee_options *o);
+
+/* Opens the Hugging Face directory dir. *out is zeroed by the caller; close also after a failure. */
+enum status trainee_open(struct trainee *out, const char *dir, const struct trainee_options *o);
+void trainee_close(struct trainee *t);
+
+#endif
