@@ -20,17 +20,18 @@ static void format_amount(char *text, size_t bytes, double amount, const char *u
         snprintf(text, bytes, "%s", amount_bytes((uint64_t)amount).text);
 }
 
-/* "12.3 MB/s, 0:41 left" */
+/* "12.3 MB/s, 0:41 left, note" */
 static void format_rate(char *text, size_t bytes, const struct progress *p, double seconds)
 {
     const double rate = seconds > 0 ? (double)p->done / seconds : 0;
     char amount[48];
     format_amount(amount, sizeof amount, rate, p->unit);
     const double left = rate > 0 && p->total > p->done ? (double)(p->total - p->done) / rate : 0;
+    const char *comma = p->note[0] ? ", " : "";
     if (left > 0 && left < 1e8)
-        snprintf(text, bytes, "%s/s, %ld:%02ld left", amount, (long)left / 60, (long)left % 60);
+        snprintf(text, bytes, "%s/s, %ld:%02ld left%s%s", amount, (long)left / 60, (long)left % 60, comma, p->note);
     else
-        snprintf(text, bytes, "%s/s", amount);
+        snprintf(text, bytes, "%s/s%s%s", amount, comma, p->note);
 }
 
 static double fraction(const struct progress *p)
@@ -68,7 +69,7 @@ static void print_plain(const struct progress *p, const char *rate)
 
 static void show(struct progress *p, int64_t now)
 {
-    char rate[96];
+    char rate[96 + sizeof p->note];
     format_rate(rate, sizeof rate, p, clock_seconds(p->started_ns, now));
     if (p->terminal)
         draw_bar(p, rate);

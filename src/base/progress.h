@@ -12,6 +12,7 @@ struct progress {
     uint64_t total, done;     /* total 0: unknown, no bar and no ETA */
     int64_t started_ns, shown_ns;
     bool quiet, terminal, visible;
+    char note[96]; /* the caller's, shown behind rate and ETA */
 };
 
 void progress_begin(struct progress *p, const char *label, const char *unit, uint64_t total, bool quiet);

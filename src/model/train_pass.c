@@ -304,24 +304,30 @@ static void store_chunk(const struct train_pass *p, float *x, int rows, int n)
     if (p->set.round != DTYPE_F32) p->ops->train->round(p->ops, x, (size_t)rows * (size_t)n, p->set.round);
 }
 
-/* Rows wanted[0..n), whose targets are target[0..n). */
-static void head_chunk(struct train_pass *p, const int32_t *wanted, const int32_t *target, int n, float scale,
-                       double *loss)
+/* Rows wanted[0..n), whose targets are target[0..n): the losses, and scale times their gradients for the logits. */
+static void head_forward(struct train_pass *p, const int32_t *wanted, const int32_t *target, int n, float scale,
+                         double *loss)
 {
     const struct gptj *m = p->m;
     const struct gptj_config *c = &m->cfg;
-    const struct weight *w = c->tied ? &m->wte : &m->head;
     const struct ops_table *fn = p->ops->fn;
-    const struct ops_train *train = p->ops->train;
     struct ops *o = p->ops;
     fn->gather(o, p->hidden, p->x[p->n_layers], wanted, n, c->D);
     fn->layer_norm(o, p->normed, p->hidden, &m->ln_f_w, &m->ln_f_b, n, (float)c->eps);
     store_chunk(p, p->normed, n, c->D);
-    fn->linear(o, p->logits, p->normed, w, &m->head_b, n, EPILOGUE_STORE);
+    fn->linear(o, p->logits, p->normed, c->tied ? &m->wte : &m->head, &m->head_b, n, EPILOGUE_STORE);
     store_chunk(p, p->logits, n, c->V);
-    train->cross_entropy(o, loss, p->logits, target, n, c->V, scale);
+    p->ops->train->cross_entropy(o, loss, p->logits, target, n, c->V, scale);
     store_chunk(p, p->logits, n, c->V);
-    map_back(p, p->dnormed, p->logits, p->normed, w, &m->head_b, n, EPILOGUE_STORE);
+}
+
+static void head_back(struct train_pass *p, const int32_t *wanted, int n)
+{
+    const struct gptj *m = p->m;
+    const struct gptj_config *c = &m->cfg;
+    const struct ops_train *train = p->ops->train;
+    struct ops *o = p->ops;
+    map_back(p, p->dnormed, p->logits, p->normed, c->tied ? &m->wte : &m->head, &m->head_b, n, EPILOGUE_STORE);
     store_chunk(p, p->dnormed, n, c->D);
     train->zero(o, p->dhidden, (size_t)n * (size_t)c->D);
     train->layer_norm_back(o, p->dhidden, m->ln_f_w.grad, m->ln_f_b.grad, p->dnormed, p->hidden, &m->ln_f_w, p->stats,
@@ -330,21 +336,32 @@ static void head_chunk(struct train_pass *p, const int32_t *wanted, const int32_
     train->scatter(o, p->dx, p->dhidden, wanted, n, c->D);
 }
 
-int train_pass_head(struct train_pass *p, float scale, double *loss)
+static int head(struct train_pass *p, float scale, double *loss, bool back)
 {
     assert(has_head(&p->m->cfg, p->m->last));
     int32_t target[HEAD_ROWS];
     int n = 0;
     for (int t = 0; t < p->batch.T; t++)
         if (p->rows.target[t] >= 0) p->wanted[n++] = t;
-    p->ops->train->zero(p->ops, p->dx, (size_t)p->batch.T * (size_t)p->m->cfg.D);
     for (int at = 0; at < n; at += HEAD_ROWS) {
         const int rows = n - at < HEAD_ROWS ? n - at : HEAD_ROWS;
         for (int i = 0; i < rows; i++)
             target[i] = p->rows.target[p->wanted[at + i]];
-        head_chunk(p, p->wanted + at, target, rows, scale, loss + at);
+        head_forward(p, p->wanted + at, target, rows, scale, loss + at);
+        if (back) head_back(p, p->wanted + at, rows);
     }
     return n;
+}
+
+int train_pass_head(struct train_pass *p, float scale, double *loss)
+{
+    p->ops->train->zero(p->ops, p->dx, (size_t)p->batch.T * (size_t)p->m->cfg.D);
+    return head(p, scale, loss, true);
+}
+
+int train_pass_loss(struct train_pass *p, double *loss)
+{
+    return head(p, 1, loss, false);
 }
 
 /* ---- Backward ---- */

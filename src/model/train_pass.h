@@ -54,4 +54,7 @@ int train_pass_head(struct train_pass *p, float scale, double *loss);
 
 void train_pass_backward(struct train_pass *p);
 
+/* The losses alone, for validation. */
+int train_pass_loss(struct train_pass *p, double *loss);
+
 #endif
