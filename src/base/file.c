@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -98,6 +99,38 @@ bool file_is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+enum status file_make_dirs(const char *path)
+{
+    char *part = strdup(path);
+    if (!part) return fail(E_NOMEM, "%s: out of memory", path);
+    enum status s = OK;
+    for (char *slash = part + 1; s == OK && *part; slash++) {
+        slash = strchrnul(slash, '/');
+        const char end = *slash;
+        *slash = 0;
+        if (mkdir(part, 0777) && errno != EEXIST) s = fail(E_IO, "%s: %s", part, strerror(errno));
+        *slash = end;
+        if (!end) break;
+    }
+    free(part);
+    if (s == OK && !file_is_dir(path)) s = fail(E_IO, "%s: exists and is not a directory", path);
+    return s;
+}
+
+enum status file_remove_dir(const char *path)
+{
+    DIR *d = opendir(path);
+    if (!d) return errno == ENOENT ? OK : fail(E_IO, "%s: %s", path, strerror(errno));
+    enum status s = OK;
+    for (const struct dirent *e; s == OK && (e = readdir(d));) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+        if (unlinkat(dirfd(d), e->d_name, 0)) s = fail(E_IO, "%s/%s: %s", path, e->d_name, strerror(errno));
+    }
+    closedir(d);
+    if (s == OK && rmdir(path)) s = fail(E_IO, "%s: %s", path, strerror(errno));
+    return s;
+}
+
 enum status file_join(char *out, size_t out_bytes, const char *dir, const char *name)
 {
     const int n = snprintf(out, out_bytes, "%s/%s", dir, name);
@@ -133,9 +166,9 @@ enum status file_writer_write(struct file_writer *w, const void *data, size_t by
     return OK;
 }
 
-static void sync_directory_of(char *path)
+void file_sync_dir(const char *path)
 {
-    const int fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return; /* not every file system lets us; the data itself is safe */
     fsync(fd);
     close(fd);
@@ -150,7 +183,7 @@ enum status file_writer_commit(struct file_writer *w)
     w->stream = NULL;
     if (s == OK && rename(w->temporary, w->path)) s = fail(E_IO, "%s: %s", w->path, strerror(errno));
     if (s == OK)
-        sync_directory_of(w->temporary); /* dirname() cuts the string, which nobody needs any more */
+        file_sync_dir(dirname(w->temporary)); /* dirname() cuts the string, which nobody needs any more */
     else
         unlink(w->temporary);
     free(w->temporary);

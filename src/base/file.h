@@ -27,6 +27,15 @@ enum status file_read(struct buf *out, const char *path, size_t max_bytes);
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 
+/* Makes a directory and those above it that are missing. */
+enum status file_make_dirs(const char *path);
+
+/* Removes a directory that holds files only; none there is fine. */
+enum status file_remove_dir(const char *path);
+
+/* What has been written or renamed in a directory is durable after this, where the file system lets us. */
+void file_sync_dir(const char *path);
+
 /* dir + "/" + name into out; E_LIMIT when it does not fit. */
 enum status file_join(char *out, size_t out_bytes, const char *dir, const char *name);
 

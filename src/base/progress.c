@@ -23,7 +23,7 @@ static void format_amount(char *text, size_t bytes, double amount, const char *u
 /* "12.3 MB/s, 0:41 left, note" */
 static void format_rate(char *text, size_t bytes, const struct progress *p, double seconds)
 {
-    const double rate = seconds > 0 ? (double)p->done / seconds : 0;
+    const double rate = seconds > 0 && p->done > p->before ? (double)(p->done - p->before) / seconds : 0;
     char amount[48];
     format_amount(amount, sizeof amount, rate, p->unit);
     const double left = rate > 0 && p->total > p->done ? (double)(p->total - p->done) / rate : 0;

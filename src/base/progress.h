@@ -10,6 +10,7 @@
 struct progress {
     const char *label, *unit; /* borrowed until progress_end(); unit "B" prints as KB, MB, GB */
     uint64_t total, done;     /* total 0: unknown, no bar and no ETA */
+    uint64_t before;          /* what had been done when it began, of work that is resumed; the caller may set it */
     int64_t started_ns, shown_ns;
     bool quiet, terminal, visible;
     char note[96]; /* the caller's, shown behind rate and ETA */

@@ -106,24 +106,36 @@ void params_free(struct params *p)
 }
 
 struct size_count {
-    size_t bytes;
+    size_t values, copy_bytes;
     enum weight_type matrices;
 };
 
-static enum status count_bytes(void *user, const struct gptj_tensor_spec *spec)
+static enum status count_size(void *user, const struct gptj_tensor_spec *spec)
 {
     struct size_count *c = user;
-    c->bytes += 2 * padded(elements(spec)) * sizeof(float);
+    c->values += padded(elements(spec));
     if (spec->n_dims == 2 && c->matrices != WEIGHT_F32)
-        c->bytes += weight_bytes(c->matrices, (int)spec->shape[0], (int)spec->shape[1]);
+        c->copy_bytes += weight_bytes(c->matrices, (int)spec->shape[0], (int)spec->shape[1]);
     return OK;
 }
 
-size_t params_bytes(const struct gptj_config *c, enum weight_type matrices)
+size_t params_values(const struct gptj_config *c)
+{
+    struct size_count n = {.matrices = WEIGHT_F32};
+    gptj_each_tensor(c, count_size, &n);
+    return n.values;
+}
+
+size_t params_copy_bytes(const struct gptj_config *c, enum weight_type matrices)
 {
     struct size_count n = {.matrices = matrices};
-    gptj_each_tensor(c, count_bytes, &n);
-    return n.bytes;
+    gptj_each_tensor(c, count_size, &n);
+    return n.copy_bytes;
+}
+
+void params_zero_grad(struct params *p)
+{
+    p->ops->train->zero(p->ops, p->grad, p->n_values);
 }
 
 void params_changed(struct params *p)

@@ -35,8 +35,12 @@ struct params {
 enum status params_create(struct params **out, struct gptj *m, const struct source *src, enum weight_type matrices);
 void params_free(struct params *p); /* accepts NULL */
 
-/* What create allocates: masters and gradients, and narrow copies. */
-size_t params_bytes(const struct gptj_config *c, enum weight_type matrices);
+/* What create allocates for a whole model: n_values, of which masters and gradients each take four bytes, and the bytes
+ * of the narrow copies. */
+size_t params_values(const struct gptj_config *c);
+size_t params_copy_bytes(const struct gptj_config *c, enum weight_type matrices);
+
+void params_zero_grad(struct params *p);
 
 /* After the masters have changed: the narrow copies again. */
 void params_changed(struct params *p);

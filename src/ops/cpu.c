@@ -132,6 +132,20 @@ static size_t scratch_bytes(const struct kernels *k, struct ops_cpu_limits limit
     return (greatest(ops_cpu_linear_scratch_bytes(k, trains), floats * sizeof(float)) + 63) / 64 * 64;
 }
 
+static size_t x_bytes(const struct kernels *k, struct ops_cpu_limits limits)
+{
+    const bool trains = limits.sequence > 0;
+    return ops_cpu_linear_x_bytes(k, trains && limits.inputs < BACK_INPUTS ? BACK_INPUTS : limits.inputs);
+}
+
+size_t ops_cpu_bytes(enum cpu_level level, int n_threads, struct ops_cpu_limits limits)
+{
+    struct kernels k;
+    kernels_init(&k, level);
+    return x_bytes(&k, limits) + (size_t)n_threads * scratch_bytes(&k, limits) +
+           (limits.sequence > 0 ? turned_bytes : 0);
+}
+
 enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_type compute, int n_threads,
                            struct ops_cpu_limits limits)
 {
@@ -151,8 +165,7 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_
         s = fail(E_NOMEM, "cpu backend: out of memory for %d x %zu bytes of scratch", n_threads, c->scratch_bytes);
         goto free_pool;
     }
-    if (trains && limits.inputs < BACK_INPUTS) limits.inputs = BACK_INPUTS;
-    c->x_bytes = ops_cpu_linear_x_bytes(&c->kernels, limits.inputs);
+    c->x_bytes = x_bytes(&c->kernels, limits);
     s = ops_cpu_alloc(&c->base, &c->x, c->x_bytes);
     if (s != OK) goto free_scratch;
     if (trains) {

@@ -136,6 +136,9 @@ struct ops_cpu_limits {
 enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_type compute, int n_threads,
                            struct ops_cpu_limits limits);
 
+/* What ops_cpu_create() allocates. */
+size_t ops_cpu_bytes(enum cpu_level level, int n_threads, struct ops_cpu_limits limits);
+
 /* What the CPU backend's weight_bind() allocates: 0 where it borrows. */
 size_t ops_cpu_weight_bytes(const struct weight *host, enum weight_type as);
 

@@ -20,11 +20,21 @@ static struct train_pass_options pass_options(const struct trainee_options *o)
     return (struct train_pass_options){o->sequences, o->seq_len, o->recompute, precisions[o->precision].round};
 }
 
+static struct ops_cpu_limits limits_of(const struct gptj_config *c, const struct trainee_options *o)
+{
+    return (struct ops_cpu_limits){.head = c->K, .inputs = c->F > c->D ? c->F : c->D, .sequence = o->seq_len};
+}
+
 struct trainee_memory trainee_memory(const struct gptj_config *c, const struct trainee_options *o)
 {
     const struct train_pass_options pass = pass_options(o);
-    return (struct trainee_memory){gptj_config_parameters(c), params_bytes(c, precisions[o->precision].matrices),
-                                   train_pass_bytes(c, 0, c->L, &pass)};
+    const size_t values = params_values(c);
+    return (struct trainee_memory){.values = values,
+                                   .weight_bytes = values * sizeof(float) +
+                                                   params_copy_bytes(c, precisions[o->precision].matrices),
+                                   .gradient_bytes = values * sizeof(float),
+                                   .activation_bytes = train_pass_bytes(c, 0, c->L, &pass),
+                                   .scratch_bytes = ops_cpu_bytes(o->level, o->threads, limits_of(c, o))};
 }
 
 static enum status check(const struct trainee *t, const char *dir, const struct trainee_options *o)
@@ -33,18 +43,18 @@ static enum status check(const struct trainee *t, const char *dir, const struct 
     if (o->seq_len > c->P)
         return fail(E_ARG, "seq_len is %d, but %s has a window of %d positions", o->seq_len, dir, c->P);
     const struct trainee_memory m = trainee_memory(c, o);
-    const int64_t needed = (int64_t)(m.params_bytes + m.activation_bytes), available = memory_available();
-    if (needed <= available) return OK;
+    const size_t needed = m.weight_bytes + m.gradient_bytes + m.activation_bytes + m.scratch_bytes;
+    const int64_t available = memory_available();
+    if ((int64_t)needed <= available) return OK;
     return fail(E_NOMEM, "%s: training %" PRId64 " parameters takes %.1f GB of memory, %.1f GB are available", dir,
-                m.parameters, (double)needed * 1e-9, (double)available * 1e-9);
+                gptj_config_parameters(c), (double)needed * 1e-9, (double)available * 1e-9);
 }
 
 static enum status bind(struct trainee *t, const struct source *src, const struct trainee_options *o)
 {
     const struct gptj_config *c = &t->config.model;
-    const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D, .sequence = o->seq_len};
     const struct train_pass_options pass = pass_options(o);
-    TRY(ops_cpu_create(&t->ops, o->level, precisions[o->precision].compute, o->threads, limits));
+    TRY(ops_cpu_create(&t->ops, o->level, precisions[o->precision].compute, o->threads, limits_of(c, o)));
     TRY(gptj_load(&t->model, c, src, t->ops, 0, c->L, WEIGHT_AS_STORED));
     TRY(params_create(&t->params, t->model, src, precisions[o->precision].matrices));
     return train_pass_create(&t->pass, t->model, &pass);

@@ -27,8 +27,9 @@ struct trainee {
 
 /* What a training run of this model allocates, before it does. */
 struct trainee_memory {
-    int64_t parameters; /* how many */
-    size_t params_bytes, activation_bytes;
+    size_t values; /* numbers that are trained, padding included */
+    size_t weight_bytes, gradient_bytes, activation_bytes;
+    size_t scratch_bytes; /* of the backend */
 };
 struct trainee_memory trainee_memory(const struct gptj_config *c, const struct trainee_options *o);
 

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A run's checkpoints: RUN/checkpoint-STEP/, each a Hugging Face directory with the fp32 masters as its weights
+ * (model.safetensors, config.json, tokenizer files), and beside them what training needs to go on: AdamW's moments
+ * (optimizer.safetensors) and everything else (trainer_state.json).
+ *
+ * A checkpoint is written under another name, made durable, and renamed; so whatever ends the program, what is called
+ * checkpoint-STEP is whole. */
+#ifndef GPTJT_TRAIN_CHECKPOINT_H
+#define GPTJT_TRAIN_CHECKPOINT_H
+
+#include "base/json.h"
+#include "formats/gptj_config.h"
+#include "train/optimizer.h"
+
+struct checkpoint {
+    const struct gptj_config *config;
+    enum config_mask mask; /* the prompt mask that the model is trained for */
+    const char *tokenizer; /* the directory whose tokenizer files go along */
+    struct optimizer *optimizer;
+    const json_t *state; /* all that is neither weight nor moment; an object */
+};
+
+/* Writes RUN/checkpoint-STEP, then removes the oldest beyond keep (0: none). */
+enum status checkpoint_save(const struct checkpoint *c, const char *run, int64_t step, int64_t keep);
+
+/* Removes what a killed run left half written. */
+enum status checkpoint_clean(const char *run);
+
+/* The run's last checkpoint into dir; *step -1 if there is none, or no such run. */
+enum status checkpoint_last(int64_t *step, char *dir, size_t dir_bytes, const char *run);
+
+/* Masters, moments and state of a checkpoint of the same model. *state is owned. */
+enum status checkpoint_load(struct optimizer *o, json_t **state, const char *dir);
+
+#endif

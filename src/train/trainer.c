@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "train/batch.h"
+#include "train/checkpoint.h"
+#include "train/metrics.h"
+#include "train/schedule.h"
+#include "train/trainee.h"
+
+enum { PATH_BYTES = 4096 };
+
+struct trainer {
+    const struct recipe *r;
+    const struct trainer_options *o;
+    struct trainee trainee;
+    struct optimizer *optimizer;
+    struct tokenizer *tokenizer;
+    struct data *data;
+    struct train_batch batch, eval_batch;
+    double *loss; /* [rows of a micro-batch] */
+    struct metrics *metrics;
+    struct loss_sum *by_source; /* [sources, or validation sources] */
+    struct loss_scale scale;
+    int64_t step, tokens; /* done so far */
+    struct progress bar;
+};
+
+/* ---- State ---- */
+
+static json_t *state_json(const struct trainer *t)
+{
+    return json_pack("{s:i, s:I, s:I, s:I, s:{s:f, s:I, s:I}, s:o}", "version", 1, "step", (json_int_t)t->step,
+                     "tokens", (json_int_t)t->tokens, "updates", (json_int_t)t->optimizer->updates, "loss_scale",
+                     "scale", t->scale.scale, "clean", (json_int_t)t->scale.clean, "overflows",
+                     (json_int_t)t->scale.overflows, "data", data_state(t->data));
+}
+
+static enum status save(struct trainer *t)
+{
+    json_t *state = state_json(t);
+    if (!state) return fail(E_NOMEM, "checkpoint of step %" PRId64 ": out of memory", t->step);
+    const bool causal = t->r->data.objective == OBJECTIVE_CAUSAL;
+    const struct checkpoint c = {&t->trainee.config.model, causal ? CONFIG_MASK_CAUSAL : CONFIG_MASK_PREFIX,
+                                 t->r->model, t->optimizer, state};
+    TRY(metrics_sync(t->metrics)); /* what they tell must not be behind the state */
+    const enum status s = checkpoint_save(&c, t->r->output, t->step, t->r->save_total_limit);
+    json_decref(state);
+    return s;
+}
+
+static enum status read_state(struct trainer *t, const json_t *state, const char *where)
+{
+    const json_t *scale = json_object_get(state, "loss_scale");
+    int64_t version = 0;
+    TRY(json_get_int(state, where, "version", 0, INT64_MAX, &version));
+    if (version != 1)
+        return fail(E_FORMAT, "%s: version %" PRId64 " of trainer_state.json is not known", where, version);
+    TRY(json_get_int(state, where, "step", 0, INT64_MAX, &t->step));
+    TRY(json_get_int(state, where, "tokens", 0, INT64_MAX, &t->tokens));
+    TRY(json_get_int(state, where, "updates", 0, INT64_MAX, &t->optimizer->updates));
+    TRY(json_get_number(scale, where, "scale", &t->scale.scale));
+    TRY(json_get_int(scale, where, "clean", 0, INT64_MAX, &t->scale.clean));
+    TRY(json_get_int(scale, where, "overflows", 0, INT64_MAX, &t->scale.overflows));
+    return data_restore(t->data, json_object_get(state, "data"));
+}
+
+static enum status resume(struct trainer *t, const char *dir)
+{
+    json_t *state = NULL;
+    TRY(checkpoint_load(t->optimizer, &state, dir));
+    const enum status s = read_state(t, state, dir);
+    json_decref(state);
+    if (s == OK) log_line(LOG_INFO, "resumed %s, step %" PRId64 " of %" PRId64, dir, t->step, t->r->steps);
+    return s;
+}
+
+/* ---- Opening ---- */
+
+static struct trainee_options trainee_options(const struct recipe *r, const struct trainer_options *o)
+{
+    return (struct trainee_options){.level = o->level,
+                                    .threads = o->threads,
+                                    .precision = (enum train_precision)r->precision,
+                                    .sequences = (int)r->micro_batch_size,
+                                    .seq_len = (int)r->data.seq_len,
+                                    .recompute = r->recompute};
+}
+
+static enum status open_parts(struct trainer *t)
+{
+    const struct recipe *r = t->r;
+    const struct trainee_options o = trainee_options(r, t->o);
+    const struct optimizer_settings set = {r->adam_beta1, r->adam_beta2, r->adam_epsilon, r->weight_decay,
+                                           r->max_grad_norm};
+    const int n_sources = r->data.n_sources > r->n_validation ? r->data.n_sources : r->n_validation;
+    TRY(tokenizer_open(&t->tokenizer, r->model));
+    TRY(data_open(&t->data, &r->data, t->tokenizer, 0, 1, (int)r->data_workers));
+    TRY(trainee_open(&t->trainee, r->model, &o));
+    if (tokenizer_size(t->tokenizer) > t->trainee.config.model.V)
+        return fail(E_FORMAT, "%s: the tokenizer has %d tokens, the model a vocabulary of %d", r->model,
+                    tokenizer_size(t->tokenizer), t->trainee.config.model.V);
+    TRY(optimizer_create(&t->optimizer, t->trainee.params, &set));
+    TRY(train_batch_create(&t->batch, (int)r->batch_size, o.seq_len));
+    TRY(train_batch_create(&t->eval_batch, o.sequences, o.seq_len));
+    t->loss = calloc((size_t)o.sequences * (size_t)o.seq_len, sizeof *t->loss);
+    t->by_source = calloc((size_t)n_sources, sizeof *t->by_source);
+    t->scale = loss_scale_begin(r);
+    return t->loss && t->by_source ? OK : fail(E_NOMEM, "training: out of memory");
+}
+
+static enum status write_recipe(const struct recipe *r)
+{
+    char path[PATH_BYTES];
+    struct file_writer w;
+    TRY(file_join(path, sizeof path, r->output, "recipe.json"));
+    json_t *j = recipe_json(r);
+    if (!j) return fail(E_NOMEM, "%s: out of memory", path);
+    enum status s = file_writer_open(&w, path);
+    if (s == OK) {
+        s = json_write_stream(j, w.stream, true);
+        if (s == OK)
+            s = file_writer_commit(&w);
+        else
+            file_writer_abort(&w);
+    }
+    json_decref(j);
+    return s;
+}
+
+/* The run's directory, and where it had got to. */
+static enum status open_run(struct trainer *t)
+{
+    char last[PATH_BYTES], metrics[PATH_BYTES];
+    int64_t step;
+    TRY(checkpoint_last(&step, last, sizeof last, t->r->output));
+    if (step >= 0 && !t->o->resume)
+        return fail(E_ARG,
+                    "%s: there is a run already, with a checkpoint of step %" PRId64 "; give --resume to go on, or "
+                    "another --output",
+                    t->r->output, step);
+    TRY(open_parts(t));
+    TRY(file_make_dirs(t->r->output));
+    TRY(checkpoint_clean(t->r->output));
+    if (step >= 0) TRY(resume(t, last));
+    TRY(write_recipe(t->r));
+    TRY(file_join(metrics, sizeof metrics, t->r->output, "metrics.jsonl"));
+    return metrics_open(&t->metrics, metrics, t->step);
+}
+
+static void close_all(struct trainer *t)
+{
+    metrics_close(t->metrics);
+    data_close(t->data);
+    optimizer_free(t->optimizer);
+    trainee_close(&t->trainee);
+    tokenizer_close(t->tokenizer);
+    train_batch_free(&t->batch);
+    train_batch_free(&t->eval_batch);
+    free(t->loss);
+    free(t->by_source);
+}
+
+/* ---- One step ---- */
+
+/* The gradient of the sum of all losses, times loss scale / rows of a micro-batch, in the parameters; losses in sums.
+ * The division by rows keeps the scale what it is elsewhere, where a micro-batch's mean is scaled. */
+static double gradient(struct trainer *t, struct loss_sum *sum)
+{
+    const struct train_batch *b = &t->batch;
+    const int micro = (int)t->r->micro_batch_size;
+    const double unit = t->scale.scale / ((double)micro * b->seq_len);
+    params_zero_grad(t->trainee.params);
+    memset(t->by_source, 0, (size_t)t->r->data.n_sources * sizeof *t->by_source);
+    for (int first = 0; first < b->sequences; first += micro) {
+        const struct train_rows rows = train_batch_rows(b, first, micro);
+        train_pass_forward(t->trainee.pass, &rows);
+        train_pass_head(t->trainee.pass, (float)unit, t->loss);
+        train_pass_backward(t->trainee.pass);
+        train_batch_add_losses(b, first, micro, t->loss, sum, t->by_source);
+    }
+    return unit;
+}
+
+/* Names of the sources in the batch, for an error. */
+static const char *sources_of(const struct trainer *t, char *text, size_t bytes)
+{
+    size_t at = 0;
+    text[0] = 0;
+    for (int i = 0; i < t->r->data.n_sources && at < bytes; i++)
+        if (t->by_source[i].n)
+            at += (size_t)snprintf(text + at, bytes - at, "%s%s", at ? ", " : "", t->r->sources[i].name);
+    return text;
+}
+
+/* The weights are still those before the step, and kept for whoever looks for the cause. */
+static enum status not_finite(struct trainer *t, const struct loss_sum *sum, double norm)
+{
+    char names[400], what[120];
+    if (isfinite(sum->sum))
+        snprintf(what, sizeof what, "the gradient is %g", norm);
+    else
+        snprintf(what, sizeof what, "the loss is %g", sum->sum / (double)sum->n);
+    if (t->r->precision == PRECISION_FP16)
+        snprintf(what + strlen(what), sizeof what - strlen(what), " at the least loss scale, %g", t->scale.scale);
+    const enum status saved = save(t);
+    if (saved != OK) return saved;
+    return fail(E_NUMERIC,
+                "step %" PRId64 ": %s (sources of the batch: %s); the state before it is in %s/checkpoint-%" PRId64,
+                t->step, what, sources_of(t, names, sizeof names), t->r->output, t->step);
+}
+
+static void show(struct trainer *t, const struct metrics_step *m)
+{
+    const double share = t->o->peak_flops > 0 ? m->flops_per_s / t->o->peak_flops : 0;
+    char peak[32] = "";
+    if (share > 0) snprintf(peak, sizeof peak, " (%.0f %% of peak)", 100 * share);
+    snprintf(t->bar.note, sizeof t->bar.note, "loss %.3f, %.0f tokens/s, %.3f TFLOP/s%s", m->loss, m->tokens_per_s,
+             m->flops_per_s * 1e-12, peak);
+}
+
+static enum status one_step(struct trainer *t)
+{
+    const int64_t start = clock_ns();
+    const struct recipe *r = t->r;
+    struct loss_sum sum = {0};
+    TRY(train_batch_draw(&t->batch, t->data));
+    if (!t->batch.targets)
+        return fail(E_FORMAT, "step %" PRId64 ": the data have no targets: prefixes fill whole sequences", t->step);
+    const double unit = gradient(t, &sum), mean = 1 / (unit * (double)sum.n);
+    struct metrics_step m = {.step = t->step + 1,
+                             .loss = sum.sum / (double)sum.n,
+                             .targets = sum.n,
+                             .learning_rate = schedule_learning_rate(r, t->step),
+                             .grad_norm = optimizer_grad_norm(t->optimizer, mean),
+                             .loss_scale = t->scale.scale};
+    m.skipped = !isfinite(sum.sum) || !isfinite(m.grad_norm);
+    if (!loss_scale_update(&t->scale, r, m.skipped)) return not_finite(t, &sum, m.grad_norm);
+    if (!m.skipped) optimizer_update(t->optimizer, mean, m.grad_norm, m.learning_rate);
+    t->step++;
+    t->tokens += (int64_t)t->batch.sequences * t->batch.seq_len;
+    m.tokens = t->tokens;
+    m.seconds = clock_seconds(start, clock_ns());
+    m.tokens_per_s = (double)t->batch.sequences * t->batch.seq_len / m.seconds;
+    m.flops_per_s = 3 * train_batch_flops(&t->batch, &t->trainee.config.model) / m.seconds;
+    show(t, &m);
+    if (t->step % r->logging_steps && t->step != r->steps) return OK;
+    return metrics_write_step(t->metrics, &m, r->precision == PRECISION_FP16, r->sources, t->by_source,
+                              r->data.n_sources);
+}
+
+/* ---- Validation ---- */
+
+/* The same sequences every time, whatever has been trained on. */
+static enum status validate(struct trainer *t)
+{
+    const struct recipe *r = t->r;
+    const int micro = t->eval_batch.sequences;
+    struct data_settings set = r->data;
+    struct data *data = NULL;
+    struct loss_sum sum = {0};
+    set.sources = r->validation;
+    set.n_sources = r->n_validation;
+    TRY(data_open(&data, &set, t->tokenizer, 0, 1, 0));
+    memset(t->by_source, 0, (size_t)r->n_validation * sizeof *t->by_source);
+    enum status s = OK;
+    for (int64_t i = 0; s == OK && i < r->eval_sequences; i += micro) {
+        const int n = r->eval_sequences - i < micro ? (int)(r->eval_sequences - i) : micro;
+        s = train_batch_draw(&t->eval_batch, data);
+        if (s != OK) break;
+        const struct train_rows rows = train_batch_rows(&t->eval_batch, 0, n);
+        train_pass_forward(t->trainee.pass, &rows);
+        train_pass_loss(t->trainee.pass, t->loss);
+        train_batch_add_losses(&t->eval_batch, 0, n, t->loss, &sum, t->by_source);
+    }
+    data_close(data);
+    if (s != OK) return s;
+    return metrics_write_validation(t->metrics, t->step, &sum, r->validation, t->by_source, r->n_validation);
+}
+
+/* ---- The plan ---- */
+
+enum status trainer_plan(struct trainer_plan *out, const struct recipe *r, const struct trainer_options *o)
+{
+    struct checkpoint_config config;
+    const struct trainee_options set = trainee_options(r, o);
+    TRY(checkpoint_config_read(&config, r->model));
+    const struct gptj_config *c = &config.model;
+    const struct trainee_memory m = trainee_memory(c, &set);
+    const int64_t rows = r->batch_size * r->data.seq_len;
+    const double D = c->D, rows_a_step = (double)rows, pairs = rows_a_step * ((double)r->data.seq_len + 1) / 2;
+    const double targets = r->data.objective == OBJECTIVE_CAUSAL ? rows_a_step : rows_a_step / 2;
+    *out = (struct trainer_plan){
+        .parameters = gptj_config_parameters(c),
+        .trained = gptj_config_parameters(c),
+        .tokens_a_step = rows,
+        .tokens = rows * r->steps,
+        .flops_a_step = 3 * (c->L * (2 * rows_a_step * (4 * D * D + 2 * D * c->F) + 4 * pairs * D) +
+                             2 * targets * c->V * D),
+        .weight_bytes = m.weight_bytes,
+        .gradient_bytes = m.gradient_bytes,
+        .optimizer_bytes = optimizer_bytes(m.values),
+        .activation_bytes = m.activation_bytes + train_batch_bytes(r->batch_size, r->data.seq_len),
+        .scratch_bytes = m.scratch_bytes};
+    return OK;
+}
+
+/* ---- The run ---- */
+
+static bool due(int64_t step, int64_t every)
+{
+    return every > 0 && step % every == 0;
+}
+
+static enum status go(struct trainer *t)
+{
+    const struct recipe *r = t->r;
+    bool stopped = false;
+    while (t->step < r->steps && !stopped) {
+        TRY(one_step(t));
+        progress_update(&t->bar, (uint64_t)t->step);
+        if (r->n_validation && (due(t->step, r->eval_steps) || (r->eval_steps && t->step == r->steps)))
+            TRY(validate(t));
+        stopped = t->o->stop && t->o->stop();
+        if (stopped || t->step == r->steps || due(t->step, r->save_steps)) TRY(save(t));
+    }
+    if (!stopped) return OK;
+    return fail(E_CANCELLED, "stopped after step %" PRId64 "; %s/checkpoint-%" PRId64 " has it", t->step, r->output,
+                t->step);
+}
+
+enum status trainer_run(const struct recipe *recipe, const struct trainer_options *options)
+{
+    struct trainer t = {.r = recipe, .o = options};
+    enum status s = open_run(&t);
+    if (s == OK) {
+        progress_begin(&t.bar, "training", "steps", (uint64_t)recipe->steps, options->quiet);
+        t.bar.before = (uint64_t)t.step;
+        s = go(&t);
+        progress_end(&t.bar);
+    }
+    close_all(&t);
+    return s;
+}
