@@ -5,8 +5,8 @@
 # When nothing is missing it does nothing. --check installs nothing: it names what is missing and fails.
 set -eu
 
-build=(build-essential meson ninja-build pkg-config libjansson-dev libpcre2-dev libminizip-dev zlib1g-dev libcsv-dev
-       libyaml-dev libcmocka-dev)
+build=(build-essential meson ninja-build pkg-config libjansson-dev libpcre2-dev libminizip-dev zlib1g-dev libzstd-dev
+       libcsv-dev libyaml-dev libcmocka-dev)
 lint=(clang clang-format clang-tidy shellcheck)
 fuzz=(clang libclang-rt-14-dev)
 

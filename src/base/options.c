@@ -187,6 +187,33 @@ static void clear_strings(const struct option *o, void *settings)
     *list = (struct option_strings){0};
 }
 
+static size_t field_bytes(enum option_type type)
+{
+    switch (type) {
+    case OPTION_FLAG: return sizeof(bool);
+    case OPTION_INT: return sizeof(int64_t);
+    case OPTION_SEED: return sizeof(uint64_t);
+    case OPTION_NUMBER: return sizeof(double);
+    case OPTION_STRING: return sizeof(const char *);
+    case OPTION_CHOICE: return sizeof(int);
+    case OPTION_STRINGS: return sizeof(struct option_strings);
+    case OPTION_REFUSED: break;
+    }
+    return 0;
+}
+
+void options_move(const struct option *table, option_given given, void *to, void *from)
+{
+    for (int i = 0; table[i].name; i++) {
+        if (!(given >> i & 1)) continue;
+        void *old = (char *)to + table[i].offset, *new = (char *)from + table[i].offset;
+        const size_t bytes = field_bytes(table[i].type);
+        if (table[i].type == OPTION_STRINGS) free(((struct option_strings *)old)->items);
+        memcpy(old, new, bytes);
+        if (table[i].type == OPTION_STRINGS) memset(new, 0, bytes);
+    }
+}
+
 void options_free(const struct option *table, void *settings)
 {
     for (const struct option *o = table; o->name; o++)

@@ -71,6 +71,10 @@ enum status options_parse_json(const struct option *table, void *settings, const
  * reference, NULL without memory; seeds of 2^63 and more have no JSON integer. */
 json_t *options_json(const struct option *table, const void *settings);
 
+/* Gives to the fields that are given, taking them from another struct of the same type: what the command line says on
+ * top of what a file says. Arrays change their owner. */
+void options_move(const struct option *table, option_given given, void *to, void *from);
+
 void options_free(const struct option *table, void *settings); /* arrays of STRINGS fields */
 
 /* Help for people: one aligned entry an option, wrapped at 100 columns, with the value the field has now as the

@@ -22,9 +22,9 @@ enum data_format { DATA_PILE, DATA_NI, DATA_P3, DATA_COT, DATA_PROMPT, DATA_TOKE
 
 /* What a sequence is trained to predict.
  *   CAUSAL  every token from those before it
- *   PREFIX  a random split: tokens behind it from those before it, which see each other (what GPT-JT's second stage
- * did) UL2R    50 % S (the same), 25 % R, 25 % X denoising (Tay et al. 2022, arXiv:2210.11399; ul2.h) Sources of format
- * `prompt` know their prefix and ignore it. */
+ *   PREFIX  a random split: tokens behind it from those before it, which see each other (GPT-JT's second stage)
+ *   UL2R    50 % S (the same), 25 % R, 25 % X denoising (Tay et al. 2022, arXiv:2210.11399; ul2.h)
+ * Sources of format `prompt` know their prefix and ignore it. */
 enum data_objective { OBJECTIVE_CAUSAL, OBJECTIVE_PREFIX, OBJECTIVE_UL2R };
 #define DATA_OBJECTIVE_NAMES "causal|prefix|ul2r"
 
@@ -39,10 +39,11 @@ struct data_source {
     struct option_strings paths; /* files, directories or globs: .jsonl, .json, .txt, each also .gz or .zst */
     double weight;               /* share of sequences, relative to the others' */
     const char *field;           /* pile: the member of a record that is its text ("text") */
-    bool end_of_text;            /* pile: <|endoftext|> behind every document */
+    bool end_of_text;            /* <|endoftext|> behind every document; not for ni and tokens */
 };
 extern const struct option data_source_options[];
 extern const struct data_source data_source_defaults;
+const char *data_source_name(const struct data_source *s);
 
 struct data_settings {
     int64_t seq_len;
@@ -81,5 +82,8 @@ enum status data_next(struct data *d, struct data_sequence *out);
  * one or belongs to other sources. */
 json_t *data_state(const struct data *d);
 enum status data_restore(struct data *d, const json_t *state);
+
+/* Documents without text that a source has passed over, as after the last data_next(). */
+int64_t data_skipped(const struct data *d, int source);
 
 #endif
