@@ -13,9 +13,11 @@
 #include "kernels/quant.h"
 
 enum { D = 4096, H = 16, K = 256, R = 64, ROWS = 48, KEYS = 512, V = 50400, MAX_N = ROWS * D };
+enum { BACK_ROWS = 96, SMALL_D = 768, TOKENS = 512, PARAMETERS = 1 << 22 }; /* of the backward pass */
 
 struct arrays {
     float *x, *y, *w32, *sin, *cos;
+    float *state; /* [4][PARAMETERS], positive */
     uint16_t *w16, *h;
 };
 
@@ -133,6 +135,97 @@ static void first_not_finite(const struct kernels *k, const struct arrays *a)
     a->y[0] = (float)k->first_not_finite(a->w32, V);
 }
 
+/* ---- Backward, optimizer ---- */
+
+static void layer_norm_back(const struct kernels *k, const struct arrays *a)
+{
+    float stats[2];
+    k->layer_norm_back(a->y, stats, a->x, a->x + D, a->w32, D, 1e-5f);
+}
+
+static void layer_norm_sums(const struct kernels *k, const struct arrays *a)
+{
+    k->layer_norm_sums(a->y, a->y + SMALL_D, a->w32, a->w32 + SMALL_D * TOKENS, SMALL_D, a->state, TOKENS, SMALL_D);
+}
+
+static void sum_rows(const struct kernels *k, const struct arrays *a)
+{
+    k->sum_rows(a->y, a->w32, SMALL_D, TOKENS, SMALL_D);
+}
+
+static void gelu_back(const struct kernels *k, const struct arrays *a)
+{
+    memcpy(a->y, a->x, 4 * D * sizeof *a->y);
+    k->gelu_back(a->y, a->w32, 4 * D);
+}
+
+static void cross_entropy(const struct kernels *k, const struct arrays *a)
+{
+    memcpy(a->y, a->w32, V * sizeof *a->y);
+    k->cross_entropy(a->y, V, 7, 0.5f);
+}
+
+static void transpose_32(const struct kernels *k, const struct arrays *a)
+{
+    k->transpose_32(a->state, TOKENS, a->w32, D, TOKENS, D);
+}
+
+static void transpose_16(const struct kernels *k, const struct arrays *a)
+{
+    k->transpose_16(a->state, TOKENS, a->w16, D, TOKENS, D);
+}
+
+/* BACK_ROWS rows of one head and one page, all of which they see. */
+static void attend_back(const struct kernels *k, const struct arrays *a, int head)
+{
+    enum { ALL = BACK_ROWS * K, PAGE = KV_PAGE * K };
+    static const int32_t lo[BACK_ROWS] = {0};
+    int32_t hi[BACK_ROWS];
+    float lse[BACK_ROWS], delta[BACK_ROWS], p[BACK_ROWS * KV_PAGE], ds[BACK_ROWS * KV_PAGE];
+    for (int t = 0; t < BACK_ROWS; t++) {
+        hi[t] = KV_PAGE;
+        lse[t] = 10;
+        delta[t] = 0.125f;
+    }
+    const struct attention_back_rows rows = {BACK_ROWS, head, 0.0625f, (size_t)head, a->x, a->x + ALL, lo,
+                                             hi,        lse,  delta,   a->y,         p,    ds};
+    const struct attention_back_page page = {a->w32,     a->w32 + PAGE,     a->w32 + (size_t)2 * PAGE,
+                                             a->y + ALL, a->y + ALL + PAGE, 0};
+    k->attention_back(&rows, &page);
+}
+
+static void attention_back_64(const struct kernels *k, const struct arrays *a)
+{
+    attend_back(k, a, 64);
+}
+
+static void attention_back_256(const struct kernels *k, const struct arrays *a)
+{
+    attend_back(k, a, K);
+}
+
+static void round_f16(const struct kernels *k, const struct arrays *a)
+{
+    k->round_f16(a->y, MAX_N);
+}
+
+static void round_bf16(const struct kernels *k, const struct arrays *a)
+{
+    k->round_bf16(a->y, MAX_N);
+}
+
+static void sum_squares(const struct kernels *k, const struct arrays *a)
+{
+    a->y[0] = (float)k->sum_squares(a->state, PARAMETERS);
+}
+
+static void adamw(const struct kernels *k, const struct arrays *a)
+{
+    const struct adamw_step step = {1e-4, 0.9, 0.95, 1e-8, 0.01, 0.1, 0.05, 1};
+    float *s = a->state;
+    k->adamw(s, s + PARAMETERS, s + (size_t)2 * PARAMETERS, s + (size_t)3 * PARAMETERS, PARAMETERS, &step);
+}
+
 static const struct {
     const char *name, *unit;
     bench_fn *run;
@@ -158,6 +251,23 @@ static const struct {
     {"log_sum_exp 50400", "GB/s", log_sum_exp, 4.0 * V, offsetof(struct kernels, log_sum_exp)},
     {"first_at_least 50400", "GB/s", first_at_least, 4.0 * V, offsetof(struct kernels, first_at_least)},
     {"first_not_finite 50400", "GB/s", first_not_finite, 4.0 * V, offsetof(struct kernels, first_not_finite)},
+
+    {"layer_norm_back 4096", "GB/s", layer_norm_back, 20.0 * D, offsetof(struct kernels, layer_norm_back)},
+    {"layer_norm_sums 512 x 768", "GB/s", layer_norm_sums, 8.0 * TOKENS *SMALL_D,
+     offsetof(struct kernels, layer_norm_sums)},
+    {"sum_rows 512 x 768", "GB/s", sum_rows, 4.0 * TOKENS *SMALL_D, offsetof(struct kernels, sum_rows)},
+    {"gelu_back 16384", "GB/s", gelu_back, 12.0 * 4 * D, offsetof(struct kernels, gelu_back)},
+    {"cross_entropy 50400", "GB/s", cross_entropy, 8.0 * V, offsetof(struct kernels, cross_entropy)},
+    {"transpose_32 512 x 4096", "GB/s", transpose_32, 8.0 * TOKENS *D, offsetof(struct kernels, transpose_32)},
+    {"transpose_16 512 x 4096", "GB/s", transpose_16, 4.0 * TOKENS *D, offsetof(struct kernels, transpose_16)},
+    {"attention_back 96 x 32, 64", "GFLOP/s", attention_back_64, 10.0 * BACK_ROWS *KV_PAGE * 64,
+     offsetof(struct kernels, attention_back)},
+    {"attention_back 96 x 32, 256", "GFLOP/s", attention_back_256, 10.0 * BACK_ROWS *KV_PAGE *K,
+     offsetof(struct kernels, attention_back)},
+    {"round_f16 48 x 4096", "GB/s", round_f16, 8.0 * MAX_N, offsetof(struct kernels, round_f16)},
+    {"round_bf16 48 x 4096", "GB/s", round_bf16, 8.0 * MAX_N, offsetof(struct kernels, round_bf16)},
+    {"sum_squares 4 M", "GB/s", sum_squares, 4.0 * PARAMETERS, offsetof(struct kernels, sum_squares)},
+    {"adamw 4 M", "GB/s", adamw, 28.0 * PARAMETERS, offsetof(struct kernels, adamw)},
 };
 
 static int64_t time_of(bench_fn *run, const struct kernels *k, const struct arrays *a, int n)
@@ -193,7 +303,10 @@ static bool arrays_fill(struct arrays *a)
     a->h = malloc(MAX_N * sizeof *a->h);
     a->sin = malloc(R / 2 * sizeof *a->sin);
     a->cos = malloc(R / 2 * sizeof *a->cos);
-    if (!a->x || !a->y || !a->w32 || !a->w16 || !a->h || !a->sin || !a->cos) return false;
+    a->state = malloc((size_t)4 * PARAMETERS * sizeof *a->state);
+    if (!a->x || !a->y || !a->w32 || !a->w16 || !a->h || !a->sin || !a->cos || !a->state) return false;
+    for (size_t i = 0; i < (size_t)4 * PARAMETERS; i++)
+        a->state[i] = (float)(1 + i * 2654435761u % 1000) * 1e-3f;
     for (size_t i = 0; i < MAX_N; i++)
         a->x[i] = a->y[i] = (float)(i * 2654435761u % 1000) * 2e-3f - 1;
     for (size_t i = 0; i < (size_t)D * D; i++) {
@@ -237,4 +350,5 @@ void kernels_bench(void)
     free(a.h);
     free(a.sin);
     free(a.cos);
+    free(a.state);
 }

@@ -34,6 +34,9 @@ void kernels_init(struct kernels *k, enum cpu_level level)
     if (level >= CPU_AVX2) {
         kernels_init_rows_avx2(k);
         kernels_init_attention_avx2(k);
+        kernels_init_back_avx2(k);
+        kernels_init_attention_back_avx2(k);
+        kernels_init_transpose_avx2(k);
         kernels_init_avx2_linear(k);
         kernels_init_avx2_int8(k);
         kernels_init_avx2_quant(k);
@@ -41,6 +44,8 @@ void kernels_init(struct kernels *k, enum cpu_level level)
     if (level >= CPU_AVX512) {
         kernels_init_rows_avx512(k);
         kernels_init_attention_avx512(k);
+        kernels_init_back_avx512(k);
+        kernels_init_attention_back_avx512(k);
         kernels_init_avx512_linear(k);
         if (cpu_has_avx512vnni()) kernels_init_vnni_int8(k);
     }

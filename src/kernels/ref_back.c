@@ -57,14 +57,15 @@ static void k_sum_rows_ref(float *sum, const float *x, size_t stride, int T, int
     }
 }
 
-/* With u = sqrt(2/pi) (z + 0.044715 z^3) and gelu = z (1 + tanh u) / 2:
- * gelu' = (1 + tanh u) / 2 + z (1 - tanh^2 u) / 2 * sqrt(2/pi) (1 + 3 * 0.044715 z^2). */
+/* With u = sqrt(2/pi) (z + 0.044715 z^3) and gelu = z (1 + tanh u) / 2 = z L, L = 1 / (1 + exp(-2u)):
+ * gelu' = L + z L (1 - L) 2 sqrt(2/pi) (1 + 3 * 0.044715 z^2). Unlike 1 + tanh u, L cancels nowhere. */
 static void k_gelu_back_ref(float *dy, const float *z, size_t n)
 {
     const double c = 0.79788456080286535588, a = 0.044715;
     for (size_t i = 0; i < n; i++) {
-        const double x = (double)z[i], t = tanh(c * (x + a * x * x * x));
-        const double slope = 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * c * (1 + 3 * a * x * x);
+        const double x = (double)z[i], two_u = 2 * c * (x + a * x * x * x);
+        const double L = 1 / (1 + exp(-two_u)), rest = 1 / (1 + exp(two_u)); /* 1 - L */
+        const double slope = L + (L * rest == 0 ? 0 : x * L * rest * 2 * c * (1 + 3 * a * x * x));
         dy[i] = (float)((double)dy[i] * slope);
     }
 }

@@ -123,6 +123,31 @@ static inline vec vec_max(vec a, vec b)
     return _mm256_max_ps(a, b);
 }
 
+static inline vec vec_min(vec a, vec b)
+{
+    return _mm256_min_ps(a, b);
+}
+
+static inline vec vec_div(vec a, vec b)
+{
+    return _mm256_div_ps(a, b);
+}
+
+static inline vec vec_sqrt(vec x)
+{
+    return _mm256_sqrt_ps(x);
+}
+
+static inline vec vec_abs(vec x)
+{
+    return _mm256_andnot_ps(vec_set1(-0.0f), x);
+}
+
+static inline vec vec_if_negative(vec x, vec a, vec b)
+{
+    return _mm256_blendv_ps(b, a, x);
+}
+
 static inline vec vec_exp(vec x)
 {
     return exp8(x);
@@ -157,6 +182,16 @@ static inline float vec_reduce_max(vec x)
 static inline dvec dvec_set1(double x)
 {
     return _mm256_set1_pd(x);
+}
+
+static inline dvec dvec_load(const double *p)
+{
+    return _mm256_loadu_pd(p);
+}
+
+static inline void dvec_store(double *p, dvec x)
+{
+    _mm256_storeu_pd(p, x);
 }
 
 static inline dvec dvec_low(vec x)

@@ -116,6 +116,31 @@ static inline vec vec_max(vec a, vec b)
     return _mm512_max_ps(a, b);
 }
 
+static inline vec vec_min(vec a, vec b)
+{
+    return _mm512_min_ps(a, b);
+}
+
+static inline vec vec_div(vec a, vec b)
+{
+    return _mm512_div_ps(a, b);
+}
+
+static inline vec vec_sqrt(vec x)
+{
+    return _mm512_sqrt_ps(x);
+}
+
+static inline vec vec_abs(vec x)
+{
+    return _mm512_abs_ps(x);
+}
+
+static inline vec vec_if_negative(vec x, vec a, vec b)
+{
+    return _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(x)), b, a);
+}
+
 static inline vec vec_exp(vec x)
 {
     return exp16(x);
@@ -148,6 +173,16 @@ static inline float vec_reduce_max(vec x)
 static inline dvec dvec_set1(double x)
 {
     return _mm512_set1_pd(x);
+}
+
+static inline dvec dvec_load(const double *p)
+{
+    return _mm512_loadu_pd(p);
+}
+
+static inline void dvec_store(double *p, dvec x)
+{
+    _mm512_storeu_pd(p, x);
 }
 
 static inline dvec dvec_low(vec x)
