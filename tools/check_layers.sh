@@ -66,6 +66,7 @@ check_file() {
         'only its test, to write zips'
     only_in "$file" "$code" "${include}(zlib|zstd)\.h" '^src/data/bytes\.c$' 'only data/bytes.c includes it'
     only_in "$file" "$code" "${include}csv\.h" '^src/eval/' 'only eval/ includes it'
+    only_in "$file" "$code" "${include}yaml\.h" '^src/base/yaml\.c$' 'only base/yaml.c includes it'
     only_in "$file" "$code" "${include}(pthread|threads)\.h" '^src/base/' 'only base/ makes threads'
     only_in "$file" "$code" "${include}[a-z0-9]*intrin\.h" '^src/kernels/x86/' 'only kernels/x86/ includes it'
     only_in "$file" "$code" "${include}(mpi\.h|cuda|cublas)" '^src/(net|ops/cuda)/' 'only net/ and ops/cuda/ include it'

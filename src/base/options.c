@@ -435,6 +435,53 @@ static void format_choice(char *text, size_t bytes, const char *choices, int ind
     snprintf(text, bytes, "%.*s", (int)strcspn(choices, "|"), choices);
 }
 
+static json_t *strings_json(const struct option_strings *list)
+{
+    json_t *array = json_array();
+    for (int i = 0; array && i < list->n; i++) {
+        if (!json_array_append_new(array, json_string(list->items[i]))) continue;
+        json_decref(array);
+        array = NULL;
+    }
+    return array;
+}
+
+static json_t *value_json(const struct option *o, const void *field)
+{
+    char word[MAX_NAME];
+    const char *string;
+    switch (o->type) {
+    case OPTION_FLAG: return json_boolean(*(const bool *)field);
+    case OPTION_INT: return json_integer(*(const int64_t *)field);
+    case OPTION_SEED: return json_integer((json_int_t) * (const uint64_t *)field);
+    case OPTION_NUMBER: return json_real(*(const double *)field);
+    case OPTION_CHOICE:
+        if (*(const int *)field < 0) break;
+        format_choice(word, sizeof word, o->choices, *(const int *)field);
+        return json_string(word);
+    case OPTION_STRING: string = *(const char *const *)field; return string ? json_string(string) : json_null();
+    case OPTION_STRINGS: return strings_json(field);
+    case OPTION_REFUSED: break;
+    }
+    return json_null();
+}
+
+json_t *options_json(const struct option *table, const void *settings)
+{
+    json_t *object = json_object();
+    for (const struct option *o = table; object && o->name; o++) {
+        if (o->type == OPTION_REFUSED) continue;
+        char key[MAX_NAME + 1];
+        snprintf(key, sizeof key, "%s", o->name);
+        for (char *c = key; *c; c++)
+            if (*c == '-') *c = '_';
+        if (!json_object_set_new(object, key, value_json(o, (const char *)settings + o->offset))) continue;
+        json_decref(object);
+        object = NULL;
+    }
+    return object;
+}
+
 /* The value of the field, or "" where there is none to show. */
 static void format_default(char *text, size_t bytes, const struct option *o, const void *defaults)
 {

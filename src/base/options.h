@@ -67,6 +67,10 @@ enum status options_parse_args(const struct option *table, void *settings, const
 enum status options_parse_json(const struct option *table, void *settings, const char *where, const json_t *object,
                                option_given *given);
 
+/* The settings as the object that options_parse_json() reads, keys in the table's order; what has no value is null. New
+ * reference, NULL without memory; seeds of 2^63 and more have no JSON integer. */
+json_t *options_json(const struct option *table, const void *settings);
+
 void options_free(const struct option *table, void *settings); /* arrays of STRINGS fields */
 
 /* Help for people: one aligned entry an option, wrapped at 100 columns, with the value the field has now as the

@@ -3,20 +3,17 @@
  * matrices first, so that they begin where the file's data is aligned and their sizes keep it so, then the rest. */
 #include "model/quantize.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "formats/safetensors.h"
 #include "kernels/quant.h"
 #include "model/gptj.h"
+#include "model/model_files.h"
 #include "model/verify.h"
 
-enum { ROUND_BYTES = 8 << 20, MAX_CONFIG_BYTES = 1 << 20, MAX_FILE_BYTES = 64 << 20 };
+enum { ROUND_BYTES = 8 << 20 };
 
 struct writing {
     const struct quantize *q;
@@ -94,24 +91,6 @@ static enum status declare(void *user, const struct gptj_tensor_spec *spec)
     return safetensors_writer_declare(w->file, spec->name, &like);
 }
 
-/* The first bad value of rows [first, first + O) of the tensor: bad in the source, or by the conversion. */
-static enum status check_round(const struct writing *w, const char *name, const struct weight *from,
-                               const struct weight *to, int64_t first)
-{
-    const bool spoiled = verify_weight(to, w->pool, NULL).n_bad > 0;
-    if (!spoiled) return OK;
-    const struct verify_result in = verify_weight(from, w->pool, NULL);
-    const int64_t at = in.n_bad ? in.first : verify_weight(to, w->pool, NULL).first;
-    const int64_t row = first + at / from->I, column = at % from->I;
-    if (in.n_bad)
-        return fail(E_NUMERIC,
-                    "%s: the value in row %" PRId64 ", column %" PRId64
-                    " is NaN or infinity; gptjt inspect --verify lists all tensors that have such",
-                    name, row, column);
-    return fail(E_NUMERIC, "%s: values from row %" PRId64 ", column %" PRId64 " on are too large for %s", name, row,
-                column, weight_type_name(to->type));
-}
-
 static enum status write_tensor(void *user, const struct gptj_tensor_spec *spec)
 {
     struct writing *w = user;
@@ -126,7 +105,7 @@ static enum status write_tensor(void *user, const struct gptj_tensor_spec *spec)
             .data = (const char *)whole.data + weight_bytes(whole.type, (int)row, whole.I), whole.type, rows, whole.I};
         const struct weight to = {.data = w->round, t, rows, whole.I};
         TRY(ops_cpu_weight_convert(w->kernels, w->pool, w->round, &from, t));
-        TRY(check_round(w, spec->name, &from, &to, row));
+        TRY(verify_conversion(spec->name, &from, &to, row, w->pool));
         TRY(safetensors_writer_data(w->file, w->round, weight_bytes(t, rows, whole.I)));
         w->bytes += weight_bytes(t, rows, whole.I);
         if (!w->progress(w->user, w->bytes)) return fail(E_CANCELLED, "cancelled");
@@ -156,76 +135,20 @@ static enum status write_notes(struct writing *w)
 
 /* ---- The other files ---- */
 
-/* As it was, but for what has changed. transformers names an unknown quant_method in its error. */
-static enum status edit_config(json_t *j, const struct quantize *q)
+/* transformers names an unknown quant_method in its error. */
+static enum status write_small_files(const struct quantize *q, const struct model_files *files)
 {
     static const char *const torch[WEIGHT_TYPES] = {"float32", "float16", "bfloat16"};
-    const char *mask = q->prompt_mask == CONFIG_MASK_PREFIX ? "prefix" : "causal";
-    int failed = json_object_set_new(j, "prompt_mask", json_string(mask));
-    if (torch[q->type]) failed |= json_object_set_new(j, "torch_dtype", json_string(torch[q->type]));
-    if (!torch[q->type])
-        failed |= json_object_set_new(
-            j, "quantization_config",
-            json_pack("{s:s, s:s}", "quant_method", "gptjt", "type", weight_type_name(q->type)));
-    return failed ? fail(E_NOMEM, "config.json: out of memory") : OK;
-}
-
-static enum status write_config(const struct quantize *q, const char *dir)
-{
-    char from[4096], to[4096];
-    json_t *j = NULL;
-    struct file_writer w;
-    TRY(file_join(from, sizeof from, q->from, "config.json"));
-    TRY(file_join(to, sizeof to, dir, "config.json"));
-    TRY(json_read_file(&j, from, MAX_CONFIG_BYTES));
-    enum status s = edit_config(j, q);
-    if (s == OK) s = file_writer_open(&w, to);
-    if (s != OK) goto free_json;
-    s = json_write_stream(j, w.stream, true);
-    if (s == OK)
-        s = file_writer_commit(&w);
-    else
-        file_writer_abort(&w);
-free_json:
-    json_decref(j);
+    json_t *config = NULL;
+    TRY(model_files_config(&config, files, q->prompt_mask, torch[q->type]));
+    enum status s = OK;
+    if (!torch[q->type] &&
+        json_object_set_new(config, "quantization_config",
+                            json_pack("{s:s, s:s}", "quant_method", "gptjt", "type", weight_type_name(q->type))))
+        s = fail(E_NOMEM, "config.json: out of memory");
+    if (s == OK) s = model_files_write(files, config);
+    json_decref(config);
     return s;
-}
-
-static enum status take_along(const char *to_dir, const char *from_dir, const char *name)
-{
-    char from[4096], to[4096];
-    TRY(file_join(from, sizeof from, from_dir, name));
-    TRY(file_join(to, sizeof to, to_dir, name));
-    return file_exists(from) ? file_copy(to, from, MAX_FILE_BYTES) : OK;
-}
-
-/* Which of the small files are there, so that those can go which a failure must not leave. config.json is number 0. */
-static uint32_t files_there(const struct quantize *q, const char *dir)
-{
-    uint32_t there = 0;
-    for (int i = 0; i == 0 || q->also[i - 1]; i++) {
-        char path[4096];
-        if (file_join(path, sizeof path, dir, i ? q->also[i - 1] : "config.json") == OK && file_exists(path))
-            there |= 1u << i;
-    }
-    return there;
-}
-
-static void remove_others(const struct quantize *q, const char *dir, uint32_t keep)
-{
-    for (int i = 0; i == 0 || q->also[i - 1]; i++) {
-        char path[4096];
-        if (!(keep & 1u << i) && file_join(path, sizeof path, dir, i ? q->also[i - 1] : "config.json") == OK)
-            unlink(path);
-    }
-}
-
-static enum status write_small_files(const struct quantize *q, const char *dir)
-{
-    TRY(write_config(q, dir));
-    for (int i = 0; q->also[i]; i++)
-        TRY(take_along(dir, q->from, q->also[i]));
-    return OK;
 }
 
 /* ---- All of it ---- */
@@ -242,13 +165,14 @@ static enum status write_all(struct writing *w, const char *dir)
         safetensors_writer_abort(w->file);
         return s;
     }
-    const uint32_t there = files_there(w->q, dir); /* late: nothing of an older model is lost before */
-    s = write_small_files(w->q, dir);
+    struct model_files files = {.from = w->q->from, .also = w->q->also, .dir = dir};
+    model_files_begin(&files);
+    s = write_small_files(w->q, &files); /* late: nothing of an older model is lost before */
     if (s == OK)
         s = safetensors_writer_commit(w->file);
     else
         safetensors_writer_abort(w->file);
-    if (s != OK) remove_others(w->q, dir, there);
+    if (s != OK) model_files_undo(&files);
     return s;
 }
 

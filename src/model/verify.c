@@ -4,6 +4,7 @@
  * looked at in parallel, some dozens at a time so that the progress bar moves. */
 #include "model/verify.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "kernels/quant.h"
@@ -108,4 +109,21 @@ struct verify_result verify_weight(const struct weight *w, struct pool *pool, st
         if (bar) progress_update(bar, bar->done + (uint64_t)(j.begin - round_begin) * unit);
     }
     return r;
+}
+
+enum status verify_conversion(const char *name, const struct weight *from, const struct weight *to, int64_t first,
+                              struct pool *pool)
+{
+    const struct verify_result made = verify_weight(to, pool, NULL);
+    if (!made.n_bad) return OK;
+    const struct verify_result in = verify_weight(from, pool, NULL);
+    const int64_t at = in.n_bad ? in.first : made.first;
+    const int64_t row = first + at / from->I, column = at % from->I;
+    if (in.n_bad)
+        return fail(E_NUMERIC,
+                    "%s: the value in row %" PRId64 ", column %" PRId64
+                    " is NaN or infinity; gptjt inspect --verify lists all tensors that have such",
+                    name, row, column);
+    return fail(E_NUMERIC, "%s: values from row %" PRId64 ", column %" PRId64 " on are too large for %s", name, row,
+                column, weight_type_name(to->type));
 }

@@ -18,4 +18,9 @@ struct verify_result {
 /* bar moves by the weight's bytes; it may be NULL. */
 struct verify_result verify_weight(const struct weight *w, struct pool *pool, struct progress *bar);
 
+/* E_NUMERIC unless all values of to, which was made from from, are finite: bad in the source, or by the conversion.
+ * Row 0 of both is row `first` of the tensor called name. */
+enum status verify_conversion(const char *name, const struct weight *from, const struct weight *to, int64_t first,
+                              struct pool *pool);
+
 #endif

@@ -44,7 +44,7 @@ struct recipe {
     int adapter;
     int64_t lora_rank;
     double lora_alpha;
-    struct option_strings lora_targets; /* q_proj, v_proj, ... */
+    struct option_strings lora_targets; /* as given; read them with recipe_lora_targets() */
 
     int64_t save_steps, save_total_limit, eval_steps, eval_sequences, logging_steps;
 
@@ -64,7 +64,11 @@ enum status recipe_read(struct recipe *r, const char *path, option_given *given)
 enum status recipe_check(const struct recipe *r);
 void recipe_free(struct recipe *r);
 
-/* The recipe with every default filled in, as an object of its keys. New reference. */
+/* The names (q_proj, ...) of the matrices that get an adapter: those given, else the usual ones. Borrowed. */
+struct option_strings recipe_lora_targets(const struct recipe *r);
+
+/* The recipe with every default filled in, as an object of its keys, which recipe_read() reads as well. New reference,
+ * NULL without memory. */
 json_t *recipe_json(const struct recipe *r);
 
 #endif

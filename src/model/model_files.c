@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/model_files.h"
+
+#include <unistd.h>
+
+#include "base/file.h"
+
+enum { MAX_CONFIG_BYTES = 1 << 20, MAX_FILE_BYTES = 64 << 20 };
+
+/* File i: config.json is number 0. NULL: there are no more. */
+static const char *name_of(const struct model_files *f, int i)
+{
+    return i ? f->also[i - 1] : "config.json";
+}
+
+void model_files_begin(struct model_files *f)
+{
+    f->there = 0;
+    for (int i = 0; name_of(f, i); i++) {
+        char path[4096];
+        if (file_join(path, sizeof path, f->dir, name_of(f, i)) == OK && file_exists(path)) f->there |= 1u << i;
+    }
+}
+
+void model_files_undo(const struct model_files *f)
+{
+    for (int i = 0; name_of(f, i); i++) {
+        char path[4096];
+        if (!(f->there & 1u << i) && file_join(path, sizeof path, f->dir, name_of(f, i)) == OK) unlink(path);
+    }
+}
+
+enum status model_files_config(json_t **out, const struct model_files *f, enum config_mask mask,
+                               const char *torch_dtype)
+{
+    char path[4096];
+    json_t *j = NULL;
+    TRY(file_join(path, sizeof path, f->from, "config.json"));
+    TRY(json_read_file(&j, path, MAX_CONFIG_BYTES));
+    int failed = json_object_set_new(j, "prompt_mask", json_string(mask == CONFIG_MASK_PREFIX ? "prefix" : "causal"));
+    if (torch_dtype) failed |= json_object_set_new(j, "torch_dtype", json_string(torch_dtype));
+    if (failed) {
+        json_decref(j);
+        return fail(E_NOMEM, "config.json: out of memory");
+    }
+    *out = j;
+    return OK;
+}
+
+static enum status write_config(const struct model_files *f, const json_t *config)
+{
+    char path[4096];
+    struct file_writer w;
+    TRY(file_join(path, sizeof path, f->dir, "config.json"));
+    TRY(file_writer_open(&w, path));
+    const enum status s = json_write_stream(config, w.stream, true);
+    if (s == OK) return file_writer_commit(&w);
+    file_writer_abort(&w);
+    return s;
+}
+
+static enum status take_along(const struct model_files *f, const char *name)
+{
+    char from[4096], to[4096];
+    TRY(file_join(from, sizeof from, f->from, name));
+    TRY(file_join(to, sizeof to, f->dir, name));
+    return file_exists(from) ? file_copy(to, from, MAX_FILE_BYTES) : OK;
+}
+
+enum status model_files_write(const struct model_files *f, const json_t *config)
+{
+    TRY(write_config(f, config));
+    for (int i = 0; f->also[i]; i++)
+        TRY(take_along(f, f->also[i]));
+    return OK;
+}
