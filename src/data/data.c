@@ -18,47 +18,11 @@
 #include "data/feed.h"
 #include "data/pack.h"
 
-const struct data_source data_source_defaults = {.weight = 1, .field = "text"};
-
-const struct option data_source_options[] = {
-    {.name = "name",
-     .type = OPTION_STRING,
-     .offset = offsetof(struct data_source, name),
-     .meta = "TEXT",
-     .help = "what reports call it (default: its format)"},
-    {.name = "format",
-     .type = OPTION_CHOICE,
-     .offset = offsetof(struct data_source, format),
-     .choices = DATA_FORMAT_NAMES,
-     .help = "what a record is, see docs/DATA.md"},
-    {.name = "paths",
-     .type = OPTION_STRINGS,
-     .offset = offsetof(struct data_source, paths),
-     .meta = "PATH",
-     .help = "files, directories or globs: .jsonl, .json, .txt, each also .gz or .zst"},
-    {.name = "weight",
-     .type = OPTION_NUMBER,
-     .offset = offsetof(struct data_source, weight),
-     .max = 1e9,
-     .meta = "X",
-     .help = "share of sequences, relative to the others'"},
-    {.name = "field",
-     .type = OPTION_STRING,
-     .offset = offsetof(struct data_source, field),
-     .meta = "NAME",
-     .help = "pile, cot: the member of a record that is its text"},
-    {.name = "end-of-text",
-     .type = OPTION_FLAG,
-     .offset = offsetof(struct data_source, end_of_text),
-     .help = "put <|endoftext|> behind every document"},
-    {0},
-};
-
 static const char *const format_names[DATA_FORMATS] = {"pile", "ni", "p3", "cot", "prompt", "tokens"};
 
 const char *data_source_name(const struct data_source *s)
 {
-    return s->name ? s->name : format_names[s->format];
+    return s->name ? s->name : s->format >= 0 && s->format < DATA_FORMATS ? format_names[s->format] : "?";
 }
 
 /* A sequence that was read ahead. */
@@ -100,6 +64,8 @@ static enum status check_settings(const struct data_settings *set, int rank, int
     if (rank < 0 || rank >= n_ranks) return fail(E_ARG, "rank %d of %d", rank, n_ranks);
     for (int i = 0; i < set->n_sources; i++) {
         const struct data_source *s = &set->sources[i];
+        if (s->format < 0 || s->format >= DATA_FORMATS)
+            return fail(E_ARG, "source %d has no format, which is one of " DATA_FORMAT_NAMES, i + 1);
         if (!(s->weight >= 0) || !isfinite(s->weight))
             return fail(E_ARG, "source %s: weight %g is not a finite number of at least 0", data_source_name(s),
                         s->weight);

@@ -39,7 +39,7 @@ struct data_source {
     struct option_strings paths; /* files, directories or globs: .jsonl, .json, .txt, each also .gz or .zst */
     double weight;               /* share of sequences, relative to the others' */
     const char *field;           /* pile: the member of a record that is its text ("text") */
-    bool end_of_text;            /* <|endoftext|> behind every document; not for ni and tokens */
+    bool end_of_text;            /* pile: <|endoftext|> behind every document */
 };
 extern const struct option data_source_options[];
 extern const struct data_source data_source_defaults;
