@@ -12,10 +12,137 @@
 #include "cli/interrupt.h"
 #include "cli/model_path.h"
 #include "engine/engine.h"
+#include "train/recipe_options.h"
 #include "train/trainer.h"
 
 struct settings {
     struct common common; /* of it threads, cpu, log and quiet */
     struct recipe recipe;
     bool resume, dry_run;
+};
+
+static const struct settings defaults = {.common = COMMON_DEFAULTS, .recipe = RECIPE_DEFAULTS};
+
+#define FIELD(name) offsetof(struct settings, recipe.name)
+
+static const struct option options[] = {
+    {.name = "resume",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct settings, resume),
+     .help = "go on from the last checkpoint in the output directory, if there is one"},
+    {.name = "dry-run",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct settings, dry_run),
+     .help = "print what the run would take and stop"},
+    RECIPE_OPTIONS(FIELD),
+    COMMON_THREAD_OPTIONS,
+    COMMON_LOG_OPTIONS,
+    {0},
+};
+
+/* ---- What a run would take ---- */
+
+/* Of the fp32 or bf16 unit, whichever the precision uses. */
+static enum status peak_flops(double *out, const struct recipe *r, const struct trainer_options *o)
+{
+    const enum probe_unit unit = r->precision == PRECISION_BF16 ? PROBE_BF16 : PROBE_F32;
+    struct machine m = {0};
+    enum status s = machine_open(&m, o->threads, o->level);
+    if (s == OK) *out = m.peak[unit].run ? m.peak_rate[unit] : m.peak_rate[PROBE_F32];
+    machine_close(&m);
+    return s;
+}
+
+static void print_bytes(const char *what, size_t bytes)
+{
+    printf("  %-28s %10s\n", what, amount_bytes(bytes).text);
+}
+
+static void print_time(double seconds)
+{
+    if (seconds < 120)
+        printf("%.0f seconds", seconds);
+    else if (seconds < 7200)
+        printf("%.0f minutes", seconds / 60);
+    else if (seconds < 48 * 3600)
+        printf("%.1f hours", seconds / 3600);
+    else
+        printf("%.1f days", seconds / 86400);
+}
+
+static enum status dry_run(const struct recipe *r, const struct trainer_options *o)
+{
+    /* What `gptjt bench --train` reaches; docs/PERFORMANCE.md. */
+    static const double usual = 0.6;
+    struct trainer_plan p;
+    double peak = 0;
+    TRY(trainer_plan(&p, r, o));
+    TRY(peak_flops(&peak, r, o));
+    const size_t all = p.weight_bytes + p.gradient_bytes + p.optimizer_bytes + p.activation_bytes + p.scratch_bytes;
+    printf("parameters     %s, of which %s are trained\n", amount_count(p.parameters).text,
+           amount_count(p.trained).text);
+    printf("steps          %s of %s sequences of %s tokens\n", amount_count(r->steps).text,
+           amount_count(r->batch_size).text, amount_count(r->data.seq_len).text);
+    printf("tokens         %s, %s a step\n", amount_count(p.tokens).text, amount_count(p.tokens_a_step).text);
+    printf("memory         %s\n", amount_bytes(all).text);
+    print_bytes("weights", p.weight_bytes);
+    print_bytes("gradients", p.gradient_bytes);
+    print_bytes("optimizer", p.optimizer_bytes);
+    print_bytes("activations", p.activation_bytes);
+    print_bytes("scratch", p.scratch_bytes);
+    printf("operations     %.3g a step, of which products and attention are made\n", p.flops_a_step);
+    printf("expected time  ");
+    print_time(p.flops_a_step * (double)r->steps / (usual * peak));
+    printf(", if steps reach %.0f %% of the %.0f GFLOP/s this machine does now\n", 100 * usual, peak * 1e-9);
+    return OK;
+}
+
+/* ---- The command ---- */
+
+static enum status execute(struct settings *set, struct recipe *r)
+{
+    struct model_path path;
+    struct trainer_options o = {.threads = set->common.threads ? (int)set->common.threads : pool_default_threads(),
+                                .resume = set->resume,
+                                .quiet = set->common.quiet,
+                                .stop = interrupt_seen};
+    TRY(engine_choose_cpu(&o.level, set->common.cpu));
+    TRY(recipe_check(r));
+    TRY(model_path_resolve(&path, r->model));
+    r->model = path.dir;
+    if (set->dry_run) return dry_run(r, &o);
+    if (!set->common.quiet) TRY(peak_flops(&o.peak_flops, r, &o));
+    interrupt_catch();
+    return trainer_run(r, &o);
+}
+
+static enum status run(void *settings, const struct option_args *args)
+{
+    struct settings *set = settings, merged = {0};
+    if (!args->n_positional) return fail(E_ARG, "no recipe: give a YAML file");
+    option_given given = 0;
+    TRY(recipe_read(&merged.recipe, args->positional[0], &given));
+    options_move(options, args->given, &merged, set);
+    merged.common = set->common;
+    const enum status s = execute(&merged, &merged.recipe);
+    recipe_free(&merged.recipe);
+    return s;
+}
+
+const struct command command_train = {
+    .name = "train",
+    .summary = "train or fine-tune a model as a recipe says",
+    .usage = "RECIPE.yaml [options]",
+    .about =
+        "Trains with the settings of a recipe, which every option overrides; sources of data are in the recipe only.\n"
+        "The output directory gets checkpoints (each one a model that every command takes), metrics.jsonl and the\n"
+        "recipe with all defaults. Ctrl-C ends the step, writes a checkpoint and stops; --resume goes on, to the bit.",
+    .examples = "  gptjt train recipes/finetune-prompt.yaml\n"
+                "  gptjt train recipes/finetune-prompt.yaml --steps 400 --resume\n"
+                "  gptjt train recipes/gpt-jt-6b-stage2.yaml --dry-run",
+    .options = options,
+    .defaults = &defaults,
+    .settings_bytes = sizeof(struct settings),
+    .max_positional = 1,
+    .run = run,
 };
