@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+# Training a little, being stopped and killed, and going on as if nothing had happened. KILL_STEP=1 (as in make
+# check-long) kills at every point where files change and at 20 random moments.
+# shellcheck shell=sh disable=SC2034,SC2154
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    echo "{\"prompt\": \"Row $i says it is\", \"completion\": \" number $i\"}"
+done >train.jsonl
+echo '{"prompt": "Row 13 says it is", "completion": " number 13"}' >held.jsonl
+cat >recipe.yaml <<EOF
+model: $MODEL
+output: whole
+steps: 6
+batch_size: 4
+micro_batch_size: 2
+seq_len: 32
+objective: prefix
+precision: bf16
+learning_rate: 1.0e-3
+warmup_steps: 2
+save_steps: 2
+eval_steps: 3
+eval_sequences: 2
+seed: 7
+sources:
+  - {name: rows, format: prompt, paths: train.jsonl}
+  - {name: text, format: pile, field: completion, paths: train.jsonl, weight: 0.5}
+validation:
+  - {name: held, format: prompt, paths: held.jsonl}
+EOF
+
+run 0 train recipe.yaml --dry-run
+has '^parameters     2,563,712, of which 2,563,712 are trained$'
+has '^steps          6 of 4 sequences of 32 tokens$'
+has '^expected time  '
+[ ! -e whole ] || die "a dry run has written something"
+
+run 0 train recipe.yaml
+[ "$(ls whole)" = 'checkpoint-4
+checkpoint-6
+metrics.jsonl
+recipe.json' ] || die "the run's directory has: $(ls whole)"
+[ "$(grep -c '"loss":' whole/metrics.jsonl)" = 6 ] || die "not six steps in metrics.jsonl"
+[ "$(grep -c '"validation_loss":' whole/metrics.jsonl)" = 2 ] || die "not two validations in metrics.jsonl"
+run 0 inspect whole/checkpoint-6
+has 'prefix'
+run 0 generate -m whole/checkpoint-6 -p 'Row 3 says it is' --max-new-tokens 2
+
+# The bits of a run: weights, moments, and the state to go on from.
+same() { # RUN
+    for file in model.safetensors optimizer.safetensors trainer_state.json; do
+        cmp "whole/checkpoint-6/$file" "$1/checkpoint-6/$file" || die "$1: other bytes in $file"
+    done
+    [ "$(grep -c '"loss":' "$1/metrics.jsonl")" = 6 ] || die "$1: not six steps in metrics.jsonl"
+}
+
+run 0 train recipe.yaml -o threads --threads 3
+same threads
+run 0 train recipe.yaml -o workers --data-workers 3 --recompute
+same workers
+run 2 train recipe.yaml
+complains 'whole: there is a run already, with a checkpoint of step 6; give --resume to go on'
+run 0 train recipe.yaml --resume
+same whole
+
+# A step's worth of Ctrl-C: the checkpoint is of the step that was under way.
+command='train, interrupted'
+env --default-signal=INT "$GPTJT" train recipe.yaml -o stopped --steps 1000000 --save-steps 0 --quiet >out 2>err &
+until [ -s stopped/metrics.jsonl ]; do sleep 0.1; done
+kill -INT $!
+code=0
+wait $! || code=$?
+[ "$code" = 130 ] || die "Ctrl-C ended it with $code"
+ls stopped | grep -q '^checkpoint-[0-9]*$' || die "Ctrl-C has left no checkpoint: $(ls stopped)"
+
+# Killed at a point where files change, and resumed.
+if [ -n "${KILL_AT_LIBRARY:-}" ]; then
+    n=${KILL_FIRST:-5}
+    while :; do
+        rm -rf killed
+        code=0
+        GPTJT_KILL_AT=$n LD_PRELOAD=$KILL_AT_LIBRARY "$GPTJT" train recipe.yaml -o killed --quiet >out 2>err || code=$?
+        [ "$code" != 0 ] || break
+        [ "$code" = 137 ] || die "point $n: exit code $code"
+        run 0 train recipe.yaml -o killed --resume
+        same killed
+        [ -z "$(ls killed | grep tmp)" ] || die "point $n: left $(ls killed)"
+        n=$((n + ${KILL_STEP:-37}))
+    done
+    [ "$n" -gt 100 ] || die "only $n points where files change: is the library loaded?"
+fi
+
+# Killed at a moment that nobody chose.
+round=0
+while [ $round -lt "${KILL_ROUNDS:-1}" ]; do
+    rm -rf killed
+    until [ -d killed/checkpoint-6 ]; do
+        "$GPTJT" train recipe.yaml -o killed --resume --quiet >out 2>err &
+        pid=$!
+        sleep "0.$(od -An -N1 -tu1 /dev/urandom | tr -d ' ')"
+        kill -9 $pid 2>/dev/null || true
+        wait $pid 2>/dev/null || true
+    done
+    run 0 train recipe.yaml -o killed --resume
+    same killed
+    round=$((round + 1))
+done
