@@ -10,7 +10,7 @@ declare -A uses=(
     [base]="" [tensor]="base" [kernels]="base" [ops]="kernels tensor" [formats]="tensor" [tokenizer]="base"
     [model]="ops formats" [net]="base" [stage]="model net" [engine]="stage tokenizer" [eval]="engine"
     [data]="tokenizer" [train]="data stage" [dist]="train net" [server]="engine"
-    [bench]="engine"
+    [bench]="engine train"
     [cli]="eval bench dist server"
 )
 # Exceptions to that closure: the server hands requests to the engine and knows no model.

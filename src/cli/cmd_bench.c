@@ -8,6 +8,7 @@
 
 #include "base/amount.h"
 #include "bench/bench.h"
+#include "bench/train.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"
@@ -19,10 +20,19 @@ struct settings {
     const char *synthetic, *weights, *prompt, *batch;
     int64_t decode, layers, repeats;
     bool json, profile;
+    int64_t train, micro_batch; /* train: tokens of a sequence, 0: no training */
+    int precision;
+    bool recompute;
 };
 
-static const struct settings defaults = {
-    .common = COMMON_DEFAULTS, .weights = "auto", .prompt = "64,256", .batch = "1,8", .decode = 32, .repeats = 3};
+static const struct settings defaults = {.common = COMMON_DEFAULTS,
+                                         .weights = "auto",
+                                         .prompt = "64,256",
+                                         .batch = "1,8",
+                                         .decode = 32,
+                                         .repeats = 3,
+                                         .micro_batch = 1,
+                                         .precision = PRECISION_BF16};
 
 #define FIELD(name) .offset = offsetof(struct settings, name)
 
@@ -64,6 +74,28 @@ static const struct option options[] = {
      .max = BENCH_MAX_REPEATS,
      .meta = "N",
      .help = "runs of which the median is told"},
+    {.name = "train",
+     .type = OPTION_INT,
+     FIELD(train),
+     .max = 1 << 16,
+     .meta = "N",
+     .help = "instead of prompts and decoding: whole training steps of sequences of N tokens"},
+    {.name = "micro-batch-size",
+     .type = OPTION_INT,
+     FIELD(micro_batch),
+     .min = 1,
+     .max = 1 << 10,
+     .meta = "N",
+     .help = "--train: sequences of a step"},
+    {.name = "precision",
+     .type = OPTION_CHOICE,
+     FIELD(precision),
+     .choices = TRAIN_PRECISION_NAMES,
+     .help = "--train: of products"},
+    {.name = "recompute",
+     .type = OPTION_FLAG,
+     FIELD(recompute),
+     .help = "--train: activations are computed again in the backward pass"},
     {.name = "profile", .type = OPTION_FLAG, FIELD(profile), .help = "also say which operations the time went to"},
     {.name = "json", .type = OPTION_FLAG, FIELD(json), .help = "one JSON object instead of a table"},
     COMMON_MASK_OPTION,
@@ -378,6 +410,63 @@ static enum status run_type(struct job *j, enum gptjt_weights type)
     return OK;
 }
 
+/* ---- Training ---- */
+
+static void print_train(const struct job *j, const struct bench_train_row *r)
+{
+    const struct settings *set = j->set;
+    printf("%-8s %-9s %6s %5s %10s %9s %8s %8s %-8s\n", "phase", "precision", "tokens", "batch", "ms", "tokens/s",
+           "TFLOP/s", "of peak", "which is");
+    printf("%-8s %-9s %6" PRId64 " %5" PRId64 " %10.1f %9.1f %8.4f %6.1f %% %.3f TFLOP/s\n", "train",
+           train_precision_name((enum train_precision)set->precision), set->train, set->micro_batch, r->seconds * 1e3,
+           r->tokens_per_s, r->flop_per_s * 1e-12, 100 * r->fraction, r->peak_rate * 1e-12);
+    if (!set->profile) return;
+    printf("       ");
+    for (int i = 0; i < BENCH_TRAIN_PHASES; i++)
+        printf(" %s %.1f %%%s", bench_train_phase_names[i], 100 * r->phase_s[i] / r->seconds,
+               i + 1 < BENCH_TRAIN_PHASES ? "," : "\n");
+}
+
+static enum status print_train_json(const struct job *j, const struct bench_train_row *r)
+{
+    const struct settings *set = j->set;
+    json_t *phases = json_object();
+    for (int i = 0; i < BENCH_TRAIN_PHASES; i++)
+        json_object_set_new(phases, bench_train_phase_names[i], json_real(r->phase_s[i]));
+    return cli_json_print(json_pack(
+        "{s:s, s:i, s:s, s:i, s:i, s:s, s:I, s:I, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "isa", j->cpu, "threads",
+        pool_threads(j->machine.pool), "model", j->name, "layers", j->engine->config.model.L, "of_layers", j->of_layers,
+        "precision", train_precision_name((enum train_precision)set->precision), "seq_len", (json_int_t)set->train,
+        "micro_batch_size", (json_int_t)set->micro_batch, "recompute", set->recompute, "ms", r->seconds * 1e3,
+        "tokens_per_s", r->tokens_per_s, "tflops", r->flop_per_s * 1e-12, "fraction", r->fraction, "peak_tflops",
+        r->peak_rate * 1e-12, "loss", r->loss, "phases_s", phases));
+}
+
+static enum status run_train(struct job *j, enum cpu_level level)
+{
+    const struct settings *set = j->set;
+    const bool bf16 = set->precision == PRECISION_BF16 && j->machine.peak[PROBE_BF16].run;
+    const struct bench_train b = {.machine = &j->machine,
+                                  .unit = bf16 ? PROBE_BF16 : PROBE_F32,
+                                  .level = level,
+                                  .threads = pool_threads(j->machine.pool),
+                                  .repeats = (int)set->repeats,
+                                  .precision = (enum train_precision)set->precision,
+                                  .sequences = (int)set->micro_batch,
+                                  .seq_len = (int)set->train,
+                                  .recompute = set->recompute};
+    struct bench_train_row row;
+    j->engine = calloc(1, sizeof *j->engine);
+    if (!j->engine) return fail(E_NOMEM, "out of memory");
+    TRY(set->synthetic ? make_synthetic(j, GPTJT_WEIGHTS_AUTO) : read_model(j, GPTJT_WEIGHTS_AUTO));
+    snprintf(j->name, sizeof j->name, "%s", j->path.hub_name ? j->path.hub_name : j->engine->name);
+    if (!set->json) printf("model: %s, %d of %d layers\n\n", j->name, j->engine->config.model.L, j->of_layers);
+    TRY(bench_train(&row, &b, j->name, &j->engine->config.model, j->engine->source));
+    if (set->json) return print_train_json(j, &row);
+    print_train(j, &row);
+    return OK;
+}
+
 static enum status execute(struct job *j)
 {
     const struct settings *set = j->set;
@@ -393,6 +482,7 @@ static enum status execute(struct job *j)
     interrupt_catch();
     TRY(machine_open(&j->machine, set->common.threads ? (int)set->common.threads : pool_default_threads(), level));
     if (!set->json) print_machine(j);
+    if (set->train) return run_train(j, level);
     for (int i = 0; i < j->weights.n; i++)
         TRY(run_type(j, (enum gptjt_weights)j->weights.at[i]));
     return set->json ? print_json(j) : OK;
@@ -426,6 +516,7 @@ const struct command command_bench = {
     .examples = "  gptjt bench --synthetic 6b\n"
                 "  gptjt bench MODEL --weights fp16,bf16 --prompt 64,256,1024 --decode 32 --batch 1,8\n"
                 "  gptjt bench --synthetic 6b --layers 8 --prompt 256 --decode 0 --profile\n"
+                "  gptjt bench --synthetic 125m --train 2048 --profile\n"
                 "  gptjt bench --synthetic 6b --json | jq '.rows[] | [.phase, .weights, .fraction]'",
     .options = options,
     .defaults = &defaults,

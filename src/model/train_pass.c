@@ -293,8 +293,10 @@ void train_pass_forward(struct train_pass *p, const struct train_rows *rows)
         p->ops->fn->embed(p->ops, p->x[0], &p->m->wte, rows->token, T);
         store(p, p->x[0], p->m->cfg.D);
     }
-    for (int l = 0; l < p->n_layers; l++)
+    for (int l = 0; l < p->n_layers; l++) {
         block(p, l);
+        if (p->set.between) p->set.between(p->set.user);
+    }
 }
 
 /* ---- Head ---- */
@@ -415,8 +417,10 @@ static void block_back(struct train_pass *p, int l)
 
 void train_pass_backward(struct train_pass *p)
 {
-    for (int l = p->n_layers; l-- > 0;)
+    for (int l = p->n_layers; l-- > 0;) {
         block_back(p, l);
+        if (p->set.between) p->set.between(p->set.user);
+    }
     if (p->m->first == 0 && p->m->wte.grad)
         p->ops->train->embed_back(p->ops, p->m->wte.grad, p->dx, p->rows.token, p->batch.T, p->m->cfg.D);
 }

@@ -19,7 +19,9 @@
 struct train_pass_options {
     int sequences, seq_len; /* of a micro-batch, at most; seq_len <= the model's positions */
     bool recompute;
-    enum dtype round; /* F16: stored activations and their gradients are rounded to it; F32: they are not */
+    enum dtype round;            /* F16: stored activations and their gradients are rounded to it; F32: they are not */
+    void (*between)(void *user); /* called behind each block, forward and backward; may be NULL */
+    void *user;
 };
 
 /* The rows of a micro-batch, on the host: sequence after sequence, positions 0 .. seq_len-1 in each. lo and hi do not

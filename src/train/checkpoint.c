@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "formats/safetensors.h"
@@ -209,6 +210,15 @@ enum status checkpoint_save(const struct checkpoint *c, const char *run, int64_t
     return rotate(run, keep);
 }
 
+/* Checkpoints under construction, and files that were about to replace others (base/file.h). */
+static bool left_over(const char *name)
+{
+    static const char *const begin[] = {"tmp-" PREFIX, "recipe.json.tmp.", "metrics.jsonl.tmp."};
+    for (size_t i = 0; i < COUNT_OF(begin); i++)
+        if (!strncmp(name, begin[i], strlen(begin[i]))) return true;
+    return false;
+}
+
 enum status checkpoint_clean(const char *run)
 {
     DIR *d = opendir(run);
@@ -216,9 +226,12 @@ enum status checkpoint_clean(const char *run)
     enum status s = OK;
     for (const struct dirent *e; s == OK && (e = readdir(d));) {
         char path[PATH_BYTES];
-        if (strncmp(e->d_name, "tmp-" PREFIX, sizeof "tmp-" PREFIX - 1)) continue;
+        if (!left_over(e->d_name)) continue;
         s = file_join(path, sizeof path, run, e->d_name);
-        if (s == OK) s = file_remove_dir(path);
+        if (s == OK && file_is_dir(path))
+            s = file_remove_dir(path);
+        else if (s == OK && unlink(path))
+            s = fail(E_IO, "%s: %s", path, strerror(errno));
     }
     closedir(d);
     return s;

@@ -25,6 +25,13 @@ static_assert(COUNT_OF(format_names) == DATA_FORMATS, "a name for each format of
 
 static const char *const lora_names[] = {"q_proj", "k_proj", "v_proj", "out_proj", "fc_in", "fc_out"};
 
+const char *train_precision_name(enum train_precision p)
+{
+    static const char *const names[] = {
+        [PRECISION_FP32] = "fp32", [PRECISION_BF16] = "bf16", [PRECISION_FP16] = "fp16"};
+    return names[p];
+}
+
 static enum status read_source(struct data_source *s, const char *where, const json_t *entry)
 {
     option_given given = 0;

@@ -14,6 +14,7 @@
 
 enum train_precision { PRECISION_FP32, PRECISION_BF16, PRECISION_FP16 };
 #define TRAIN_PRECISION_NAMES "fp32|bf16|fp16"
+const char *train_precision_name(enum train_precision p); /* static */
 
 enum train_schedule { SCHEDULE_LINEAR, SCHEDULE_COSINE, SCHEDULE_CONSTANT };
 #define TRAIN_SCHEDULE_NAMES "linear|cosine|constant"

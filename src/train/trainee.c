@@ -17,7 +17,8 @@ static const struct {
 
 static struct train_pass_options pass_options(const struct trainee_options *o)
 {
-    return (struct train_pass_options){o->sequences, o->seq_len, o->recompute, precisions[o->precision].round};
+    return (struct train_pass_options){o->sequences, o->seq_len, o->recompute, precisions[o->precision].round,
+                                       o->between,   o->user};
 }
 
 static struct ops_cpu_limits limits_of(const struct gptj_config *c, const struct trainee_options *o)
@@ -60,16 +61,24 @@ static enum status bind(struct trainee *t, const struct source *src, const struc
     return train_pass_create(&t->pass, t->model, &pass);
 }
 
+enum status trainee_open_source(struct trainee *t, const char *name, const struct gptj_config *config,
+                                const struct source *src, const struct trainee_options *o)
+{
+    t->config.model = *config;
+    TRY(check(t, name, o));
+    return bind(t, src, o);
+}
+
 enum status trainee_open(struct trainee *t, const char *dir, const struct trainee_options *o)
 {
     TRY(checkpoint_config_read(&t->config, dir));
-    TRY(check(t, dir, o));
     struct source *src = NULL;
     TRY(source_open_dir(&src, dir));
-    enum status s = gptj_check(&t->config.model, src);
-    if (s == OK && gptj_quantised_type(&t->config.model, src) != WEIGHT_TYPES)
+    const struct gptj_config config = t->config.model;
+    enum status s = gptj_check(&config, src);
+    if (s == OK && gptj_quantised_type(&config, src) != WEIGHT_TYPES)
         s = fail(E_UNSUPPORTED, "%s: quantised weights cannot be trained; start from the fp16 or fp32 checkpoint", dir);
-    if (s == OK) s = bind(t, src, o);
+    if (s == OK) s = trainee_open_source(t, dir, &config, src, o);
     source_close(src);
     return s;
 }

@@ -15,6 +15,8 @@ struct trainee_options {
     enum train_precision precision;
     int sequences, seq_len; /* of a micro-batch */
     bool recompute;
+    void (*between)(void *user); /* as in train_pass_options */
+    void *user;
 };
 
 struct trainee {
@@ -35,6 +37,10 @@ struct trainee_memory trainee_memory(const struct gptj_config *c, const struct t
 
 /* Opens the Hugging Face directory dir. *out is zeroed by the caller; close also after a failure. */
 enum status trainee_open(struct trainee *out, const char *dir, const struct trainee_options *o);
+
+/* The same from weights that are not in a directory; src may be closed after it. name is for errors. */
+enum status trainee_open_source(struct trainee *out, const char *name, const struct gptj_config *config,
+                                const struct source *src, const struct trainee_options *o);
 void trainee_close(struct trainee *t);
 
 #endif
