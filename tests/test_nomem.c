@@ -13,8 +13,10 @@
 #include "eval/classify.h"
 #include "eval/rows.h"
 #include "gptjt.h"
+#include "model/export.h"
 #include "model/quantize.h"
 #include "scratch.h"
+#include "train/recipe.h"
 
 #define MICRO "tests/data/goldens/micro-a/"
 #define TINY  "models/gpt-jt-tiny"
@@ -278,12 +280,76 @@ static void quantising_a_checkpoint(void **state)
     assert_int_equal(rmdir(dir), 0); /* no temporary files */
 }
 
+static enum status export_it(const void *dir)
+{
+    static const char *const also[] = {NULL};
+    struct gptjt_engine *e = calloc(1, sizeof *e);
+    struct pool *pool = NULL;
+    struct kernels k;
+    static float zeros[2 * 80];
+    struct peft_target target = {
+        .module = PEFT_Q_PROJ, .a = {zeros, DTYPE_F32, 2, {2, 80}}, .b = {zeros, DTYPE_F32, 2, {80, 2}}};
+    const struct peft adapter = {.config = {.r = 2, .alpha = 1}, .targets = &target, .n_targets = 1};
+    if (!e) return fail(E_NOMEM, "out of memory");
+    kernels_init(&k, kernels_best_level());
+    enum status s = engine_read_checkpoint(e, MICRO "safetensors-fp32", GPTJT_MASK_AUTO);
+    const struct export x = {.config = &e->config.model,
+                             .src = e->source,
+                             .from = MICRO "safetensors-fp32",
+                             .also = also,
+                             .prompt_mask = CONFIG_MASK_PREFIX,
+                             .type = WEIGHT_F16,
+                             .max_shard_bytes = 300000,
+                             .adapter = &adapter};
+    if (s == OK) s = pool_create(&pool, 2);
+    if (s == OK) s = export_write(&x, dir, &k, pool, go_on, NULL);
+    pool_free(pool);
+    gptjt_engine_close(e);
+    return s;
+}
+
+static void exporting_a_checkpoint(void **state)
+{
+    (void)state;
+    char dir[] = P_tmpdir "/gptjt-test-XXXXXX", name[64];
+    assert_non_null(mkdtemp(dir));
+    walk(export_it, dir, ALLOC_OURS, 1);
+    walk(open_and_close, dir, ALLOC_OURS, 1);
+    scratch_drop(dir, "config.json");
+    scratch_drop(dir, "model.safetensors.index.json");
+    for (int n = 1; n < 9; n++) {
+        for (int i = 1; i <= n; i++) {
+            snprintf(name, sizeof name, "model-%05d-of-%05d.safetensors", i, n);
+            scratch_drop(dir, name);
+        }
+    }
+    assert_int_equal(rmdir(dir), 0); /* no temporary files */
+}
+
+static enum status read_recipe(const void *path)
+{
+    struct recipe r;
+    option_given given = 0;
+    TRY(recipe_read(&r, path, &given));
+    const enum status s = recipe_check(&r);
+    recipe_free(&r);
+    return s;
+}
+
+static void reading_a_recipe(void **state)
+{
+    (void)state;
+    walk(read_recipe, "recipes/gpt-jt-6b-stage2.yaml", ALLOC_OURS, 1);
+    walk(read_recipe, "recipes/gpt-jt-6b-stage2.yaml", ALLOC_AND_JSON, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opening_a_checkpoint),    cmocka_unit_test(opening_a_tokenizer),
         cmocka_unit_test(using_an_engine),         cmocka_unit_test(reading_a_table),
-        cmocka_unit_test(quantising_a_checkpoint),
+        cmocka_unit_test(quantising_a_checkpoint), cmocka_unit_test(exporting_a_checkpoint),
+        cmocka_unit_test(reading_a_recipe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

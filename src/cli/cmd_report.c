@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/* gptjt report: training runs as one HTML page. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "train/report.h"
+
+struct settings {
+    struct common common;
+    const char *out;
+};
+
+static const struct settings defaults = {.common = COMMON_DEFAULTS, .out = "report.html"};
+
+static const struct option options[] = {
+    {.name = "out",
+     .letter = 'o',
+     .type = OPTION_STRING,
+     .offset = offsetof(struct settings, out),
+     .meta = "FILE",
+     .help = "where to write the page; - is standard output"},
+    COMMON_LOG_OPTIONS,
+    {0},
+};
+
+static enum status write_page(const struct buf *page, const struct settings *set)
+{
+    struct file_writer w;
+    if (!strcmp(set->out, "-")) {
+        fwrite(page->data, 1, page->len, stdout); /* main() looks for errors */
+        return OK;
+    }
+    TRY(file_writer_open(&w, set->out));
+    const enum status s = file_writer_write(&w, page->data, page->len);
+    if (s != OK) {
+        file_writer_abort(&w);
+        return s;
+    }
+    TRY(file_writer_commit(&w));
+    if (!set->common.quiet) fprintf(stderr, "%s: written\n", set->out);
+    return OK;
+}
+
+static enum status run(void *settings, const struct option_args *args)
+{
+    const struct settings *set = settings;
+    if (!args->n_positional) return fail(E_ARG, "no run: give the directory of one or more");
+    struct buf page = {0};
+    enum status s = report_html(&page, args->positional, args->n_positional);
+    if (s == OK) s = write_page(&page, set);
+    buf_free(&page);
+    return s;
+}
+
+const struct command command_report = {
+    .name = "report",
+    .summary = "show training runs as one HTML page",
+    .usage = "RUN ... [-o FILE]",
+    .about =
+        "Reads metrics.jsonl and recipe.json of a run's directory and draws loss, learning rate, gradient norm, loss\n"
+        "scale and throughput. Several runs are drawn over each other. The page needs nothing else.",
+    .examples = "  gptjt report runs/finetune -o report.html\n"
+                "  gptjt report runs/a runs/b -o compared.html",
+    .options = options,
+    .defaults = &defaults,
+    .settings_bytes = sizeof(struct settings),
+    .max_positional = REPORT_MAX_RUNS,
+    .run = run,
+};
