@@ -151,7 +151,8 @@ typedef void k_attention_fn(const struct attention_rows *a, const void *keys, co
 
 /* ---- Backward ----
  *
- * dy is the gradient of the loss with respect to y, and so on. What adds to its output says +=. */
+ * dy is the gradient of the loss with respect to y, and so on. What adds to its output says +=: attention so that
+ * cutting its rows into calls changes no bit, the others a sum in double, which is rounded once a call. */
 
 /* dx[D] += the gradient of layer norm's input: with x^ = (x - mean) / sigma and g = dy * w,
  * (g - mean(g) - x^ mean(g x^)) / sigma. stats: mean and 1 / sigma of the row, for the sums over rows. */
@@ -166,11 +167,11 @@ typedef void k_layer_norm_sums_fn(float *dw, float *db, const float *dy, const f
 /* sum[n] += sum over t of x[t][n], t ascending; rows are stride apart. */
 typedef void k_sum_rows_fn(float *sum, const float *x, size_t stride, int T, int n);
 
-/* dy[n] = dy gelu'(z), in place. */
+/* dy[n] = dy gelu'(z), in place. From infinity the slope is 1, or 0. */
 typedef void k_gelu_back_fn(float *dy, const float *z, size_t n);
 
 /* Cross-entropy of one row of logits z[n], which becomes its gradient (softmax(z) - onehot(target)) * scale; returns
- * log sum exp(z) - z[target]. */
+ * log sum exp(z) - z[target]. All is NaN if one z is NaN or +inf, or all are -inf. */
 typedef double k_cross_entropy_fn(float *z, size_t n, size_t target, float scale);
 
 /* to[c][r] = from[r][c] for r < rows, c < columns; strides are in elements of 4 or of 2 bytes. from needs no alignment.
@@ -183,7 +184,7 @@ typedef void k_transpose_fn(void *to, size_t to_stride, const void *from, size_t
 struct attention_back_rows {
     int T, K;
     float scale;
-    size_t stride;            /* from row to row of q, dy and dq, >= kernels_padded_head(K); the filling is 0 */
+    size_t stride;            /* from row to row of q, dy and dq, >= kernels_padded_head(K) */
     const float *q, *dy;      /* [T][stride] */
     const int32_t *lo, *hi;   /* [T] as in attention_rows */
     const float *lse, *delta; /* [T] log of the softmax's denominator; dy[t] . y[t] */
@@ -193,8 +194,9 @@ struct attention_back_rows {
 
 /* One page of positions at .. at + KV_PAGE. keys and dy's partner values are wanted both ways: *_down has components
  * one after the other [K][KV_PAGE], *_across as kernels.h lays out values [columns][KV_PAGE][KV_COLUMN]. dk and dv are
- * laid out as values are. A row that sees nothing of the page adds nothing, and what a row does not see does not
- * influence it. */
+ * laid out as values are. What a row does not see does not influence it, nor does the row add anything there. What
+ * fills columns up may be anything in inputs; in dq, dk and dv it stays as it is if that is 0, and all numbers are
+ * finite. */
 struct attention_back_page {
     const float *keys_down, *keys_across, *values_down;
     float *dk, *dv; /* += */

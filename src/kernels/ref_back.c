@@ -101,9 +101,9 @@ static void k_transpose_16_ref(void *to, size_t to_stride, const void *from, siz
     transpose(sizeof(uint16_t), to, to_stride, from, from_stride, rows, columns);
 }
 
-static size_t across(int s, int k)
+static int across(int s, int k)
 {
-    return (size_t)((k / KV_COLUMN * KV_PAGE + s) * KV_COLUMN + k % KV_COLUMN);
+    return (k / KV_COLUMN * KV_PAGE + s) * KV_COLUMN + k % KV_COLUMN;
 }
 
 static void add(float *to, double x)

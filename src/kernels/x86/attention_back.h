@@ -137,7 +137,7 @@ static inline __attribute__((always_inline)) void dkv_rows(int R, int most, cons
                                                            int c, int n_columns)
 {
     const struct apart apart = {KV_COLUMN, KV_PAGE * KV_COLUMN, 1, KV_PAGE, a->stride, KV_COLUMN};
-    const size_t out = (size_t)((c * KV_PAGE + s) * KV_COLUMN), w = (size_t)(t * KV_PAGE + s);
+    const int out = (c * KV_PAGE + s) * KV_COLUMN, w = t * KV_PAGE + s;
     const size_t in = (size_t)t * a->stride + (size_t)c * KV_COLUMN;
     add_columns(R, most, n_columns, page->dk + out, a->ds + w, a->q + in, n, apart);
     add_columns(R, most, n_columns, page->dv + out, a->p + w, a->dy + in, n, apart);

@@ -67,7 +67,7 @@ static inline void k_layer_norm_back(float *dx, float stats[2], const float *dy,
 /* ---- Sums over rows, in double ---- */
 
 /* Columns whose sums stay in the L1 cache while all rows pass. */
-enum { SUM_COLUMNS = 256 };
+enum { SUM_COLUMNS = 1024 };
 
 /* sum[n] += those in double. */
 static inline void add_sums(float *sum, const double *from, int n)

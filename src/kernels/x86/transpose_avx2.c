@@ -9,7 +9,7 @@
 
 #include "kernels/x86/lanes_avx2.h"
 
-enum { SIDE = 8 };
+enum { SIDE = 8, LINE = 64, TILE_ROWS = 64 };
 
 /* to[c][r] = from[r][c] for 8 rows and 8 columns; strides are in bytes. */
 typedef void block_fn(char *to, size_t to_stride, const char *from, size_t from_stride);
@@ -47,16 +47,54 @@ INLINE void block_16(char *to, size_t to_stride, const char *from, size_t from_s
     }
 }
 
-INLINE void transpose(block_fn *block, size_t bytes, char *to, size_t to_stride, const char *from, size_t from_stride,
-                      int rows, int columns)
+/* Whole blocks, and what is left of R rows and C columns one by one. */
+INLINE void part_of_tile(block_fn *block, size_t bytes, char *to, size_t to_stride, const char *from,
+                         size_t from_stride, size_t R, size_t C)
 {
-    const size_t R = (size_t)rows, C = (size_t)columns, whole_r = R - R % SIDE, whole_c = C - C % SIDE;
+    const size_t whole_r = R - R % SIDE, whole_c = C - C % SIDE;
     for (size_t r = 0; r < whole_r; r += SIDE)
         for (size_t c = 0; c < whole_c; c += SIDE)
             block(to + c * to_stride + r * bytes, to_stride, from + r * from_stride + c * bytes, from_stride);
     for (size_t r = 0; r < R; r++)
         for (size_t c = r < whole_r ? whole_c : 0; c < C; c++)
             memcpy(to + c * to_stride + r * bytes, from + r * from_stride + c * bytes, bytes);
+}
+
+/* A tile is TILE_ROWS rows by a cache line of columns. It goes through a buffer, so that every line of either side is
+ * dealt with once: rows that are a power of two apart share a few sets of the cache and push each other out. The lines
+ * beside it, which are the next tile, are asked for meanwhile. */
+INLINE void whole_tile(block_fn *block, size_t bytes, char *to, size_t to_stride, const char *from, size_t from_stride)
+{
+    ALIGNED(LINE) char buffer[LINE * TILE_ROWS];
+    const size_t columns = LINE / bytes, row = TILE_ROWS * bytes;
+    for (size_t r = 0; r < TILE_ROWS; r += SIDE) {
+        for (size_t c = 0; c < columns; c += SIDE)
+            block(buffer + c * row + r * bytes, row, from + r * from_stride + c * bytes, from_stride);
+        for (size_t i = 0; i < SIDE; i++)
+            __builtin_prefetch(from + (r + i) * from_stride + LINE);
+    }
+    for (size_t c = 0; c < columns; c++)
+        for (size_t i = 0; i < row; i += sizeof(__m256))
+            _mm256_storeu_ps((float *)(void *)(to + c * to_stride + i),
+                             _mm256_load_ps((const float *)(const void *)(buffer + c * row + i)));
+}
+
+INLINE void transpose(block_fn *block, size_t bytes, char *to, size_t to_stride, const char *from, size_t from_stride,
+                      int rows, int columns)
+{
+    const size_t R = (size_t)rows, C = (size_t)columns, tile_columns = LINE / bytes;
+    for (size_t r = 0; r < R; r += TILE_ROWS) {
+        const size_t some_r = R - r < TILE_ROWS ? R - r : TILE_ROWS;
+        for (size_t c = 0; c < C; c += tile_columns) {
+            const size_t some_c = C - c < tile_columns ? C - c : tile_columns;
+            char *t = to + c * to_stride + r * bytes;
+            const char *f = from + r * from_stride + c * bytes;
+            if (some_r == TILE_ROWS && some_c == tile_columns)
+                whole_tile(block, bytes, t, to_stride, f, from_stride);
+            else
+                part_of_tile(block, bytes, t, to_stride, f, from_stride, some_r, some_c);
+        }
+    }
 }
 
 static void k_transpose_32_avx2(void *to, size_t to_stride, const void *from, size_t from_stride, int rows, int columns)
