@@ -28,6 +28,6 @@ struct command {
 };
 
 extern const struct command command_bench, command_generate, command_classify, command_score, command_tokenize,
-    command_logits, command_inspect, command_quantize, command_synth;
+    command_logits, command_inspect, command_quantize, command_synth, command_data;
 
 #endif

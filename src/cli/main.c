@@ -17,7 +17,7 @@
 
 static const struct command *const commands[] = {
     &command_generate, &command_classify, &command_score, &command_tokenize, &command_logits,
-    &command_inspect,  &command_quantize, &command_synth, &command_bench,
+    &command_inspect,  &command_quantize, &command_synth, &command_bench,    &command_data,
 };
 
 static void log_to_stderr(void *user, int level, const char *line)

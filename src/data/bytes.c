@@ -187,6 +187,12 @@ enum status bytes_skip(struct bytes *b, uint64_t n)
     return OK;
 }
 
+uint64_t bytes_position(const struct bytes *b)
+{
+    const off_t at = ftello(b->stream);
+    return at < 0 ? 0 : (uint64_t)at;
+}
+
 static enum status read_all(struct bytes *b, struct buf *out, size_t max_bytes)
 {
     for (;;) {

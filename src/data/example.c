@@ -24,6 +24,13 @@ struct example_style example_draw_style(struct draws *d, int format)
     return s;
 }
 
+enum status example_end_of_text(int32_t *out, const struct data_source *source, const struct tokenizer *t)
+{
+    *out = source->end_of_text ? tokenizer_find(t, "<|endoftext|>") : -1;
+    if (!source->end_of_text || *out >= 0) return OK;
+    return fail(E_ARG, "source %s: end_of_text: the tokenizer has no <|endoftext|>", data_source_name(source));
+}
+
 /* A record while it is being read. */
 struct reader {
     const struct example_settings *set;

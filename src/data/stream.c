@@ -268,6 +268,11 @@ enum status stream_next(struct stream *s, bool keep, struct stream_record *out, 
     return s->type->next(s, keep, out, got);
 }
 
+uint64_t stream_file_bytes(const struct stream *s)
+{
+    return s->bytes ? bytes_position(s->bytes) : 0;
+}
+
 struct stream_place stream_at(const struct stream *s)
 {
     return s->next;

@@ -55,6 +55,9 @@ void stream_close(struct stream *s); /* accepts NULL */
  * line; .jsonl is not parsed here. */
 enum status stream_next(struct stream *s, bool keep, struct stream_record *out, bool *got);
 
+/* Bytes of the file, as it lies on the disk, that have been read. */
+uint64_t stream_file_bytes(const struct stream *s);
+
 /* Where the record after it begins. */
 struct stream_place stream_at(const struct stream *s);
 
