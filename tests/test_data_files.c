@@ -504,7 +504,7 @@ static void bad_records_are_named_by_file_and_line(void **state)
         {DATA_PILE, "a.txt", "", "no record in", "a.txt"},
         {DATA_PILE, "a.json", "[{\"text\": \"a\"}, {\"t\": 1}]", "a.json: element 2", "no \"text\""},
         {DATA_PILE, "a.json", "\"text\"", "a.json", "neither an array"},
-        {DATA_PILE, "a.json", "[1,", "a.json: line 1", "unexpected"},
+        {DATA_PILE, "a.json", "[1,", "a.json: line 1", "expected near"},
         {DATA_P3, "a.jsonl", "{\"inputs\": \"a\"}", "a.jsonl: line 1", "no \"targets\""},
         {DATA_P3, "a.jsonl", "{\"inputs\": \"  \", \"targets\": \"x\"}", "all documents of", "empty"},
         {DATA_P3, "a.txt", "text", "a.txt: part 1", "JSON records"},
@@ -519,7 +519,7 @@ static void bad_records_are_named_by_file_and_line(void **state)
          "instance 0", "\"output\""},
         {DATA_NI, "a.json", "{\"Definition\": [5], \"Instances\": [{\"input\": \"a\", \"output\": [\"a\"]}]}", "a.json",
          "\"Definition\""},
-        {DATA_NI, "a.json", "{\"Definition\": [", "a.json: line 1", "unexpected"},
+        {DATA_NI, "a.json", "{\"Definition\": [", "a.json: line 1", "expected near"},
         {DATA_TOKENS, "a.tokens", "GPTJTTOK", "a.tokens", "8 bytes"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {

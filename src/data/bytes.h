@@ -33,7 +33,10 @@ enum status bytes_skip(struct bytes *b, uint64_t n);
 /* Bytes of the file, packed as it is, that have been read. */
 uint64_t bytes_position(const struct bytes *b);
 
-/* The whole of a small file. E_LIMIT beyond max_bytes. Errors name the file. */
+/* The rest, appended to out. E_LIMIT beyond max_bytes. */
+enum status bytes_read_rest(struct bytes *b, struct buf *out, size_t max_bytes);
+
+/* The whole of a small file. Errors name the file. */
 enum status bytes_read_file(struct buf *out, const char *path, size_t max_bytes);
 
 #endif
