@@ -138,11 +138,12 @@ static enum status read_prompt(struct reader *r, int64_t *prefix)
     return encode(r, completion.text, completion.len);
 }
 
-/* A record is one line, so the line in jansson's message says nothing; what is no UTF-8 is said in these words. */
+/* Numbers of any size will do: nobody reads them. A record is one line, so the line in jansson's message says nothing;
+ * what is no UTF-8 is said in these words. */
 static enum status parse(struct reader *r, const struct record *record)
 {
     static const char name[] = "record", line[] = ": line 1: ";
-    const enum status s = json_read_text(&r->value, record->data, record->len, name);
+    const enum status s = json_read_text_big(&r->value, record->data, record->len, name);
     if (s != E_FORMAT) return s;
     const size_t bad = utf8_invalid_at(record->data, record->len);
     if (bad < record->len)
