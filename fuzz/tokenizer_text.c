@@ -5,54 +5,10 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "byte_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* GPT-2's character for a byte, as JSON. */
-static void append_symbol(struct buf *json, int byte)
-{
-    static const char plain[] = "!#$%&'()*+,-./0123456789:;<=>?@[]^_`{|}~";
-    int n_below = 0; /* unprintable bytes below this one */
-    for (int b = 0; b <= byte; b++) {
-        const bool printable = (b > 0x20 && b < 0x7f) || (b > 0xa0 && b != 0xad);
-        if (b == byte && printable)
-            buf_printf(json, strchr(plain, b) || (b >= 'A' && b <= 'z' && b != '\\') ? "%c" : "\\u00%02x", b);
-        else if (b == byte)
-            buf_printf(json, "\\u%04x", 0x100 + n_below);
-        n_below += !printable;
-    }
-}
-
-/* \u0120 is the space, \u010a the newline, \u00e6\u0139\u00a5 the bytes of a Japanese character. */
-static const char rest[] = "\"aa\": 256, \"aaaa\": 257, \"ab\": 258, \"aba\": 259, \"\\u0120a\": 260, \"'s\": 261, "
-                           "\"\\u0120\\u0120\": 262, \"\\u010a\\u010a\": 263, \"\\u00e6\\u0139\": 264, "
-                           "\"\\u00e6\\u0139\\u00a5\": 265, \"12\": 266, \"<|\": 267, \"<|x\": 268},"
-                           "\"merges\": [\"a a\", [\"aa\", \"aa\"], \"a b\", \"ab a\", \"\\u0120 a\", \"' s\", "
-                           "\"\\u0120 \\u0120\", \"\\u010a \\u010a\", \"\\u00e6 \\u0139\", "
-                           "\"\\u00e6\\u0139 \\u00a5\", \"1 2\", \"< |\", \"<| x\"]},"
-                           "\"added_tokens\": [{\"id\": 300, \"content\": \"<|x|>\"}, "
-                           "{\"id\": 301, \"content\": \"<|x|><|x|>\", \"normalized\": true}, "
-                           "{\"id\": 302, \"content\": \"|>\", \"normalized\": true}, "
-                           "{\"id\": 303, \"content\": \"\xe6\x97\xa5\"}, {\"id\": 304, \"content\": \"  \"}]}";
-
-static struct tokenizer *open_small(void)
-{
-    struct buf json = {0};
-    buf_puts(&json, "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}, "
-                    "\"model\": {\"type\": \"BPE\", \"vocab\": {");
-    for (int b = 0; b < 256; b++) {
-        buf_puts(&json, "\"");
-        append_symbol(&json, b);
-        buf_printf(&json, "\": %d, ", 255 - b);
-    }
-    buf_puts(&json, rest);
-    struct tokenizer *t;
-    const struct tokenizer_sources sources = {.json = {"small", json.data, json.len}};
-    if (tokenizer_open_memory(&t, &sources) != OK) abort();
-    buf_free(&json);
-    return t;
-}
 
 static void check_stream(const struct tokenizer *t, const struct token_list *ids, const struct buf *replaced)
 {
@@ -71,7 +27,7 @@ static void check_stream(const struct tokenizer *t, const struct token_list *ids
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct tokenizer *t; /* one for all inputs, as a server has */
-    if (!t) t = open_small();
+    if (!t) t = byte_tokenizer();
     const char *text = (const char *)data;
     struct buf replaced = {0};
     utf8_append_replaced(&replaced, text, size);

@@ -187,7 +187,13 @@ enum status bytes_skip(struct bytes *b, uint64_t n)
     return OK;
 }
 
-static enum status read_all(struct bytes *b, struct buf *out, size_t max_bytes)
+uint64_t bytes_position(const struct bytes *b)
+{
+    const off_t at = ftello(b->stream);
+    return at < 0 ? 0 : (uint64_t)at;
+}
+
+enum status bytes_read_rest(struct bytes *b, struct buf *out, size_t max_bytes)
 {
     for (;;) {
         char block[16384];
@@ -204,7 +210,7 @@ enum status bytes_read_file(struct buf *out, const char *path, size_t max_bytes)
 {
     struct bytes *b;
     TRY(bytes_open(&b, path));
-    enum status s = read_all(b, out, max_bytes);
+    enum status s = bytes_read_rest(b, out, max_bytes);
     if (s != OK) s = fail(s, "%s: %s", path, status_message());
     bytes_close(b);
     return s;

@@ -30,7 +30,13 @@ enum status bytes_read(struct bytes *b, void *to, size_t max, size_t *n);
 /* Goes on by n bytes, as read: a plain file is sought, a packed one unpacked. E_FORMAT when it ends before. */
 enum status bytes_skip(struct bytes *b, uint64_t n);
 
-/* The whole of a small file. E_LIMIT beyond max_bytes. Errors name the file. */
+/* Bytes of the file, packed as it is, that have been read. */
+uint64_t bytes_position(const struct bytes *b);
+
+/* The rest, appended to out. E_LIMIT beyond max_bytes. */
+enum status bytes_read_rest(struct bytes *b, struct buf *out, size_t max_bytes);
+
+/* The whole of a small file. Errors name the file. */
 enum status bytes_read_file(struct buf *out, const char *path, size_t max_bytes);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/compiler.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 /* As the authors of GPT-JT drew them; what stands twice is twice as likely. P3's answers may also follow on one line.
  */
@@ -22,6 +23,13 @@ struct example_style example_draw_style(struct draws *d, int format)
     s.input_prefix = inputs[draws_below(d, COUNT_OF(inputs))];
     s.output_prefix = outputs[draws_below(d, COUNT_OF(outputs))];
     return s;
+}
+
+enum status example_end_of_text(int32_t *out, const struct data_source *source, const struct tokenizer *t)
+{
+    *out = source->end_of_text ? tokenizer_find(t, "<|endoftext|>") : -1;
+    if (!source->end_of_text || *out >= 0) return OK;
+    return fail(E_ARG, "source %s: end_of_text: the tokenizer has no <|endoftext|>", data_source_name(source));
 }
 
 /* A record while it is being read. */
@@ -130,6 +138,21 @@ static enum status read_prompt(struct reader *r, int64_t *prefix)
     return encode(r, completion.text, completion.len);
 }
 
+/* Numbers of any size will do: nobody reads them. A record is one line, so the line in jansson's message says nothing;
+ * what is no UTF-8 is said in these words. */
+static enum status parse(struct reader *r, const struct record *record)
+{
+    static const char name[] = "record", line[] = ": line 1: ";
+    const enum status s = json_read_text_big(&r->value, record->data, record->len, name);
+    if (s != E_FORMAT) return s;
+    const size_t bad = utf8_invalid_at(record->data, record->len);
+    if (bad < record->len)
+        return fail(E_FORMAT, "%s: byte %zu (0x%02x) is no UTF-8", r->where, bad + 1, (unsigned char)record->data[bad]);
+    const char *message = status_message() + strlen(name);
+    const bool in_line_1 = !strncmp(message, line, strlen(line));
+    return fail(E_FORMAT, "%s: %s", r->where, message + (in_line_1 ? strlen(line) : 2));
+}
+
 static enum status read_record(struct reader *r, int64_t *prefix, const struct record *record,
                                const struct example_style *style, bool first)
 {
@@ -137,7 +160,7 @@ static enum status read_record(struct reader *r, int64_t *prefix, const struct r
     stream_where(r->where, sizeof r->where, record->path, record->number);
     if (!record->is_json && format != DATA_PILE && format != DATA_COT)
         return fail(E_FORMAT, "%s: this format takes JSON records, not plain text", r->where);
-    if (record->is_json) TRY(json_read_text(&r->value, record->data, record->len, r->where));
+    if (record->is_json) TRY(parse(r, record));
     switch (format) {
     case DATA_COT: TRY(read_cot(r, record)); break;
     case DATA_P3: TRY(read_p3(r, style, first)); break;

@@ -23,6 +23,9 @@ struct example_settings {
     int32_t end_of_text; /* behind every document, or -1 */
 };
 
+/* <|endoftext|> if the source asks for it, else -1. E_ARG where the tokenizer has none. */
+enum status example_end_of_text(int32_t *out, const struct data_source *source, const struct tokenizer *t);
+
 enum { EXAMPLE_NO_PREFIX = -1 };
 
 /* Replaces out's ids. *prefix: tokens of the prompt where the format has one, else EXAMPLE_NO_PREFIX. A record without

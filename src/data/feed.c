@@ -87,22 +87,13 @@ static enum status open_format(struct feed *f)
     return ni ? ni_open(&f->ni, &f->paths) : open_records(f);
 }
 
-static enum status find_end_of_text(struct feed *f)
-{
-    f->example.end_of_text = -1;
-    if (!f->set.source->end_of_text) return OK;
-    f->example.end_of_text = tokenizer_find(f->set.tokenizer, "<|endoftext|>");
-    if (f->example.end_of_text >= 0) return OK;
-    return fail(E_ARG, "source %s: end_of_text: the tokenizer has no <|endoftext|>", f->set.name);
-}
-
 enum status feed_open(struct feed **out, const struct feed_settings *settings)
 {
     struct feed *f = calloc(1, sizeof *f);
     if (!f) return fail(E_NOMEM, "%s: out of memory", settings->name);
     f->set = *settings;
     f->example = (struct example_settings){settings->source, settings->tokenizer, settings->join, -1};
-    enum status s = find_end_of_text(f);
+    enum status s = example_end_of_text(&f->example.end_of_text, settings->source, settings->tokenizer);
     if (s == OK) s = open_format(f);
     if (s == OK)
         *out = f;

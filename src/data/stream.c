@@ -3,6 +3,7 @@
  * whole. */
 #include "data/stream.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +25,11 @@ struct stream {
     const char *path;         /* borrowed */
     struct stream_place next; /* where the next record begins, or blank lines before it */
 
-    struct bytes *bytes; /* .jsonl, .txt */
-    char block[1 << 16];
-    size_t at, end;  /* unread bytes of block */
-    struct buf kept; /* .jsonl: the line; .txt: the part, and what was read of the next */
-    size_t part_len; /* .txt: bytes of kept that the last record had */
+    struct bytes *bytes;
+    char block[1 << 16]; /* .jsonl, .txt */
+    size_t at, end;      /* unread bytes of block */
+    struct buf kept;     /* .jsonl: the line; .txt: the part, and what was read of the next */
+    size_t part_len;     /* .txt: bytes of kept that the last record had */
     bool ended;
 
     json_t *root; /* .json */
@@ -56,7 +57,6 @@ static enum status fail_here(const struct stream *s, enum status code, const cha
 static enum status start_bytes(struct stream *s, const struct stream_options *o)
 {
     (void)o;
-    TRY(bytes_open(&s->bytes, s->path));
     const enum status status = bytes_skip(s->bytes, s->next.offset);
     return status == OK ? OK : fail_here(s, status, status_message());
 }
@@ -77,9 +77,10 @@ static enum status refill(struct stream *s)
 
 static bool is_blank(const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        if (!strchr(" \t\r\n", text[i]) || !text[i]) return false;
-    return true;
+    size_t i = 0;
+    while (i < len && (text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n'))
+        i++;
+    return i == len;
 }
 
 static const char mark[] = "\xef\xbb\xbf";
@@ -175,8 +176,11 @@ static enum status start_elements(struct stream *s, const struct stream_options 
 {
     struct buf text = {0};
     s->members = o->members;
-    enum status status = bytes_read_file(&text, s->path, STREAM_JSON_MAX);
-    if (status == OK) status = json_read_text(&s->root, text.data ? text.data : "", text.len, s->path);
+    enum status status = bytes_read_rest(s->bytes, &text, STREAM_JSON_MAX);
+    if (status != OK)
+        status = fail(status, "%s: %s", s->path, status_message());
+    else
+        status = json_read_text(&s->root, text.data ? text.data : "", text.len, s->path);
     buf_free(&text);
     TRY(status);
     if (!json_is_array(s->root) && !json_is_object(s->root))
@@ -234,23 +238,45 @@ bool stream_knows(const char *path)
     return type_of(path);
 }
 
-enum status stream_open(struct stream **out, const char *path, const struct stream_options *o,
-                        const struct stream_place *from)
+static enum status open_bytes(struct stream **out, struct bytes *bytes, const char *path,
+                              const struct stream_options *o, const struct stream_place *from)
 {
-    const struct stream_type *type = type_of(path);
-    if (!type) return fail(E_ARG, "%s: is none of .jsonl, .json and .txt, as they are or with .gz or .zst", path);
     struct stream *s = calloc(1, sizeof *s);
-    if (!s) return fail(E_NOMEM, "%s: out of memory", path);
-    s->type = type;
+    if (!s) {
+        bytes_close(bytes);
+        return fail(E_NOMEM, "%s: out of memory", path);
+    }
+    s->type = type_of(path);
     s->path = path;
     s->next = *from;
-    const enum status status = type->start(s, o);
+    s->bytes = bytes;
+    const enum status status = s->type->start(s, o);
     if (status != OK) {
         stream_close(s);
         return status;
     }
     *out = s;
     return OK;
+}
+
+enum status stream_open(struct stream **out, const char *path, const struct stream_options *o,
+                        const struct stream_place *from)
+{
+    struct bytes *bytes;
+    if (!type_of(path))
+        return fail(E_ARG, "%s: is none of .jsonl, .json and .txt, as they are or with .gz or .zst", path);
+    TRY(bytes_open(&bytes, path));
+    return open_bytes(out, bytes, path, o, from);
+}
+
+enum status stream_open_file(struct stream **out, FILE *file, const char *path, const struct stream_options *o,
+                             const struct stream_place *from)
+{
+    struct bytes *bytes;
+    size_t stem_len;
+    assert(type_of(path));
+    TRY(bytes_open_stream(&bytes, file, bytes_packing_of(path, &stem_len)));
+    return open_bytes(out, bytes, path, o, from);
 }
 
 void stream_close(struct stream *s)
@@ -266,6 +292,11 @@ void stream_close(struct stream *s)
 enum status stream_next(struct stream *s, bool keep, struct stream_record *out, bool *got)
 {
     return s->type->next(s, keep, out, got);
+}
+
+uint64_t stream_file_bytes(const struct stream *s)
+{
+    return bytes_position(s->bytes);
 }
 
 struct stream_place stream_at(const struct stream *s)

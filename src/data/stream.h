@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/status.h"
 
@@ -51,9 +52,16 @@ enum status stream_open(struct stream **out, const char *path, const struct stre
                         const struct stream_place *from);
 void stream_close(struct stream *s); /* accepts NULL */
 
+/* The same of a file that is open: path says what it is. Takes it over, also when it fails. */
+enum status stream_open_file(struct stream **out, FILE *file, const char *path, const struct stream_options *o,
+                             const struct stream_place *from);
+
 /* The next record; *got false at the end. Without keep it is only passed by: *out is left alone. Errors name file and
  * line; .jsonl is not parsed here. */
 enum status stream_next(struct stream *s, bool keep, struct stream_record *out, bool *got);
+
+/* Bytes of the file, as it lies on the disk, that have been read. */
+uint64_t stream_file_bytes(const struct stream *s);
 
 /* Where the record after it begins. */
 struct stream_place stream_at(const struct stream *s);
