@@ -96,6 +96,7 @@ struct gptjt_engine_options {
     int threads;                 /* 0: what affinity mask and cgroup quota allow                   */
     const char *cpu; /* instruction set: NULL or "auto", or "ref", "avx2", "avx512", "avx512bf16", "amx"; E_ARG if
                         unknown or missing */
+    const char *adapter; /* directory of a LoRA adapter in PEFT's layout; NULL: none */
 };
 
 GPTJT_API void gptjt_engine_options_init(struct gptjt_engine_options *o); /* the defaults: all AUTO */

@@ -26,7 +26,12 @@ static void must(enum status s)
 static struct trainee open_trainee(enum train_precision precision, enum cpu_level level, int threads, bool recompute)
 {
     struct trainee t = {0};
-    const struct trainee_options o = {level, threads, precision, SEQUENCES, SEQ_LEN, recompute, NULL, NULL};
+    const struct trainee_options o = {.level = level,
+                                      .threads = threads,
+                                      .precision = precision,
+                                      .sequences = SEQUENCES,
+                                      .seq_len = SEQ_LEN,
+                                      .recompute = recompute};
     must(trainee_open(&t, MICRO, &o));
     return t;
 }

@@ -78,13 +78,14 @@ static enum status dry_run(const struct recipe *r, const struct trainer_options 
     double peak = 0;
     TRY(trainer_plan(&p, r, o));
     TRY(peak_flops(&peak, r, o));
-    const size_t all = p.weight_bytes + p.gradient_bytes + p.optimizer_bytes + p.activation_bytes + p.scratch_bytes;
+    const size_t all = p.mapped_bytes + p.weight_bytes + p.gradient_bytes + p.optimizer_bytes + p.activation_bytes + p.scratch_bytes;
     printf("parameters     %s, of which %s are trained\n", amount_count(p.parameters).text,
            amount_count(p.trained).text);
     printf("steps          %s of %s sequences of %s tokens\n", amount_count(r->steps).text,
            amount_count(r->batch_size).text, amount_count(r->data.seq_len).text);
     printf("tokens         %s, %s a step\n", amount_count(p.tokens).text, amount_count(p.tokens_a_step).text);
     printf("memory         %s\n", amount_bytes(all).text);
+    if (p.mapped_bytes) print_bytes("frozen weights, in the file", p.mapped_bytes);
     print_bytes("weights", p.weight_bytes);
     print_bytes("gradients", p.gradient_bytes);
     print_bytes("optimizer", p.optimizer_bytes);

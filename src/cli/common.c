@@ -26,6 +26,7 @@ enum status cli_model_open(struct cli_model *out, const struct common *common)
     options.compute = (enum gptjt_compute)common->compute;
     options.threads = (int)common->threads;
     options.cpu = common->cpu;
+    options.adapter = common->adapter;
 
     struct cli_model m = {0};
     TRY(cli_status(gptjt_engine_open(&m.engine, path.dir, &options)));

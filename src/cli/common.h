@@ -22,7 +22,7 @@ struct common {
     int weights;     /* enum gptjt_weights */
     int compute;     /* enum gptjt_compute */
     int64_t threads; /* 0: automatic       */
-    const char *cpu;
+    const char *cpu, *adapter;
     int log; /* enum log_level */
     bool quiet;
 };
@@ -80,6 +80,11 @@ struct common {
          .offset = offsetof(struct common, weights),                                                                   \
          .choices = COMMON_WEIGHTS,                                                                                    \
          .help = "how matrices are held in memory; auto: as stored, without a copy"},                                  \
+        {.name = "adapter",                                                                                            \
+         .type = OPTION_STRING,                                                                                        \
+         .offset = offsetof(struct common, adapter),                                                                   \
+         .meta = "DIR",                                                                                                \
+         .help = "a LoRA adapter in PEFT's format (from gptjt train, or PEFT itself) to use with the model"},          \
         COMMON_COMPUTE_OPTION, COMMON_THREAD_OPTIONS
 
 #define COMMON_LOG_OPTIONS                                                                                             \

@@ -211,6 +211,17 @@ static enum status check_options(enum cpu_level *level, const struct gptjt_engin
     return engine_choose_cpu(level, o->cpu);
 }
 
+static enum status adapt(struct gptjt_engine *e, const char *dir)
+{
+    struct peft *adapter = NULL;
+    TRY(peft_open(&adapter, dir, &e->config.model));
+    const enum status s = gptj_adapt(e->model, adapter);
+    if (s == OK)
+        log_line(LOG_INFO, "%s: adapter of rank %d beside %d matrices", dir, adapter->config.r, adapter->n_targets);
+    peft_close(adapter);
+    return s;
+}
+
 enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_options *o)
 {
     enum cpu_level level = CPU_REF;
@@ -226,6 +237,7 @@ enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_option
     kernels_init(&e->host, level);
     TRY(ops_cpu_create(&e->ops, level, compute, e->threads, limits));
     TRY(gptj_load(&e->model, c, e->source, e->ops, 0, c->L, type));
+    if (o->adapter) TRY(adapt(e, o->adapter));
     e->compute = compute_name(compute);
     e->kv_dtype = engine_kv_dtype(compute);
     e->weights = weight_type_name(e->model->layers[0].q.type);

@@ -170,14 +170,14 @@ static bool parse_name(int *layer, enum peft_module *module, bool *is_b, const c
     return *is_b || !strcmp(rest, ".lora_A.weight");
 }
 
-static void tensor_name(char *name, const struct peft_target *t, bool is_b)
+void peft_tensor_name(char *name, size_t bytes, int layer, enum peft_module module, bool is_b)
 {
-    snprintf(name, NAME_BYTES, "%stransformer.h.%d.%s.lora_%c%s", prefix, t->layer, modules[t->module].path,
-             is_b ? 'B' : 'A', weight_suffix);
+    snprintf(name, bytes, "%stransformer.h.%d.%s.lora_%c%s", prefix, layer, modules[module].path, is_b ? 'B' : 'A',
+             weight_suffix);
 }
 
 /* A map's outputs and inputs. */
-static void sizes_of(const struct gptj_config *c, enum peft_module m, int *O, int *I)
+void peft_module_sizes(const struct gptj_config *c, enum peft_module m, int *O, int *I)
 {
     *O = m == PEFT_FC_IN ? c->F : c->D;
     *I = m == PEFT_FC_OUT ? c->F : c->D;
@@ -205,12 +205,12 @@ static enum status add_target(struct peft *p, int at, const struct gptj_config *
     if (t.layer >= model->L)
         return fail(E_FORMAT, "%s: %s is of layer %d, the model has %d", dir, e->name, t.layer, model->L);
     char name[NAME_BYTES];
-    tensor_name(name, &t, !is_b);
+    peft_tensor_name(name, sizeof name, t.layer, t.module, !is_b);
     const struct tensor *other = source_find(p->source, name);
     if (!other) return fail(E_FORMAT, "%s: %s is there and %s is not", dir, e->name, name);
     if (is_b) return OK;
     int O, I;
-    sizes_of(model, t.module, &O, &I);
+    peft_module_sizes(model, t.module, &O, &I);
     TRY(check_tensor(&e->tensor, e->name, p->config.r, I));
     TRY(check_tensor(other, name, O, p->config.r));
     if (e->tensor.dtype != other->dtype) return fail(E_FORMAT, "%s: %s and %s differ in dtype", dir, e->name, name);
@@ -338,9 +338,9 @@ static enum status write_tensors(struct safetensors_writer *w, const struct peft
     char name[NAME_BYTES];
     TRY(safetensors_writer_metadata(w, "format", "pt"));
     for (int i = 0; i < n; i++) {
-        tensor_name(name, &targets[i], false);
+        peft_tensor_name(name, sizeof name, targets[i].layer, targets[i].module, false);
         TRY(safetensors_writer_declare(w, name, &targets[i].a));
-        tensor_name(name, &targets[i], true);
+        peft_tensor_name(name, sizeof name, targets[i].layer, targets[i].module, true);
         TRY(safetensors_writer_declare(w, name, &targets[i].b));
     }
     for (int i = 0; i < n; i++) {

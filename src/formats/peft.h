@@ -22,6 +22,13 @@ enum peft_module { PEFT_Q_PROJ, PEFT_K_PROJ, PEFT_V_PROJ, PEFT_OUT_PROJ, PEFT_FC
 const char *peft_module_name(enum peft_module m); /* "q_proj"; static */
 bool peft_module_from_name(enum peft_module *out, const char *name);
 
+/* A module's matrix is [O][I]. */
+void peft_module_sizes(const struct gptj_config *model, enum peft_module m, int *O, int *I);
+
+/* "base_model.model.transformer.h.3.attn.q_proj.lora_A.weight", or its lora_B. */
+enum { PEFT_NAME_BYTES = 160 };
+void peft_tensor_name(char *name, size_t bytes, int layer, enum peft_module m, bool is_b);
+
 struct peft_config {
     int r;
     double alpha;

@@ -86,6 +86,24 @@ void forward_begin(struct forward *f, const struct gptj *m, struct workspace *w,
     if (m->first == 0) m->ops->fn->embed(m->ops, w->x, &m->wte, batch->token, batch->T);
 }
 
+/* A linear map of the layer, with what an adapter adds to it. low: room for [T][r], r <= D. */
+static void map(const struct forward *f, enum peft_module module, float *y, const float *x, const struct weight *b,
+                int T, enum epilogue e, float *low)
+{
+    struct gptj_layer *l = &f->m->layers[f->layer];
+    const struct weight *w = gptj_module(l, module);
+    const struct lora *lora = &l->lora[module];
+    const struct ops_table *fn = f->m->ops->fn;
+    struct ops *o = f->m->ops;
+    if (!lora->a.O) {
+        fn->linear(o, y, x, w, b, T, e);
+        return;
+    }
+    fn->linear(o, low, x, &lora->a, NULL, T, EPILOGUE_STORE);
+    fn->linear(o, y, x, w, b, T, e == EPILOGUE_GELU ? EPILOGUE_STORE : e);
+    fn->linear(o, y, low, &lora->b, NULL, T, e == EPILOGUE_GELU ? EPILOGUE_ADD_GELU : EPILOGUE_ADD);
+}
+
 /* What phase 1 does for rows of which only K and V are wanted, and the beginning of what it does for all others. */
 static void keys_and_values(struct forward *f, int T)
 {
@@ -97,8 +115,8 @@ static void keys_and_values(struct forward *f, int T)
     const float *x = w->x + (size_t)f->row * (size_t)c->D;
 
     fn->layer_norm(o, w->a, x, &l->ln_w, &l->ln_b, T, (float)c->eps);
-    fn->linear(o, w->k, w->a, &l->k, NULL, T, EPILOGUE_STORE);
-    fn->linear(o, w->v, w->a, &l->v, NULL, T, EPILOGUE_STORE);
+    map(f, PEFT_K_PROJ, w->k, w->a, NULL, T, EPILOGUE_STORE, w->h);
+    map(f, PEFT_V_PROJ, w->v, w->a, NULL, T, EPILOGUE_STORE, w->h);
     fn->rotary(o, w->k, f->m->sin, f->m->cos, f->batch->position + f->row, T, c->H, c->K, c->R);
     fn->kv_store(o, &f->kv->layers[f->layer], w->k, w->v, f->batch, f->row, T, c->H, c->K);
 }
@@ -115,17 +133,16 @@ static void row_local(struct forward *f, int T)
     float *x = w->x + (size_t)f->row * (size_t)c->D, *q = w->q + (size_t)f->row * (size_t)c->D;
 
     keys_and_values(f, T);
-    fn->linear(o, q, w->a, &l->q, NULL, T, EPILOGUE_STORE);
+    map(f, PEFT_Q_PROJ, q, w->a, NULL, T, EPILOGUE_STORE, w->h);
     fn->rotary(o, q, f->m->sin, f->m->cos, f->batch->position + f->row, T, c->H, c->K, c->R);
-    fn->linear(o, w->h, w->a, &l->fc_in, &l->fc_in_b, T, EPILOGUE_GELU);
-    fn->linear(o, x, w->h, &l->fc_out, &l->fc_out_b, T, EPILOGUE_ADD);
+    map(f, PEFT_FC_IN, w->h, w->a, &l->fc_in_b, T, EPILOGUE_GELU, w->k);
+    map(f, PEFT_FC_OUT, x, w->h, &l->fc_out_b, T, EPILOGUE_ADD, w->k);
 }
 
 /* Phase 2, rows [row, row + T): all K/V of this layer are stored. */
 static void attend(struct forward *f, int T)
 {
     const struct gptj_config *c = &f->m->cfg;
-    const struct gptj_layer *l = &f->m->layers[f->layer];
     const struct ops_table *fn = f->m->ops->fn;
     struct ops *o = f->m->ops;
     struct workspace *w = f->w;
@@ -133,7 +150,7 @@ static void attend(struct forward *f, int T)
     const float *q = w->q + (size_t)f->row * (size_t)c->D;
 
     fn->attention(o, w->a, NULL, q, &f->kv->layers[f->layer], f->batch, f->row, T, c->H, c->K);
-    fn->linear(o, x, w->a, &l->o, NULL, T, EPILOGUE_ADD);
+    map(f, PEFT_OUT_PROJ, x, w->a, NULL, T, EPILOGUE_ADD, w->k);
 }
 
 /* Rows before this one need no more than K and V in the layer that comes next. */

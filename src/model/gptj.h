@@ -9,14 +9,21 @@
 
 #include "base/status.h"
 #include "formats/gptj_config.h"
+#include "formats/peft.h"
 #include "formats/source.h"
 #include "ops/ops.h"
+
+/* A low-rank addition to a matrix [O][I] (Hu et al. 2021, arXiv:2106.09685): y = w x + b (a x). */
+struct lora {
+    struct weight a, b; /* [r][I], [O][r]; a.O is r, and 0 where there is none */
+};
 
 struct gptj_layer {
     struct weight ln_w, ln_b;       /* [D]; one norm feeds both attention and MLP */
     struct weight q, k, v, o;       /* [D][D] out x in, no bias                   */
     struct weight fc_in, fc_in_b;   /* [F][D], [F]                                */
     struct weight fc_out, fc_out_b; /* [D][F], [D]                                */
+    struct lora lora[PEFT_MODULES]; /* of q, k, v, o, fc_in, fc_out               */
 };
 
 /* Layers [first, last) of a model; the embedding comes with first == 0, norm and head with last == L. */
@@ -110,6 +117,13 @@ enum status gptj_each_tensor(const struct gptj_config *cfg, gptj_tensor_fn *each
  * it. */
 typedef enum status gptj_weight_fn(void *user, const struct gptj_tensor_spec *spec, struct weight *w);
 enum status gptj_each_weight(struct gptj *m, gptj_weight_fn *each, void *user);
+
+/* The matrix of a layer that a PEFT module is. */
+struct weight *gptj_module(struct gptj_layer *l, enum peft_module m);
+
+/* Binds an adapter for this model to it: copies in fp32, its scale multiplied into b. Its layers outside the model's
+ * range are left out. */
+enum status gptj_adapt(struct gptj *m, const struct peft *adapter);
 
 /* The mask the checkpoint's attn.bias buffers record. */
 enum stored_mask { STORED_MASK_ABSENT, STORED_MASK_PREFIX, STORED_MASK_CAUSAL, STORED_MASK_OTHER };

@@ -300,6 +300,12 @@ void gptj_free(struct gptj *m)
     if (!m) return;
     struct ops *o = m->ops;
     if (m->layers) gptj_each_weight(m, free_weight, o);
+    for (int l = 0; m->layers && l < m->last - m->first; l++) {
+        for (int i = 0; i < PEFT_MODULES; i++) {
+            o->fn->weight_free(o, &m->layers[l].lora[i].a);
+            o->fn->weight_free(o, &m->layers[l].lora[i].b);
+        }
+    }
     o->fn->free(o, m->sin, rotary_bytes(&m->cfg));
     o->fn->free(o, m->cos, rotary_bytes(&m->cfg));
     free(m->layers);

@@ -2,9 +2,11 @@
 #include "model/params.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "ops/train.h"
 
 static size_t elements(const struct gptj_tensor_spec *spec)
@@ -26,12 +28,11 @@ static enum status count_weight(void *user, const struct gptj_tensor_spec *spec,
     return OK;
 }
 
-static enum status add_param(void *user, const struct gptj_tensor_spec *spec, struct weight *w)
+static enum status append(struct params *p, const char *name, const struct gptj_tensor_spec *spec, struct weight *w)
 {
-    struct params *p = user;
     const struct param *last = p->n ? &p->all[p->n - 1] : NULL;
     struct param *next = &p->all[p->n];
-    *next = (struct param){.name = strdup(spec->name),
+    *next = (struct param){.name = strdup(name),
                            .n_dims = spec->n_dims,
                            .shape = {spec->shape[0], spec->shape[1]},
                            .at = last ? last->at + padded(last->n) : 0,
@@ -43,13 +44,20 @@ static enum status add_param(void *user, const struct gptj_tensor_spec *spec, st
     return OK;
 }
 
-static enum status allocate(struct params *p, struct gptj *m)
+static enum status add_param(void *user, const struct gptj_tensor_spec *spec, struct weight *w)
 {
-    TRY(gptj_each_weight(m, count_weight, p));
-    p->all = calloc((size_t)p->n, sizeof *p->all);
-    if (!p->all) return fail(E_NOMEM, "training: out of memory");
-    p->n = 0;
-    TRY(gptj_each_weight(m, add_param, p));
+    return append(user, spec->name, spec, w);
+}
+
+/* Room for n parameters, and for their values and gradients, which are zero. */
+static enum status allocate_list(struct params *p, int n)
+{
+    p->all = calloc((size_t)n, sizeof *p->all);
+    return p->all ? OK : fail(E_NOMEM, "training: out of memory");
+}
+
+static enum status allocate_values(struct params *p)
+{
     void *at = NULL;
     TRY(p->ops->fn->alloc(p->ops, &at, p->n_values * sizeof(float)));
     p->value = at;
@@ -58,6 +66,16 @@ static enum status allocate(struct params *p, struct gptj *m)
     p->ops->train->zero(p->ops, p->value, p->n_values);
     p->ops->train->zero(p->ops, p->grad, p->n_values);
     return OK;
+}
+
+static enum status allocate(struct params *p, struct gptj *m)
+{
+    TRY(gptj_each_weight(m, count_weight, p));
+    const int n = p->n;
+    p->n = 0;
+    TRY(allocate_list(p, n));
+    TRY(gptj_each_weight(m, add_param, p));
+    return allocate_values(p);
 }
 
 /* The master's values are src's; the model's weight becomes the master or a narrow copy of it. */
@@ -86,6 +104,87 @@ enum status params_create(struct params **out, struct gptj *m, const struct sour
     enum status s = allocate(p, m);
     for (int i = 0; s == OK && i < p->n; i++)
         s = take_over(p, &p->all[i], src, matrices);
+    if (s != OK) {
+        params_free(p);
+        return s;
+    }
+    *out = p;
+    return OK;
+}
+
+/* ---- Adapters ---- */
+
+/* The shapes of a module's two matrices. */
+static void lora_specs(struct gptj_tensor_spec *a, struct gptj_tensor_spec *b, const struct gptj_config *c,
+                       enum peft_module module, int r)
+{
+    int O, I;
+    peft_module_sizes(c, module, &O, &I);
+    *a = (struct gptj_tensor_spec){NULL, 2, {r, I}};
+    *b = (struct gptj_tensor_spec){NULL, 2, {O, r}};
+}
+
+size_t params_lora_values(const struct gptj_config *c, const struct lora_shape *shape)
+{
+    size_t n = 0;
+    for (enum peft_module i = 0; i < PEFT_MODULES; i++) {
+        struct gptj_tensor_spec a, b;
+        lora_specs(&a, &b, c, i, shape->r);
+        if (shape->modules >> i & 1) n += padded(elements(&a)) + padded(elements(&b));
+    }
+    return n * (size_t)c->L;
+}
+
+static enum status add_lora(struct params *p, struct gptj *m, int layer, enum peft_module module, int r)
+{
+    struct lora *l = &m->layers[layer - m->first].lora[module];
+    struct gptj_tensor_spec a, b;
+    char name[PEFT_NAME_BYTES];
+    lora_specs(&a, &b, &m->cfg, module, r);
+    peft_tensor_name(name, sizeof name, layer, module, false);
+    TRY(append(p, name, &a, &l->a));
+    peft_tensor_name(name, sizeof name, layer, module, true);
+    return append(p, name, &b, &l->b);
+}
+
+static enum status fill_uniform(struct params *p, const struct param *x, double bound, uint64_t seed, uint64_t stream)
+{
+    float *host = malloc(x->n * sizeof *host);
+    if (!host) return fail(E_NOMEM, "training: out of memory");
+    for (size_t i = 0; i < x->n; i++)
+        host[i] = (float)((2 * rng_uniform(seed, stream, i) - 1) * bound);
+    p->ops->fn->write(p->ops, p->value + x->at, host, x->n * sizeof *host);
+    free(host);
+    return OK;
+}
+
+static enum status build_lora(struct params *p, struct gptj *m, const struct lora_shape *shape, uint64_t seed)
+{
+    TRY(allocate_list(p, 2 * PEFT_MODULES * (m->last - m->first)));
+    for (int layer = m->first; layer < m->last; layer++)
+        for (enum peft_module i = 0; i < PEFT_MODULES; i++)
+            if (shape->modules >> i & 1) TRY(add_lora(p, m, layer, i, shape->r));
+    for (int i = 0; i < p->n; i++)
+        p->n_values += padded(p->all[i].n);
+    TRY(allocate_values(p));
+    for (int i = 0; i < p->n; i++) {
+        const struct param *x = &p->all[i];
+        *x->weight = (struct weight){.data = p->value + x->at,
+                                     .type = WEIGHT_F32,
+                                     .O = (int)x->shape[0],
+                                     .I = (int)x->shape[1],
+                                     .grad = p->grad + x->at};
+        if (i % 2 == 0) TRY(fill_uniform(p, x, 1 / sqrt((double)x->shape[1]), seed, (uint64_t)i));
+    }
+    return OK;
+}
+
+enum status params_create_lora(struct params **out, struct gptj *m, const struct lora_shape *shape, uint64_t seed)
+{
+    struct params *p = calloc(1, sizeof *p);
+    if (!p) return fail(E_NOMEM, "training: out of memory");
+    p->ops = m->ops;
+    const enum status s = build_lora(p, m, shape, seed);
     if (s != OK) {
         params_free(p);
         return s;

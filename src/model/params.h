@@ -35,6 +35,18 @@ struct params {
 enum status params_create(struct params **out, struct gptj *m, const struct source *src, enum weight_type matrices);
 void params_free(struct params *p); /* accepts NULL */
 
+/* The matrices of an adapter: of rank r beside each module whose bit is set (1 << enum peft_module), times scale. */
+struct lora_shape {
+    int r; /* 0: no adapter, the model itself is trained */
+    unsigned modules;
+    float scale;
+};
+
+/* Adds fresh adapters to m, the only ones that are trained: a uniform in +-1/sqrt(inputs) as PEFT has it, drawn by
+ * seed, b zero. The model's own weights stay as they are and are not copied. Names are PEFT's. */
+enum status params_create_lora(struct params **out, struct gptj *m, const struct lora_shape *shape, uint64_t seed);
+size_t params_lora_values(const struct gptj_config *c, const struct lora_shape *shape);
+
 /* What create allocates for a whole model: n_values, of which masters and gradients each take four bytes, and the bytes
  * of the narrow copies. */
 size_t params_values(const struct gptj_config *c);

@@ -33,6 +33,7 @@ struct train_pass {
     float *dx, *da, *dq, *dk, *dv; /* [T][D]; forward has K and V of a block in dk and dv */
     float *dz;                     /* [T][F] */
     float *stats;                  /* [T][2] */
+    float *low, *dlow;             /* [T][lora_rank] */
     float *logits;                 /* [HEAD_ROWS][V] */
     float *hidden, *normed, *dnormed, *dhidden; /* [HEAD_ROWS][D] */
     struct train_rows rows;
@@ -74,10 +75,22 @@ static enum status each_buffer(struct train_pass *p, const struct gptj_config *c
     const struct {
         float **at;
         size_t n;
-    } shared[] = {{&p->a, T * D},           {&p->g, T * F},          {&p->dx, T * D},         {&p->da, T * D},
-                  {&p->dq, T * D},          {&p->dk, T * D},         {&p->dv, T * D},         {&p->dz, T * F},
-                  {&p->stats, 2 * T},       {&p->logits, chunk * V}, {&p->hidden, chunk * D}, {&p->normed, chunk * D},
-                  {&p->dnormed, chunk * D}, {&p->dhidden, chunk * D}};
+    } shared[] = {{&p->a, T * D},
+                  {&p->g, T * F},
+                  {&p->dx, T * D},
+                  {&p->da, T * D},
+                  {&p->dq, T * D},
+                  {&p->dk, T * D},
+                  {&p->dv, T * D},
+                  {&p->low, T * (size_t)p->set.lora_rank},
+                  {&p->dlow, T * (size_t)p->set.lora_rank},
+                  {&p->dz, T * F},
+                  {&p->stats, 2 * T},
+                  {&p->logits, chunk * V},
+                  {&p->hidden, chunk * D},
+                  {&p->normed, chunk * D},
+                  {&p->dnormed, chunk * D},
+                  {&p->dhidden, chunk * D}};
     for (size_t i = 0; i < COUNT_OF(shared); i++)
         TRY(each(user, shared[i].at, shared[i].n));
     return OK;
@@ -199,19 +212,47 @@ static void store(const struct train_pass *p, float *x, int n)
     if (p->set.round != DTYPE_F32) p->ops->train->round(p->ops, x, (size_t)p->batch.T * (size_t)n, p->set.round);
 }
 
-static void map(const struct train_pass *p, float *y, const float *x, const struct weight *w, const struct weight *b,
-                enum epilogue e)
+/* A linear map of block l, and what its adapter adds. The caller keeps x. */
+static void map(const struct train_pass *p, int l, enum peft_module module, float *y, const float *x,
+                const struct weight *b, enum epilogue e)
 {
-    p->ops->fn->linear(p->ops, y, x, w, b, p->batch.T, e);
+    struct gptj_layer *layer = &p->m->layers[l];
+    const struct lora *lora = &layer->lora[module];
+    const struct ops_table *fn = p->ops->fn;
+    const int T = p->batch.T;
+    fn->linear(p->ops, y, x, gptj_module(layer, module), b, T, e);
+    if (!lora->a.O) return;
+    fn->linear(p->ops, p->low, x, &lora->a, NULL, T, EPILOGUE_STORE);
+    p->ops->train->scale(p->ops, p->low, (size_t)T * (size_t)lora->a.O, p->set.lora_scale);
+    store(p, p->low, lora->a.O);
+    fn->linear(p->ops, y, p->low, &lora->b, NULL, T, EPILOGUE_ADD);
 }
 
-/* The gradients of map()'s weights, where they are trained, and of its x. */
-static void map_back(const struct train_pass *p, float *dx, const float *dy, const float *x, const struct weight *w,
-                     const struct weight *b, int T, enum epilogue e)
+/* The gradients of a linear map's weights, where they are trained, and of its x. */
+static void linear_back(const struct train_pass *p, float *dx, const float *dy, const float *x, const struct weight *w,
+                        const struct weight *b, int T, enum epilogue e)
 {
     const struct ops_train *train = p->ops->train;
     if (w->grad) train->linear_grad(p->ops, w->grad, b ? b->grad : NULL, dy, x, T, w->O, w->I);
     train->linear_back(p->ops, dx, dy, w, T, e);
+}
+
+/* With h = s A x and y = W x + B h:  dB = dy^T h,  dh = s dy B,  dA = dh^T x,  dx = dy W + dh A. */
+static void map_back(const struct train_pass *p, int l, enum peft_module module, float *dx, const float *dy,
+                     const float *x, const struct weight *b, enum epilogue e)
+{
+    struct gptj_layer *layer = &p->m->layers[l];
+    const struct lora *lora = &layer->lora[module];
+    const int T = p->batch.T, r = lora->a.O;
+    linear_back(p, dx, dy, x, gptj_module(layer, module), b, T, e);
+    if (!r) return;
+    p->ops->fn->linear(p->ops, p->low, x, &lora->a, NULL, T, EPILOGUE_STORE);
+    p->ops->train->scale(p->ops, p->low, (size_t)T * (size_t)r, p->set.lora_scale);
+    store(p, p->low, r);
+    linear_back(p, p->dlow, dy, p->low, &lora->b, NULL, T, EPILOGUE_STORE);
+    p->ops->train->scale(p->ops, p->dlow, (size_t)T * (size_t)r, p->set.lora_scale);
+    store(p, p->dlow, r);
+    linear_back(p, dx, p->dlow, x, &lora->a, NULL, T, EPILOGUE_ADD);
 }
 
 static void norm(const struct train_pass *p, int l)
@@ -245,9 +286,9 @@ static void inside(struct train_pass *p, int l)
     const int T = p->batch.T;
 
     norm(p, l);
-    map(p, p->dk, p->a, &w->k, NULL, EPILOGUE_STORE);
-    map(p, p->dv, p->a, &w->v, NULL, EPILOGUE_STORE);
-    map(p, k->q, p->a, &w->q, NULL, EPILOGUE_STORE);
+    map(p, l, PEFT_K_PROJ, p->dk, p->a, NULL, EPILOGUE_STORE);
+    map(p, l, PEFT_V_PROJ, p->dv, p->a, NULL, EPILOGUE_STORE);
+    map(p, l, PEFT_Q_PROJ, k->q, p->a, NULL, EPILOGUE_STORE);
     fn->rotary(o, p->dk, p->m->sin, p->m->cos, p->position, T, c->H, c->K, c->R);
     fn->rotary(o, k->q, p->m->sin, p->m->cos, p->position, T, c->H, c->K, c->R);
     store(p, p->dk, c->D);
@@ -256,7 +297,7 @@ static void inside(struct train_pass *p, int l)
     fn->kv_store(o, &k->kv, p->dk, p->dv, &p->batch, 0, T, c->H, c->K);
     fn->attention(o, k->attention, k->lse, k->q, &k->kv, &p->batch, 0, T, c->H, c->K);
     store(p, k->attention, c->D);
-    map(p, k->z, p->a, &w->fc_in, &w->fc_in_b, EPILOGUE_STORE);
+    map(p, l, PEFT_FC_IN, k->z, p->a, &w->fc_in_b, EPILOGUE_STORE);
     store(p, k->z, c->F);
 }
 
@@ -268,8 +309,8 @@ static void block(struct train_pass *p, int l)
     inside(p, l);
     gelu(p, k);
     p->ops->fn->copy(p->ops, p->x[l + 1], p->x[l], bytes);
-    map(p, p->x[l + 1], p->g, &w->fc_out, &w->fc_out_b, EPILOGUE_ADD);
-    map(p, p->x[l + 1], k->attention, &w->o, NULL, EPILOGUE_ADD);
+    map(p, l, PEFT_FC_OUT, p->x[l + 1], p->g, &w->fc_out_b, EPILOGUE_ADD);
+    map(p, l, PEFT_OUT_PROJ, p->x[l + 1], k->attention, NULL, EPILOGUE_ADD);
     store(p, p->x[l + 1], p->m->cfg.D);
 }
 
@@ -329,7 +370,7 @@ static void head_back(struct train_pass *p, const int32_t *wanted, int n)
     const struct gptj_config *c = &m->cfg;
     const struct ops_train *train = p->ops->train;
     struct ops *o = p->ops;
-    map_back(p, p->dnormed, p->logits, p->normed, c->tied ? &m->wte : &m->head, &m->head_b, n, EPILOGUE_STORE);
+    linear_back(p, p->dnormed, p->logits, p->normed, c->tied ? &m->wte : &m->head, &m->head_b, n, EPILOGUE_STORE);
     store_chunk(p, p->dnormed, n, c->D);
     train->zero(o, p->dhidden, (size_t)n * (size_t)c->D);
     train->layer_norm_back(o, p->dhidden, m->ln_f_w.grad, m->ln_f_b.grad, p->dnormed, p->hidden, &m->ln_f_w, p->stats,
@@ -396,19 +437,19 @@ static void block_back(struct train_pass *p, int l)
         norm(p, l);
     gelu(p, k);
 
-    map_back(p, p->dz, p->dx, p->g, &w->fc_out, &w->fc_out_b, T, EPILOGUE_STORE);
+    map_back(p, l, PEFT_FC_OUT, p->dz, p->dx, p->g, &w->fc_out_b, EPILOGUE_STORE);
     store(p, p->dz, c->F);
     p->ops->train->gelu_back(p->ops, p->dz, k->z, (size_t)T * (size_t)c->F);
     store(p, p->dz, c->F);
 
-    map_back(p, p->da, p->dx, k->attention, &w->o, NULL, T, EPILOGUE_STORE);
+    map_back(p, l, PEFT_OUT_PROJ, p->da, p->dx, k->attention, NULL, EPILOGUE_STORE);
     store(p, p->da, c->D);
     attention_back(p, k, p->da);
 
-    map_back(p, p->da, p->dz, p->a, &w->fc_in, &w->fc_in_b, T, EPILOGUE_STORE);
-    map_back(p, p->da, p->dq, p->a, &w->q, NULL, T, EPILOGUE_ADD);
-    map_back(p, p->da, p->dk, p->a, &w->k, NULL, T, EPILOGUE_ADD);
-    map_back(p, p->da, p->dv, p->a, &w->v, NULL, T, EPILOGUE_ADD);
+    map_back(p, l, PEFT_FC_IN, p->da, p->dz, p->a, &w->fc_in_b, EPILOGUE_STORE);
+    map_back(p, l, PEFT_Q_PROJ, p->da, p->dq, p->a, NULL, EPILOGUE_ADD);
+    map_back(p, l, PEFT_K_PROJ, p->da, p->dk, p->a, NULL, EPILOGUE_ADD);
+    map_back(p, l, PEFT_V_PROJ, p->da, p->dv, p->a, NULL, EPILOGUE_ADD);
     store(p, p->da, c->D);
     p->ops->train->layer_norm_back(p->ops, p->dx, w->ln_w.grad, w->ln_b.grad, p->da, p->x[l], &w->ln_w, p->stats, T,
                                    (float)c->eps);

@@ -6,7 +6,8 @@
  * again: they cost a percent and would keep half as much more. The head goes by chunks of rows that have targets:
  * logits become their own gradient in place, so no matrix of all rows by the vocabulary ever exists.
  *
- * Gradients are added where struct weight's grad points; a weight without one is frozen. */
+ * Gradients are added where struct weight's grad points; a weight without one is frozen. With adapters the weights
+ * themselves are frozen, and only the adapters' two factors have gradients. */
 #ifndef GPTJT_MODEL_TRAIN_PASS_H
 #define GPTJT_MODEL_TRAIN_PASS_H
 
@@ -19,6 +20,8 @@
 struct train_pass_options {
     int sequences, seq_len; /* of a micro-batch, at most; seq_len <= the model's positions */
     bool recompute;
+    int lora_rank; /* of the model's adapters, 0 without; their product is added times lora_scale */
+    float lora_scale;
     enum dtype round;            /* F16: stored activations and their gradients are rounded to it; F32: they are not */
     void (*between)(void *user); /* called behind each block, forward and backward; may be NULL */
     void *user;

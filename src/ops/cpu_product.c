@@ -42,6 +42,11 @@ static void finish_row(const struct ops_cpu *c, enum epilogue e, float *y, float
         for (int i = 0; i < n; i++)
             y[i] += z[i];
         break;
+    case EPILOGUE_ADD_GELU:
+        for (int i = 0; i < n; i++)
+            y[i] += z[i];
+        c->kernels.gelu(y, (size_t)n);
+        break;
     }
 }
 

@@ -43,9 +43,10 @@ size_t weight_bytes(enum weight_type t, int O, int I);
 
 /* What happens to a matrix product before it is stored. */
 enum epilogue {
-    EPILOGUE_STORE, /* y = z        */
-    EPILOGUE_GELU,  /* y = gelu(z)  */
-    EPILOGUE_ADD,   /* y = y + z    */
+    EPILOGUE_STORE,    /* y = z        */
+    EPILOGUE_GELU,     /* y = gelu(z)  */
+    EPILOGUE_ADD,      /* y = y + z    */
+    EPILOGUE_ADD_GELU, /* y = gelu(y + z) */
 };
 
 /* The rows of one step, which may belong to many sequences. All arrays are on the host. Positions, lo and hi are

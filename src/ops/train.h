@@ -39,6 +39,7 @@ struct ops_train {
     void (*cross_entropy)(struct ops *o, double *loss, float *z, const int32_t *target, int T, int V, float scale);
 
     void (*add)(struct ops *o, float *y, const float *x, size_t n); /* y[n] += x */
+    void (*scale)(struct ops *o, float *x, size_t n, float factor); /* x[n] *= factor */
     void (*zero)(struct ops *o, float *x, size_t n);                /* x[n] = 0 */
     void (*scatter)(struct ops *o, float *y, const float *x, const int32_t *index, int n,
                     int D); /* row index[i] of y = x[i] */

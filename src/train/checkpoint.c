@@ -13,7 +13,9 @@
 #include "base/file.h"
 #include "formats/safetensors.h"
 
-#define PREFIX "checkpoint-"
+#define PREFIX       "checkpoint-"
+#define MODEL_FILE   "model.safetensors"
+#define ADAPTER_FILE "adapter_model.safetensors"
 
 enum { PATH_BYTES = 4096, MAX_STATE_BYTES = 1 << 30, MAX_TOKENIZER_BYTES = 1 << 28 };
 
@@ -111,15 +113,50 @@ static enum status copy_tokenizer(const char *to, const char *from)
     return OK;
 }
 
+static enum status write_model(const struct checkpoint *c, const char *dir)
+{
+    const struct params *p = c->optimizer->params;
+    const struct vector masters = {"", p->value};
+    TRY(write_vectors(dir, MODEL_FILE, p, &masters, 1));
+    TRY(write_config(c, dir));
+    return copy_tokenizer(dir, c->model);
+}
+
+/* The parameters are A and B of each target, by layer and module. */
+static enum status write_adapter(const struct checkpoint *c, const char *dir)
+{
+    const struct params *p = c->optimizer->params;
+    struct peft_config config = {.r = c->lora.r, .alpha = c->lora_alpha};
+    struct peft_target *targets = calloc((size_t)p->n / 2, sizeof *targets);
+    float *host = malloc(p->n_values * sizeof *host);
+    enum status s = targets && host ? OK : fail(E_NOMEM, "out of memory");
+    if (s == OK) {
+        int n = 0;
+        p->ops->fn->read(p->ops, host, p->value, p->n_values * sizeof *host);
+        for (int layer = 0; layer < c->config->L; layer++) {
+            for (enum peft_module m = 0; m < PEFT_MODULES; m++) {
+                if (!(c->lora.modules >> m & 1)) continue;
+                const struct param *a = &p->all[2 * n], *b = a + 1;
+                targets[n++] = (struct peft_target){layer,
+                                                    m,
+                                                    {host + a->at, DTYPE_F32, 2, {a->shape[0], a->shape[1]}},
+                                                    {host + b->at, DTYPE_F32, 2, {b->shape[0], b->shape[1]}}};
+            }
+        }
+        if (strlen(c->model) < sizeof config.base_model) strcpy(config.base_model, c->model);
+        s = peft_write(dir, &config, targets, n);
+    }
+    free(host);
+    free(targets);
+    return s;
+}
+
 static enum status write_all(const struct checkpoint *c, const char *dir)
 {
     const struct optimizer *o = c->optimizer;
-    const struct vector masters = {"", o->params->value};
     const struct vector moments[] = {{"exp_avg.", o->m}, {"exp_avg_sq.", o->v}};
-    TRY(write_vectors(dir, "model.safetensors", o->params, &masters, 1));
+    TRY(c->lora.r ? write_adapter(c, dir) : write_model(c, dir));
     TRY(write_vectors(dir, "optimizer.safetensors", o->params, moments, COUNT_OF(moments)));
-    TRY(write_config(c, dir));
-    TRY(copy_tokenizer(dir, c->tokenizer));
     return write_json(dir, "trainer_state.json", c->state);
 }
 
@@ -268,13 +305,13 @@ static enum status read_vectors(const char *dir, const char *file, const struct 
     return s;
 }
 
-enum status checkpoint_load(struct optimizer *o, json_t **state, const char *dir)
+enum status checkpoint_load(struct optimizer *o, json_t **state, const char *dir, bool adapter)
 {
     const struct vector masters = {"", o->params->value};
     const struct vector moments[] = {{"exp_avg.", o->m}, {"exp_avg_sq.", o->v}};
     char path[PATH_BYTES];
     TRY(file_join(path, sizeof path, dir, "trainer_state.json"));
-    TRY(read_vectors(dir, "model.safetensors", o->params, &masters, 1));
+    TRY(read_vectors(dir, adapter ? ADAPTER_FILE : MODEL_FILE, o->params, &masters, 1));
     TRY(read_vectors(dir, "optimizer.safetensors", o->params, moments, COUNT_OF(moments)));
     params_changed(o->params);
     return json_read_file(state, path, MAX_STATE_BYTES);

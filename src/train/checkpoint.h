@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A run's checkpoints: RUN/checkpoint-STEP/, each a Hugging Face directory with the fp32 masters as its weights
- * (model.safetensors, config.json, tokenizer files), and beside them what training needs to go on: AdamW's moments
+ * (model.safetensors, config.json, tokenizer files), or an adapter as PEFT lays it out (adapter_model.safetensors,
+ * adapter_config.json), and beside them what training needs to go on: AdamW's moments
  * (optimizer.safetensors) and everything else (trainer_state.json).
  *
  * A checkpoint is written under another name, made durable, and renamed; so whatever ends the program, what is called
@@ -15,9 +16,11 @@
 struct checkpoint {
     const struct gptj_config *config;
     enum config_mask mask; /* the prompt mask that the model is trained for */
-    const char *tokenizer; /* the directory whose tokenizer files go along */
+    const char *model;     /* the directory it comes from, whose tokenizer files go along */
     struct optimizer *optimizer;
-    const json_t *state; /* all that is neither weight nor moment; an object */
+    const json_t *state;    /* all that is neither weight nor moment; an object */
+    struct lora_shape lora; /* r 0: the model itself */
+    double lora_alpha;
 };
 
 /* Writes RUN/checkpoint-STEP, then removes the oldest beyond keep (0: none). */
@@ -30,6 +33,6 @@ enum status checkpoint_clean(const char *run);
 enum status checkpoint_last(int64_t *step, char *dir, size_t dir_bytes, const char *run);
 
 /* Masters, moments and state of a checkpoint of the same model. *state is owned. */
-enum status checkpoint_load(struct optimizer *o, json_t **state, const char *dir);
+enum status checkpoint_load(struct optimizer *o, json_t **state, const char *dir, bool adapter);
 
 #endif

@@ -17,8 +17,14 @@ static const struct {
 
 static struct train_pass_options pass_options(const struct trainee_options *o)
 {
-    return (struct train_pass_options){o->sequences, o->seq_len, o->recompute, precisions[o->precision].round,
-                                       o->between,   o->user};
+    return (struct train_pass_options){.sequences = o->sequences,
+                                       .seq_len = o->seq_len,
+                                       .recompute = o->recompute,
+                                       .lora_rank = o->lora.r,
+                                       .lora_scale = o->lora.scale,
+                                       .round = precisions[o->precision].round,
+                                       .between = o->between,
+                                       .user = o->user};
 }
 
 static struct ops_cpu_limits limits_of(const struct gptj_config *c, const struct trainee_options *o)
@@ -26,24 +32,33 @@ static struct ops_cpu_limits limits_of(const struct gptj_config *c, const struct
     return (struct ops_cpu_limits){.head = c->K, .inputs = c->F > c->D ? c->F : c->D, .sequence = o->seq_len};
 }
 
-struct trainee_memory trainee_memory(const struct gptj_config *c, const struct trainee_options *o)
+struct trainee_memory trainee_memory(const struct gptj_config *c, const struct source *src,
+                                     const struct trainee_options *o)
 {
     const struct train_pass_options pass = pass_options(o);
-    const size_t values = params_values(c);
-    return (struct trainee_memory){.values = values,
-                                   .weight_bytes = values * sizeof(float) +
-                                                   params_copy_bytes(c, precisions[o->precision].matrices),
-                                   .gradient_bytes = values * sizeof(float),
-                                   .activation_bytes = train_pass_bytes(c, 0, c->L, &pass),
-                                   .scratch_bytes = ops_cpu_bytes(o->level, o->threads, limits_of(c, o))};
+    const size_t values = o->lora.r ? params_lora_values(c, &o->lora) : params_values(c);
+    struct trainee_memory m = {.values = values,
+                               .weight_bytes = values * sizeof(float),
+                               .gradient_bytes = values * sizeof(float),
+                               .activation_bytes = train_pass_bytes(c, 0, c->L, &pass),
+                               .scratch_bytes = ops_cpu_bytes(o->level, o->threads, limits_of(c, o))};
+    if (o->lora.r) {
+        const struct gptj_memory frozen = gptj_memory(c, src, WEIGHT_AS_STORED);
+        m.weight_bytes += (size_t)frozen.heap;
+        m.mapped_bytes = (size_t)frozen.mapped;
+    } else {
+        m.weight_bytes += params_copy_bytes(c, precisions[o->precision].matrices);
+    }
+    return m;
 }
 
-static enum status check(const struct trainee *t, const char *dir, const struct trainee_options *o)
+static enum status check(const struct trainee *t, const char *dir, const struct source *src,
+                         const struct trainee_options *o)
 {
     const struct gptj_config *c = &t->config.model;
     if (o->seq_len > c->P)
         return fail(E_ARG, "seq_len is %d, but %s has a window of %d positions", o->seq_len, dir, c->P);
-    const struct trainee_memory m = trainee_memory(c, o);
+    const struct trainee_memory m = trainee_memory(c, src, o);
     const size_t needed = m.weight_bytes + m.gradient_bytes + m.activation_bytes + m.scratch_bytes;
     const int64_t available = memory_available();
     if ((int64_t)needed <= available) return OK;
@@ -57,7 +72,10 @@ static enum status bind(struct trainee *t, const struct source *src, const struc
     const struct train_pass_options pass = pass_options(o);
     TRY(ops_cpu_create(&t->ops, o->level, precisions[o->precision].compute, o->threads, limits_of(c, o)));
     TRY(gptj_load(&t->model, c, src, t->ops, 0, c->L, WEIGHT_AS_STORED));
-    TRY(params_create(&t->params, t->model, src, precisions[o->precision].matrices));
+    if (o->lora.r)
+        TRY(params_create_lora(&t->params, t->model, &o->lora, o->seed));
+    else
+        TRY(params_create(&t->params, t->model, src, precisions[o->precision].matrices));
     return train_pass_create(&t->pass, t->model, &pass);
 }
 
@@ -65,7 +83,7 @@ enum status trainee_open_source(struct trainee *t, const char *name, const struc
                                 const struct source *src, const struct trainee_options *o)
 {
     t->config.model = *config;
-    TRY(check(t, name, o));
+    TRY(check(t, name, src, o));
     return bind(t, src, o);
 }
 
@@ -79,7 +97,10 @@ enum status trainee_open(struct trainee *t, const char *dir, const struct traine
     if (s == OK && gptj_quantised_type(&config, src) != WEIGHT_TYPES)
         s = fail(E_UNSUPPORTED, "%s: quantised weights cannot be trained; start from the fp16 or fp32 checkpoint", dir);
     if (s == OK) s = trainee_open_source(t, dir, &config, src, o);
-    source_close(src);
+    if (o->lora.r)
+        t->source = src;
+    else
+        source_close(src);
     return s;
 }
 
@@ -89,5 +110,6 @@ void trainee_close(struct trainee *t)
     gptj_free(t->model);
     params_free(t->params);
     if (t->ops) t->ops->fn->close(t->ops);
+    source_close(t->source);
     *t = (struct trainee){0};
 }

@@ -15,12 +15,15 @@ struct trainee_options {
     enum train_precision precision;
     int sequences, seq_len; /* of a micro-batch */
     bool recompute;
+    struct lora_shape lora;      /* r 0: all weights are trained */
+    uint64_t seed;               /* of the adapters' first values */
     void (*between)(void *user); /* as in train_pass_options */
     void *user;
 };
 
 struct trainee {
     struct checkpoint_config config;
+    struct source *source; /* owned, of a model that is trained by adapters: its weights stay in the files */
     struct ops *ops;
     struct gptj *model;
     struct params *params;
@@ -31,14 +34,17 @@ struct trainee {
 struct trainee_memory {
     size_t values; /* numbers that are trained, padding included */
     size_t weight_bytes, gradient_bytes, activation_bytes;
+    size_t mapped_bytes;  /* of weights that stay in their files */
     size_t scratch_bytes; /* of the backend */
 };
-struct trainee_memory trainee_memory(const struct gptj_config *c, const struct trainee_options *o);
+struct trainee_memory trainee_memory(const struct gptj_config *c, const struct source *src,
+                                     const struct trainee_options *o);
 
 /* Opens the Hugging Face directory dir. *out is zeroed by the caller; close also after a failure. */
 enum status trainee_open(struct trainee *out, const char *dir, const struct trainee_options *o);
 
-/* The same from weights that are not in a directory; src may be closed after it. name is for errors. */
+/* The same from weights that are not in a directory; src may be closed after it, unless adapters are trained. name is
+ * for errors. */
 enum status trainee_open_source(struct trainee *out, const char *name, const struct gptj_config *config,
                                 const struct source *src, const struct trainee_options *o);
 void trainee_close(struct trainee *t);

@@ -37,6 +37,20 @@ struct trainer {
 
 /* ---- State ---- */
 
+static struct lora_shape lora_shape(const struct recipe *r)
+{
+    struct lora_shape shape = {0};
+    if (r->adapter != ADAPTER_LORA) return shape;
+    const struct option_strings targets = recipe_lora_targets(r);
+    shape.r = (int)r->lora_rank;
+    shape.scale = (float)(r->lora_alpha / (double)r->lora_rank);
+    for (int i = 0; i < targets.n; i++) {
+        enum peft_module module = PEFT_Q_PROJ;
+        if (peft_module_from_name(&module, targets.items[i])) shape.modules |= 1u << module;
+    }
+    return shape;
+}
+
 static json_t *state_json(const struct trainer *t)
 {
     return json_pack("{s:i, s:I, s:I, s:I, s:{s:f, s:I, s:I}, s:o}", "version", 1, "step", (json_int_t)t->step,
@@ -50,10 +64,15 @@ static enum status save(struct trainer *t)
     json_t *state = state_json(t);
     if (!state) return fail(E_NOMEM, "checkpoint of step %" PRId64 ": out of memory", t->step);
     const bool causal = t->r->data.objective == OBJECTIVE_CAUSAL;
-    const struct checkpoint c = {&t->trainee.config.model, causal ? CONFIG_MASK_CAUSAL : CONFIG_MASK_PREFIX,
-                                 t->r->model, t->optimizer, state};
-    TRY(metrics_sync(t->metrics)); /* what they tell must not be behind the state */
-    const enum status s = checkpoint_save(&c, t->r->output, t->step, t->r->save_total_limit);
+    const struct checkpoint c = {.config = &t->trainee.config.model,
+                                 .mask = causal ? CONFIG_MASK_CAUSAL : CONFIG_MASK_PREFIX,
+                                 .model = t->r->model,
+                                 .optimizer = t->optimizer,
+                                 .state = state,
+                                 .lora = lora_shape(t->r),
+                                 .lora_alpha = t->r->lora_alpha};
+    enum status s = metrics_sync(t->metrics); /* what they tell must not be behind the state */
+    if (s == OK) s = checkpoint_save(&c, t->r->output, t->step, t->r->save_total_limit);
     json_decref(state);
     return s;
 }
@@ -77,7 +96,7 @@ static enum status read_state(struct trainer *t, const json_t *state, const char
 static enum status resume(struct trainer *t, const char *dir)
 {
     json_t *state = NULL;
-    TRY(checkpoint_load(t->optimizer, &state, dir));
+    TRY(checkpoint_load(t->optimizer, &state, dir, t->r->adapter == ADAPTER_LORA));
     const enum status s = read_state(t, state, dir);
     json_decref(state);
     if (s == OK) log_line(LOG_INFO, "resumed %s, step %" PRId64 " of %" PRId64, dir, t->step, t->r->steps);
@@ -93,7 +112,9 @@ static struct trainee_options trainee_options(const struct recipe *r, const stru
                                     .precision = (enum train_precision)r->precision,
                                     .sequences = (int)r->micro_batch_size,
                                     .seq_len = (int)r->data.seq_len,
-                                    .recompute = r->recompute};
+                                    .recompute = r->recompute,
+                                    .lora = lora_shape(r),
+                                    .seed = r->data.seed};
 }
 
 static enum status open_parts(struct trainer *t)
@@ -171,6 +192,12 @@ static void close_all(struct trainer *t)
 }
 
 /* ---- One step ---- */
+
+/* Forward passes that a step is worth: one, one for the gradients of activations, one for those of weights. */
+static int passes(const struct recipe *r)
+{
+    return r->adapter == ADAPTER_LORA ? 2 : 3;
+}
 
 /* The gradient of the sum of all losses, times loss scale / rows of a micro-batch, in the parameters; losses in sums.
  * The division by rows keeps the scale what it is elsewhere, where a micro-batch's mean is scaled. */
@@ -251,7 +278,7 @@ static enum status one_step(struct trainer *t)
     m.tokens = t->tokens;
     m.seconds = clock_seconds(start, clock_ns());
     m.tokens_per_s = (double)t->batch.sequences * t->batch.seq_len / m.seconds;
-    m.flops_per_s = 3 * train_batch_flops(&t->batch, &t->trainee.config.model) / m.seconds;
+    m.flops_per_s = passes(r) * train_batch_flops(&t->batch, &t->trainee.config.model) / m.seconds;
     show(t, &m);
     if (t->step % r->logging_steps && t->step != r->steps) return OK;
     return metrics_write_step(t->metrics, &m, r->precision == PRECISION_FP16, r->sources, t->by_source,
@@ -289,29 +316,42 @@ static enum status validate(struct trainer *t)
 
 /* ---- The plan ---- */
 
+static double flops_a_step(const struct recipe *r, const struct gptj_config *c)
+{
+    const double D = c->D, rows = (double)r->batch_size * (double)r->data.seq_len;
+    const double pairs = rows * ((double)r->data.seq_len + 1) / 2;
+    const double targets = r->data.objective == OBJECTIVE_CAUSAL ? rows : rows / 2;
+    const double forward = c->L * (2 * rows * (4 * D * D + 2 * D * c->F) + 4 * pairs * D) + 2 * targets * c->V * D;
+    return passes(r) * forward;
+}
+
 enum status trainer_plan(struct trainer_plan *out, const struct recipe *r, const struct trainer_options *o)
 {
     struct checkpoint_config config;
+    struct source *src = NULL;
     const struct trainee_options set = trainee_options(r, o);
     TRY(checkpoint_config_read(&config, r->model));
-    const struct gptj_config *c = &config.model;
-    const struct trainee_memory m = trainee_memory(c, &set);
-    const int64_t rows = r->batch_size * r->data.seq_len;
-    const double D = c->D, rows_a_step = (double)rows, pairs = rows_a_step * ((double)r->data.seq_len + 1) / 2;
-    const double targets = r->data.objective == OBJECTIVE_CAUSAL ? rows_a_step : rows_a_step / 2;
-    *out = (struct trainer_plan){
-        .parameters = gptj_config_parameters(c),
-        .trained = gptj_config_parameters(c),
-        .tokens_a_step = rows,
-        .tokens = rows * r->steps,
-        .flops_a_step = 3 * (c->L * (2 * rows_a_step * (4 * D * D + 2 * D * c->F) + 4 * pairs * D) +
-                             2 * targets * c->V * D),
-        .weight_bytes = m.weight_bytes,
-        .gradient_bytes = m.gradient_bytes,
-        .optimizer_bytes = optimizer_bytes(m.values),
-        .activation_bytes = m.activation_bytes + train_batch_bytes(r->batch_size, r->data.seq_len),
-        .scratch_bytes = m.scratch_bytes};
-    return OK;
+    TRY(source_open_dir(&src, r->model));
+    const enum status s = gptj_check(&config.model, src);
+    if (s == OK) {
+        const struct gptj_config *c = &config.model;
+        const struct trainee_memory m = trainee_memory(c, src, &set);
+        const int64_t rows = r->batch_size * r->data.seq_len, all = gptj_config_parameters(c);
+        *out = (struct trainer_plan){.parameters = all,
+                                     .trained = set.lora.r ? (int64_t)m.values : all,
+                                     .tokens_a_step = rows,
+                                     .tokens = rows * r->steps,
+                                     .flops_a_step = flops_a_step(r, c),
+                                     .mapped_bytes = m.mapped_bytes,
+                                     .weight_bytes = m.weight_bytes,
+                                     .gradient_bytes = m.gradient_bytes,
+                                     .optimizer_bytes = optimizer_bytes(m.values),
+                                     .activation_bytes = m.activation_bytes +
+                                                         train_batch_bytes(r->batch_size, r->data.seq_len),
+                                     .scratch_bytes = m.scratch_bytes};
+    }
+    source_close(src);
+    return s;
 }
 
 /* ---- The run ---- */

@@ -24,6 +24,7 @@ struct trainer_plan {
     int64_t parameters, trained;   /* of the model, and those that change */
     int64_t tokens_a_step, tokens; /* with padding and prefixes */
     double flops_a_step;           /* of products and attention, forward and backward; recomputing not counted */
+    size_t mapped_bytes;           /* weights that are read where the file lies */
     size_t weight_bytes, gradient_bytes, optimizer_bytes, activation_bytes, scratch_bytes;
 };
 enum status trainer_plan(struct trainer_plan *out, const struct recipe *recipe, const struct trainer_options *options);
