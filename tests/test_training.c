@@ -8,6 +8,7 @@
 
 #include "test.h"
 
+#include "base/rng.h"
 #include "formats/safetensors.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
@@ -200,6 +201,99 @@ static void micro_batches_add_up(void **state)
     source_close(src);
 }
 
+/* ---- Adapters ---- */
+
+enum { RANK = 3 };
+
+static const struct lora_shape all_modules = {.r = RANK, .modules = (1u << PEFT_MODULES) - 1, .scale = 1.5f};
+
+static const struct param *named(const struct params *p, const char *name)
+{
+    for (int i = 0; i < p->n; i++)
+        if (!strcmp(p->all[i].name, name)) return &p->all[i];
+    fail_msg("there is no parameter %s", name);
+    return NULL;
+}
+
+/* "base_model.model.transformer.h.0.attn.q_proj.lora_A.weight" adapts "transformer.h.0.attn.q_proj.weight". */
+static void adapted_name(char *out, size_t bytes, const char *lora)
+{
+    snprintf(out, bytes, "%s", lora + strlen("base_model.model."));
+    strcpy(strstr(out, "lora_A"), "weight");
+}
+
+/* W + s B A and its gradient dW must give  dA = s B^T dW  and  dB = s dW A^T. */
+static void must_follow_from_whole(const struct params *lora, const struct param *a, const struct param *b,
+                                   const struct params *whole, const struct param *w)
+{
+    const int64_t O = w->shape[0], I = w->shape[1];
+    const double s = (double)all_modules.scale;
+    double most_a = 0, most_b = 0, off_a = 0, off_b = 0;
+    for (int64_t r = 0; r < RANK; r++) {
+        for (int64_t i = 0; i < I; i++) {
+            double want = 0;
+            for (int64_t o = 0; o < O; o++)
+                want += s * (double)lora->value[b->at + (size_t)(o * RANK + r)] *
+                        (double)whole->grad[w->at + (size_t)(o * I + i)];
+            most_a = fmax(most_a, fabs(want));
+            off_a = fmax(off_a, fabs(want - (double)lora->grad[a->at + (size_t)(r * I + i)]));
+        }
+        for (int64_t o = 0; o < O; o++) {
+            double want = 0;
+            for (int64_t i = 0; i < I; i++)
+                want += s * (double)whole->grad[w->at + (size_t)(o * I + i)] *
+                        (double)lora->value[a->at + (size_t)(r * I + i)];
+            most_b = fmax(most_b, fabs(want));
+            off_b = fmax(off_b, fabs(want - (double)lora->grad[b->at + (size_t)(o * RANK + r)]));
+        }
+    }
+    if (!(off_a <= 2e-6 + 1e-5 * most_a)) fail_msg("%s: %.3g from the truth, of at most %.3g", a->name, off_a, most_a);
+    if (!(off_b <= 2e-6 + 1e-5 * most_b)) fail_msg("%s: %.3g from the truth, of at most %.3g", b->name, off_b, most_b);
+}
+
+static void adapters_have_the_gradients_that_follow_from_whole_weights(void **state)
+{
+    (void)state;
+    struct source *src = golden("documents");
+    const struct train_rows rows = golden_rows(src, "");
+    struct trainee whole = open_trainee(PRECISION_FP32, kernels_best_level(), 2, false), lora = {0};
+    const struct trainee_options o = {.level = kernels_best_level(),
+                                      .threads = 2,
+                                      .sequences = SEQUENCES,
+                                      .seq_len = SEQ_LEN,
+                                      .recompute = true,
+                                      .lora = all_modules,
+                                      .seed = 1};
+    must(trainee_open(&lora, MICRO, &o));
+    for (int i = 0; i < lora.params->n; i += 2) {
+        const struct param *a = &lora.params->all[i], *b = a + 1;
+        char name[200];
+        adapted_name(name, sizeof name, a->name);
+        const struct param *w = named(whole.params, name);
+        for (size_t k = 0; k < b->n; k++)
+            lora.params->value[b->at + k] = (float)(0.1 * rng_uniform(3, (uint64_t)i, k) - 0.05);
+        for (size_t k = 0; k < w->n; k++) {
+            const size_t row = k / (size_t)w->shape[1], column = k % (size_t)w->shape[1];
+            double sum = (double)whole.params->value[w->at + k];
+            for (size_t r = 0; r < RANK; r++)
+                sum += (double)all_modules.scale * (double)lora.params->value[b->at + row * RANK + r] *
+                       (double)lora.params->value[a->at + r * (size_t)w->shape[1] + column];
+            whole.params->value[w->at + k] = (float)sum;
+        }
+    }
+    const double loss = gradients(&whole, &rows, 1), other = gradients(&lora, &rows, 1);
+    if (!(fabs(loss - other) < 5e-6)) fail_msg("loss %.9g with adapters, %.9g with merged weights", other, loss);
+    for (int i = 0; i < lora.params->n; i += 2) {
+        char name[200];
+        adapted_name(name, sizeof name, lora.params->all[i].name);
+        must_follow_from_whole(lora.params, &lora.params->all[i], &lora.params->all[i + 1], whole.params,
+                               named(whole.params, name));
+    }
+    trainee_close(&lora);
+    trainee_close(&whole);
+    source_close(src);
+}
+
 /* ---- AdamW ---- */
 
 /* The golden's run: warm-up over 3 of 10 steps, then linearly to zero. */
@@ -288,6 +382,7 @@ int main(void)
         cmocka_unit_test(narrow_precisions_are_as_near_as_their_bits_allow),
         cmocka_unit_test(threads_and_recomputing_change_no_bit),
         cmocka_unit_test(micro_batches_add_up),
+        cmocka_unit_test(adapters_have_the_gradients_that_follow_from_whole_weights),
         cmocka_unit_test(ten_steps_of_adamw_land_on_the_golden_weights),
         cmocka_unit_test(learning_rates_are_those_of_the_golden_run),
         cmocka_unit_test(the_loss_scale_backs_off_and_grows_again),
