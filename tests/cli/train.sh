@@ -62,6 +62,56 @@ complains 'whole: there is a run already, with a checkpoint of step 6; give --re
 run 0 train recipe.yaml --resume
 same whole
 
+# Adapters: the same run in a directory as PEFT has it, used beside the model or merged into it.
+run 0 train recipe.yaml -o lora --adapter lora --lora-rank 4 --lora-targets v_proj --lora-targets fc_in --steps 3 --save-steps 0
+[ "$(ls lora/checkpoint-3)" = 'adapter_config.json
+adapter_model.safetensors
+optimizer.safetensors
+trainer_state.json' ] || die "an adapter's checkpoint has: $(ls lora/checkpoint-3)"
+run 0 train recipe.yaml -o lora2 --adapter lora --lora-rank 4 --lora-targets v_proj --lora-targets fc_in --steps 3 --save-steps 2
+rm -r lora2/checkpoint-3
+run 0 train recipe.yaml -o lora2 --adapter lora --lora-rank 4 --lora-targets v_proj --lora-targets fc_in --steps 3 --resume
+cmp lora/checkpoint-3/adapter_model.safetensors lora2/checkpoint-3/adapter_model.safetensors || die "a resumed adapter differs"
+run 0 export --adapter lora/checkpoint-3 --dtype fp32 -o merged
+run 0 logits --ids 5,6,7,8,9 --adapter lora/checkpoint-3 --weights fp32 --compute fp32 -o beside.safetensors
+run 0 logits -m merged --ids 5,6,7,8,9 --compute fp32 -o merged.safetensors
+run 0 logits --ids 5,6,7,8,9 --weights fp32 --compute fp32 -o without.safetensors
+near() { # FILE FILE: the largest difference of fp32 tensors of the same header is below 1e-4 of the largest value
+    for file in "$1" "$2"; do tail -c $((5 * 2048 * 4)) "$file" | od -An -v -tf4 -w4 >"$file.txt"; done
+    paste "$1.txt" "$2.txt" | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > off) off = d; m = $1 < 0 ? -$1 : $1; if (m > most) most = m }
+        END { exit !(off < 1e-4 * most) }'
+}
+near beside.safetensors merged.safetensors || die "an adapter beside the model is not what it is when merged"
+! near beside.safetensors without.safetensors || die "an adapter has changed nothing"
+
+# What goes wrong is one line, and what was there before it stays.
+run 1 train recipe.yaml -o nan --learning-rate 10 --max-grad-norm 0 --warmup-steps 0 --steps 50 --save-steps 0 --quiet
+grep -q '^gptjt train: step [0-9]*: the \(loss\|gradient\) is -\{0,1\}\(nan\|inf\) (sources of the batch: .*); the state before it is in nan/checkpoint-[0-9]*$' err ||
+    die "a loss that is not finite is told otherwise"
+ls nan | grep -q '^checkpoint-[0-9]*$' || die "there is no state to look for the cause in"
+sed 's/train.jsonl/absent.jsonl/' recipe.yaml >absent.yaml
+run 1 train absent.yaml -o absent
+complains 'absent.jsonl'
+[ ! -e absent ] || die "a run that cannot begin has made a directory"
+sed 's/learning_rate/learning_rat/' recipe.yaml >typo.yaml
+run 2 train typo.yaml
+complains 'did you mean "learning_rate"?'
+run 2 train recipe.yaml --stepps 3
+run 2 train recipe.yaml --seq-len 4096 -o long
+complains 'seq_len is 4096, but .* has a window of 512 positions'
+cp -r whole full
+rm -r full/checkpoint-6
+command='train with a full disk'
+code=0
+(ulimit -f 4000 && exec "$GPTJT" train recipe.yaml -o full --resume --quiet) >out 2>err || code=$?
+[ "$code" = 1 ] || die "a full disk ends it with $code"
+complains 'checkpoint of step 6: .*model.safetensors.*: File too large'
+[ "$(ls full)" = 'checkpoint-4
+metrics.jsonl
+recipe.json' ] || die "a full disk has left: $(ls full)"
+run 0 train recipe.yaml -o full --resume
+same full
+
 # A step's worth of Ctrl-C: the checkpoint is of the step that was under way.
 command='train, interrupted'
 env --default-signal=INT "$GPTJT" train recipe.yaml -o stopped --steps 1000000 --save-steps 0 --quiet >out 2>err &
