@@ -279,11 +279,6 @@ static void quantising_a_checkpoint(void **state)
     assert_int_equal(rmdir(dir), 0); /* no temporary files */
 }
 
-struct training {
-    const struct tokenizer *tokenizer;
-    int n_workers;
-};
-
 static enum status read_sequences(struct data *d)
 {
     int32_t token[48], lo[48], hi[48], target[48];
@@ -298,7 +293,8 @@ static enum status read_sequences(struct data *d)
     return s;
 }
 
-static enum status train_on(const void *user)
+/* Without threads: what fails in something that was read ahead and never asked for is no failure. */
+static enum status train_on(const void *tokenizer)
 {
     static const char *pile = "tests/data/train/documents.jsonl", *ni = "tests/data/train/ni",
                       *p3 = "tests/data/train/p3.jsonl", *cot = "tests/data/train/cot.json";
@@ -315,9 +311,8 @@ static enum status train_on(const void *user)
                                       .mode_tokens = true,
                                       .sources = sources,
                                       .n_sources = COUNT_OF(sources)};
-    const struct training *t = user;
     struct data *d;
-    TRY(data_open(&d, &set, t->tokenizer, 0, 1, t->n_workers));
+    TRY(data_open(&d, &set, tokenizer, 0, 1, 0));
     const enum status s = read_sequences(d);
     data_close(d);
     return s;
@@ -328,11 +323,8 @@ static void reading_training_data(void **state)
     (void)state;
     struct tokenizer *tokenizer;
     assert_int_equal(tokenizer_open(&tokenizer, TINY), OK);
-    for (int n_workers = 0; n_workers <= 2; n_workers += 2) {
-        const struct training t = {tokenizer, n_workers};
-        walk(train_on, &t, ALLOC_OURS, 1);
-        walk(train_on, &t, ALLOC_AND_JSON, 97);
-    }
+    walk(train_on, tokenizer, ALLOC_OURS, 1);
+    walk(train_on, tokenizer, ALLOC_AND_JSON, 97);
     tokenizer_close(tokenizer);
 }
 
