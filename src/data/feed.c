@@ -85,7 +85,8 @@ static enum status open_format(struct feed *f)
 {
     const struct data_source *source = f->set.source;
     const bool tokens = source->format == DATA_TOKENS, ni = source->format == DATA_NI;
-    const enum status s = paths_find(&f->paths, &source->paths, tokens ? is_tokens_file : ni ? is_task : stream_knows);
+    enum status s = paths_find(&f->paths, &source->paths, tokens ? is_tokens_file : ni ? is_task : stream_knows);
+    if (s == OK && ni) s = paths_read_lists(&f->paths);
     if (s != OK) return fail(s, "source %s: %s", f->set.name, status_message());
     if (tokens) return open_tokens(f);
     return ni ? ni_open(&f->ni, &f->paths) : open_records(f);
