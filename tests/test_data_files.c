@@ -323,6 +323,44 @@ static void directories_and_globs_give_each_file_once(void **state)
         scratch_drop(directory, names[i]);
 }
 
+/* As Natural-Instructions names the tasks to train on. */
+static void lists_stand_for_the_files_they_name(void **state)
+{
+    (void)state;
+    const char *list = path_of("splits/default/train_tasks.txt");
+    struct option_strings given = {.items = &list, .n = 1};
+    struct paths found;
+    mkdir(path_of("splits"), 0777);
+    mkdir(path_of("splits/default"), 0777);
+    mkdir(path_of("tasks"), 0777);
+    scratch_put(directory, "tasks/b.json", "{}");
+    scratch_put(directory, "tasks/a.json", "{}");
+    scratch_put(directory, "splits/default/c.json", "{}");
+    scratch_put(directory, "splits/default/train_tasks.txt", "b\r\na\n\nc\nb");
+    assert_int_equal(paths_find(&found, &given, stream_knows), OK);
+    assert_int_equal(paths_read_lists(&found), OK);
+    assert_int_equal(found.n, 3);
+    assert_string_equal(found.items[0], path_of("splits/default/../../tasks/a.json"));
+    assert_string_equal(found.items[1], path_of("splits/default/../../tasks/b.json"));
+    assert_string_equal(found.items[2], path_of("splits/default/c.json"));
+    paths_free(&found);
+
+    scratch_put(directory, "splits/default/train_tasks.txt", "b\nx\n");
+    assert_int_equal(paths_find(&found, &given, stream_knows), OK);
+    assert_int_equal(paths_read_lists(&found), E_IO);
+    assert_non_null(strstr(status_message(), "train_tasks.txt: line 2: there is no x.json"));
+    scratch_put(directory, "splits/default/train_tasks.txt", "\n");
+    assert_int_equal(paths_read_lists(&found), E_FORMAT);
+    paths_free(&found);
+    scratch_drop(directory, "tasks/a.json");
+    scratch_drop(directory, "tasks/b.json");
+    scratch_drop(directory, "splits/default/c.json");
+    scratch_drop(directory, "splits/default/train_tasks.txt");
+    rmdir(path_of("splits/default"));
+    rmdir(path_of("splits"));
+    rmdir(path_of("tasks"));
+}
+
 /* ---- Tokens files ---- */
 
 static struct data_settings settings_of(const struct data_source *source)
@@ -688,6 +726,7 @@ int main(void)
         cmocka_unit_test(long_text_is_cut_between_paragraphs),
         cmocka_unit_test(json_files_are_arrays_or_objects),
         cmocka_unit_test(directories_and_globs_give_each_file_once),
+        cmocka_unit_test(lists_stand_for_the_files_they_name),
         cmocka_unit_test(tokens_files_hold_the_same_documents),
         cmocka_unit_test(tokens_are_read_back_as_written),
         cmocka_unit_test(broken_tokens_files_are_refused),

@@ -9,6 +9,7 @@
 #include "test.h"
 
 #include "alloc_fail.h"
+#include "data/data.h"
 #include "engine/engine.h"
 #include "eval/classify.h"
 #include "eval/rows.h"
@@ -343,13 +344,63 @@ static void reading_a_recipe(void **state)
     walk(read_recipe, "recipes/gpt-jt-6b-stage2.yaml", ALLOC_AND_JSON, 1);
 }
 
+static enum status read_sequences(struct data *d)
+{
+    int32_t token[48], lo[48], hi[48], target[48];
+    enum status s = OK;
+    for (int i = 0; s == OK && i < 12; i++) {
+        struct data_sequence sequence = {token, lo, hi, target, 0, 0};
+        s = data_next(d, &sequence);
+    }
+    json_t *state = data_state(d);
+    if (s == OK && state) s = data_restore(d, state);
+    json_decref(state);
+    return s;
+}
+
+/* Without threads: what fails in something that was read ahead and never asked for is no failure. */
+static enum status train_on(const void *tokenizer)
+{
+    static const char *pile = "tests/data/train/documents.jsonl", *ni = "tests/data/train/ni",
+                      *p3 = "tests/data/train/p3.jsonl", *cot = "tests/data/train/cot.json";
+    const struct data_source sources[] = {
+        {.format = DATA_PILE, .paths = {&pile, 1}, .weight = 1, .field = "text"},
+        {.format = DATA_NI, .paths = {&ni, 1}, .weight = 1, .field = "text"},
+        {.format = DATA_P3, .paths = {&p3, 1}, .weight = 1, .field = "text"},
+        {.format = DATA_COT, .paths = {&cot, 1}, .weight = 1, .field = "text"},
+    };
+    const struct data_settings set = {.seq_len = 48,
+                                      .objective = OBJECTIVE_UL2R,
+                                      .sentinel_first = -1,
+                                      .sentinels = 8,
+                                      .mode_tokens = true,
+                                      .sources = sources,
+                                      .n_sources = COUNT_OF(sources)};
+    struct data *d;
+    TRY(data_open(&d, &set, tokenizer, 0, 1, 0));
+    const enum status s = read_sequences(d);
+    data_close(d);
+    return s;
+}
+
+static void reading_training_data(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer;
+    assert_int_equal(tokenizer_open(&tokenizer, TINY), OK);
+    walk(train_on, tokenizer, ALLOC_OURS, 1);
+    walk(train_on, tokenizer, ALLOC_AND_JSON, 97);
+    tokenizer_close(tokenizer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opening_a_checkpoint),    cmocka_unit_test(opening_a_tokenizer),
         cmocka_unit_test(using_an_engine),         cmocka_unit_test(reading_a_table),
         cmocka_unit_test(quantising_a_checkpoint), cmocka_unit_test(exporting_a_checkpoint),
-        cmocka_unit_test(reading_a_recipe),
+        cmocka_unit_test(reading_a_recipe),        cmocka_unit_test(quantising_a_checkpoint),
+        cmocka_unit_test(reading_training_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,18 +190,25 @@ static void permutations_are_permutations(void **state)
     assert_true(draws_permute(&d, 12345, (uint64_t)1 << 62) < (uint64_t)1 << 62);
 }
 
-/* Where the first of three goes, over many keys: each place as often. */
-static void permutations_differ_by_their_key(void **state)
+/* Four things have 24 orders: over many keys each as often. */
+static void every_order_is_as_likely(void **state)
 {
     (void)state;
-    enum { N = 9000 };
-    int first[3] = {0};
+    enum { N = 24000 };
+    int counts[256] = {0}, kinds = 0;
     for (uint64_t i = 0; i < N; i++) {
         const struct draws d = draws_of(i);
-        first[draws_permute(&d, 0, 3)]++;
+        int order = 0;
+        for (uint64_t k = 0; k < 4; k++)
+            order = order * 4 + (int)draws_permute(&d, k, 4);
+        counts[order]++;
     }
-    for (int i = 0; i < 3; i++)
-        assert_share(first[i], N, 1. / 3);
+    for (int i = 0; i < 256; i++) {
+        if (!counts[i]) continue;
+        kinds++;
+        assert_share(counts[i], N, 1. / 24);
+    }
+    assert_int_equal(kinds, 24);
 }
 
 int main(void)
@@ -214,7 +221,7 @@ int main(void)
         cmocka_unit_test(modes_come_half_a_quarter_and_a_quarter),
         cmocka_unit_test(every_choice_of_spans_is_as_likely),
         cmocka_unit_test(permutations_are_permutations),
-        cmocka_unit_test(permutations_differ_by_their_key),
+        cmocka_unit_test(every_order_is_as_likely),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

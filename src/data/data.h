@@ -78,8 +78,8 @@ void data_close(struct data *d); /* accepts NULL */
 enum status data_next(struct data *d, struct data_sequence *out);
 
 /* All that the next sequences depend on, as after the last data_next(): cursors, shuffles, partial buffers. New
- * reference, NULL without memory. restore: of a data just opened with the same settings; E_FORMAT when the state is not
- * one or belongs to other sources. */
+ * reference, NULL without memory. restore: of a data opened with the same settings, at any time; E_FORMAT when the
+ * state is not one or belongs to other sources, and then there are no more sequences. */
 json_t *data_state(const struct data *d);
 enum status data_restore(struct data *d, const json_t *state);
 

@@ -29,7 +29,7 @@ static uint64_t round_function(const struct draws *d, uint64_t key, int round, u
 
 uint64_t draws_permute(const struct draws *d, uint64_t i, uint64_t n)
 {
-    enum { ROUNDS = 6 };
+    enum { ROUNDS = 12 }; /* with 6 the orders of four things were not equally likely, as counted */
     int bits = 1;
     while (bits < 31 && n > 1ull << (2 * bits))
         bits++;

@@ -48,7 +48,8 @@ struct span {
 
 static enum status encode(struct reader *r, const char *text, size_t len)
 {
-    return tokenizer_encode(r->set->tokenizer, r->out, text, len, true);
+    const enum status s = tokenizer_encode(r->set->tokenizer, r->out, text, len, true);
+    return s == OK ? OK : fail(s, "%s: %s", r->where, status_message());
 }
 
 /* member of the record: required text. alternative: another name that it goes by, or NULL. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "data/bytes.h"
 #include "data/example.h"
 #include "data/ni.h"
 #include "data/tokens_file.h"
@@ -42,7 +43,10 @@ static bool is_tokens_file(const char *path)
 
 static bool is_task(const char *path)
 {
-    return stream_knows(path) && strstr(path, ".json") && !strstr(path, ".jsonl");
+    static const char extension[] = ".json";
+    size_t len;
+    bytes_packing_of(path, &len);
+    return len >= strlen(extension) && !memcmp(path + len - strlen(extension), extension, strlen(extension));
 }
 
 static enum status open_records(struct feed *f)
@@ -81,7 +85,8 @@ static enum status open_format(struct feed *f)
 {
     const struct data_source *source = f->set.source;
     const bool tokens = source->format == DATA_TOKENS, ni = source->format == DATA_NI;
-    const enum status s = paths_find(&f->paths, &source->paths, tokens ? is_tokens_file : ni ? is_task : stream_knows);
+    enum status s = paths_find(&f->paths, &source->paths, tokens ? is_tokens_file : ni ? is_task : stream_knows);
+    if (s == OK && ni) s = paths_read_lists(&f->paths);
     if (s != OK) return fail(s, "source %s: %s", f->set.name, status_message());
     if (tokens) return open_tokens(f);
     return ni ? ni_open(&f->ni, &f->paths) : open_records(f);
@@ -146,7 +151,6 @@ static enum status read_block(struct feed *f)
     return records_load(f->records, &c->block, c->n_blocks);
 }
 
-/* records_load() passes over epochs in which this rank has nothing, so the cursor's may be an older one. */
 static enum status load_record(struct feed *f)
 {
     TRY(read_block(f));

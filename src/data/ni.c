@@ -156,6 +156,7 @@ struct growing {
     const struct tokenizer *t;
     struct token_list *out;
     struct buf rest; /* not encoded yet */
+    size_t searched; /* bytes of it that hold no place to cut */
 };
 
 static enum status encode_rest(struct growing *g, size_t len)
@@ -165,6 +166,7 @@ static enum status encode_rest(struct growing *g, size_t len)
     TRY(tokenizer_encode(g->t, g->out, g->rest.data, len, true));
     memmove(g->rest.data, g->rest.data + len, g->rest.len - len);
     g->rest.len -= len;
+    g->searched = 0;
     return OK;
 }
 
@@ -176,15 +178,21 @@ static bool ends_word(unsigned char byte)
     return byte > 0x8a && byte != 0x9f && byte != 0xa0 && byte != 0xa8 && byte != 0xa9 && byte != 0xaf;
 }
 
-/* A text in which there is no such place for long is cut anywhere. */
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+/* What has been looked at without finding such a place is not looked at again; a text that has none for long is cut
+ * anywhere. */
 static enum status encode_safe(struct growing *g)
 {
     enum { LONG = 1 << 16 };
     const struct buf *b = &g->rest;
     size_t cut = b->len;
-    while (cut > 1 && !(b->data[cut - 1] == '\n' && ends_word((unsigned char)b->data[cut - 2])))
-        cut--;
-    if (cut > 1) return encode_rest(g, cut - 1);
+    while (cut-- > g->searched)
+        if (cut && is_space(b->data[cut]) && ends_word((unsigned char)b->data[cut - 1])) return encode_rest(g, cut);
+    g->searched = b->len;
     return encode_rest(g, b->len > LONG ? b->len : 0);
 }
 
@@ -255,5 +263,5 @@ enum status ni_text(struct ni *n, struct token_list *out, const struct tokenizer
     struct growing g = {.t = t, .out = out};
     const enum status s = grow(&g, n, min_tokens, d);
     buf_free(&g.rest);
-    return s;
+    return s == OK ? OK : fail(s, "%s: %s", n->paths->items[n->loaded], status_message());
 }

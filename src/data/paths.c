@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <glob.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/file.h"
 
 static enum status add(struct paths *p, const char *path)
@@ -71,21 +73,78 @@ static int by_bytes(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* In order, each once. */
+static void sort(struct paths *p)
+{
+    qsort(p->items, (size_t)p->n, sizeof *p->items, by_bytes);
+    int n = p->n ? 1 : 0;
+    for (int i = 1; i < p->n; i++) {
+        if (!strcmp(p->items[i], p->items[n - 1]))
+            free(p->items[i]);
+        else
+            p->items[n++] = p->items[i];
+    }
+    p->n = n;
+}
+
 enum status paths_find(struct paths *out, const struct option_strings *paths, bool (*wanted)(const char *path))
 {
     *out = (struct paths){0};
     for (int i = 0; i < paths->n; i++)
         TRY(add_path(out, paths->items[i], wanted));
     if (!out->n) return fail(E_ARG, "no paths are given");
-    qsort(out->items, (size_t)out->n, sizeof *out->items, by_bytes);
-    int n = 1;
-    for (int i = 1; i < out->n; i++) {
-        if (!strcmp(out->items[i], out->items[n - 1]))
-            free(out->items[i]);
-        else
-            out->items[n++] = out->items[i];
+    sort(out);
+    return OK;
+}
+
+static enum status add_listed(struct paths *p, const char *list, int line, const char *name)
+{
+    static const char *const places[] = {"", "../../tasks/"};
+    const char *slash = strrchr(list, '/');
+    const int dir = slash ? (int)(slash - list) + 1 : 0;
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        char path[PATH_MAX];
+        const int n = snprintf(path, sizeof path, "%.*s%s%s.json", dir, list, places[i], name);
+        if (n > 0 && n < PATH_MAX && file_exists(path)) return add(p, path);
     }
-    out->n = n;
+    return fail(E_IO, "%s: line %d: there is no %.100s.json beside this list or in ../../tasks", list, line, name);
+}
+
+static enum status add_list(struct paths *p, const char *list)
+{
+    enum { MOST = 16 << 20 };
+    struct buf text = {0};
+    enum status s = file_read(&text, list, MOST);
+    char *at = text.data;
+    for (int line = 1; s == OK && at && *at; line++) {
+        char *name = strsep(&at, "\n");
+        name[strcspn(name, " \t\r")] = 0;
+        if (*name) s = add_listed(p, list, line, name);
+    }
+    buf_free(&text);
+    return s;
+}
+
+static bool is_list(const char *path)
+{
+    const size_t n = strlen(path);
+    return n > 4 && !strcmp(path + n - 4, ".txt");
+}
+
+enum status paths_read_lists(struct paths *p)
+{
+    struct paths all = {0};
+    enum status s = OK;
+    for (int i = 0; s == OK && i < p->n; i++)
+        s = is_list(p->items[i]) ? add_list(&all, p->items[i]) : add(&all, p->items[i]);
+    if (s == OK && !all.n) s = fail(E_FORMAT, "%s: lists nothing", p->items[0]);
+    if (s != OK) {
+        paths_free(&all);
+        return s;
+    }
+    sort(&all);
+    paths_free(p);
+    *p = all;
     return OK;
 }
 

@@ -18,4 +18,8 @@ struct paths {
 enum status paths_find(struct paths *out, const struct option_strings *paths, bool (*wanted)(const char *path));
 void paths_free(struct paths *p);
 
+/* Puts in the place of each .txt file the files it lists, a name a line without its .json: beside the list, or where
+ * Natural-Instructions has them for its splits/default/train_tasks.txt, in ../../tasks. */
+enum status paths_read_lists(struct paths *p);
+
 #endif

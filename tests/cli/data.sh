@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # What a recipe trains on: shown, counted, written as tokens.
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2154,SC2016
 train=$here/../data/train
 cat >recipe.yaml <<END
 model: $MODEL
