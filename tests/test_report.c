@@ -247,6 +247,18 @@ static void a_page_escapes_what_it_shows(void **state)
     buf_free(&page);
 }
 
+static void a_line_stands_for_the_steps_since_the_last(void **state)
+{
+    (void)state;
+    struct buf page = page_of("{\"step\": 10, \"tokens\": 5000, \"tokens_per_s\": 250, \"seconds\": 2}\n"
+                              "{\"step\": 15, \"tokens\": 7500, \"tokens_per_s\": 50, \"seconds\": 10}\n",
+                              NULL);
+    assert_non_null(strstr(page.data, "<th>tokens</th><td>7,500</td>"));
+    assert_non_null(strstr(page.data, "<th>duration</th><td>0:01:10</td>"));          /* 10 x 2 + 5 x 10 */
+    assert_non_null(strstr(page.data, "<th>tokens/s on average</th><td>107.1</td>")); /* 7,500 in 70 s */
+    buf_free(&page);
+}
+
 static void a_page_needs_a_run(void **state)
 {
     (void)state;
@@ -280,6 +292,7 @@ int main(void)
         cmocka_unit_test(a_long_curve_keeps_its_extremes_and_mean),
         cmocka_unit_test(what_has_no_points_is_not_drawn),
         cmocka_unit_test(a_page_escapes_what_it_shows),
+        cmocka_unit_test(a_line_stands_for_the_steps_since_the_last),
         cmocka_unit_test(a_page_needs_a_run),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

@@ -76,12 +76,19 @@ static double last_of(const struct report_curve *c)
     return c && c->n ? c->y[c->n - 1] : NAN;
 }
 
-static double sum_of(const struct report_curve *c)
+/* Seconds of the run, and tokens in them: a line tells of its own step and stands for those since the one before. */
+static double whole_time(double *tokens, const struct report_metrics *m)
 {
+    const struct report_curve *seconds = report_metrics_find(m, "seconds"),
+                              *rate = report_metrics_find(m, "tokens_per_s");
     double sum = 0;
-    for (size_t i = 0; c && i < c->n; i++)
-        sum += c->y[i];
-    return c ? sum : NAN;
+    *tokens = 0;
+    for (size_t i = 0; seconds && i < seconds->n; i++) {
+        const double time = seconds->y[i] * (seconds->x[i] - (i ? seconds->x[i - 1] : 0));
+        sum += time;
+        *tokens += rate && rate->n == seconds->n ? time * rate->y[i] : NAN;
+    }
+    return seconds ? sum : NAN;
 }
 
 static double last_step(const struct report_metrics *m)
@@ -151,12 +158,13 @@ static void checkpoint_cell(struct buf *out, const struct run *r)
 
 static void tokens_cell(struct buf *out, const struct run *r)
 {
-    cell(out, sum_of(report_metrics_find(&r->metrics, "tokens")));
+    cell(out, last_of(report_metrics_find(&r->metrics, "tokens")));
 }
 
 static void duration_cell(struct buf *out, const struct run *r)
 {
-    const double seconds = sum_of(report_metrics_find(&r->metrics, "seconds"));
+    double tokens;
+    const double seconds = whole_time(&tokens, &r->metrics);
     if (!(seconds < 1e12)) {
         cell(out, NAN);
         return;
@@ -169,7 +177,9 @@ static void duration_cell(struct buf *out, const struct run *r)
 
 static void speed_cell(struct buf *out, const struct run *r)
 {
-    cell(out, sum_of(report_metrics_find(&r->metrics, "tokens")) / sum_of(report_metrics_find(&r->metrics, "seconds")));
+    double tokens;
+    const double seconds = whole_time(&tokens, &r->metrics);
+    cell(out, tokens / seconds);
 }
 
 static void skipped_cell(struct buf *out, const struct run *r)

@@ -4,7 +4,8 @@
  * A run's directory has
  *     metrics.jsonl   one object a line, every member but "step" may be missing:
  *                     {"step", "loss", "loss_by_source": {}, "targets", "learning_rate", "grad_norm", "loss_scale",
- *                      "skipped", "tokens", "tokens_per_s", "tflops", "seconds"}, the last four since the line before;
+ *                      "skipped", "tokens", "tokens_per_s", "tflops", "seconds"}, tokens being those of the run so far,
+ *                     the last three of this step alone;
  *                     {"step", "validation_loss", "validation_loss_by_source": {}}
  *     recipe.json     recipe_json(); the page goes without if it is missing
  *     checkpoint-N/   the model after step N */

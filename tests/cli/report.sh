@@ -6,7 +6,7 @@ for run in a b; do
     for step in 1 2 3 4 5 6 7 8 9; do
         echo "{\"step\": $step, \"loss\": 2.$step, \"loss_by_source\": {\"pile\": 2.4, \"ni\": 1.9}, \"learning_rate\": 1e-5," \
             "\"grad_norm\": 0.$step, \"loss_scale\": 32768, \"skipped\": $([ $step = 4 ] && echo true || echo false)," \
-            "\"tokens\": 1000, \"tokens_per_s\": 500.5, \"tflops\": 0.11, \"seconds\": 2}"
+            "\"tokens\": ${step}000, \"tokens_per_s\": 500.5, \"tflops\": 0.11, \"seconds\": 2}"
     done >runs/$run/metrics.jsonl
     echo '{"step": 9, "validation_loss": 2.25, "validation_loss_by_source": {"pile": 2.5}}' >>runs/$run/metrics.jsonl
     printf '{"step": 10, "lo' >>runs/$run/metrics.jsonl # cut by a kill
@@ -27,7 +27,7 @@ has '<th>best validation loss</th><td>2.25 at step 9</td>'
 has '<th>last checkpoint</th><td>20</td>'
 has '<th>tokens</th><td>9,000</td>'
 has '<th>duration</th><td>0:00:18</td>'
-has '<th>tokens/s on average</th><td>500</td>'
+has '<th>tokens/s on average</th><td>500.5</td>'
 has 'skipped steps (1)'
 has '<th>learning_rate</th><td>1e-5</td>'
 has 'paths <b>a.jsonl</b>'
