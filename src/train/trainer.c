@@ -32,7 +32,8 @@ struct trainer {
     struct loss_sum *by_source; /* [sources, or validation sources] */
     struct loss_scale scale;
     int64_t step, tokens; /* done so far */
-    struct progress bar;
+    struct progress bar;  /* in tokens, which also move within a step */
+    int64_t blocks;       /* of this step, forward and backward, done so far; negative between steps */
 };
 
 /* ---- State ---- */
@@ -105,6 +106,11 @@ static enum status resume(struct trainer *t, const char *dir)
 
 /* ---- Opening ---- */
 
+static int64_t tokens_a_step(const struct recipe *r)
+{
+    return r->batch_size * r->data.seq_len;
+}
+
 static struct trainee_options trainee_options(const struct recipe *r, const struct trainer_options *o)
 {
     return (struct trainee_options){.level = o->level,
@@ -117,13 +123,25 @@ static struct trainee_options trainee_options(const struct recipe *r, const stru
                                     .seed = r->data.seed};
 }
 
+/* Behind each block of a step: a large model's may take minutes. */
+static void on_block(void *user)
+{
+    struct trainer *t = user;
+    if (t->blocks < 0) return;
+    const int64_t micro_batches = t->r->batch_size / t->r->micro_batch_size;
+    const double all = 2.0 * (double)micro_batches * t->trainee.config.model.L;
+    progress_update(&t->bar, (uint64_t)((double)t->tokens + (double)++t->blocks / all * (double)tokens_a_step(t->r)));
+}
+
 static enum status open_parts(struct trainer *t)
 {
     const struct recipe *r = t->r;
-    const struct trainee_options o = trainee_options(r, t->o);
+    struct trainee_options o = trainee_options(r, t->o);
     const struct optimizer_settings set = {r->adam_beta1, r->adam_beta2, r->adam_epsilon, r->weight_decay,
                                            r->max_grad_norm};
     const int n_sources = r->data.n_sources > r->n_validation ? r->data.n_sources : r->n_validation;
+    o.between = on_block;
+    o.user = t;
     TRY(tokenizer_open(&t->tokenizer, r->model));
     TRY(data_open(&t->data, &r->data, t->tokenizer, 0, 1, (int)r->data_workers));
     TRY(trainee_open(&t->trainee, r->model, &o));
@@ -251,8 +269,8 @@ static void show(struct trainer *t, const struct metrics_step *m)
     const double share = t->o->peak_flops > 0 ? m->flops_per_s / t->o->peak_flops : 0;
     char peak[32] = "";
     if (share > 0) snprintf(peak, sizeof peak, " (%.0f %% of peak)", 100 * share);
-    snprintf(t->bar.note, sizeof t->bar.note, "loss %.3f, %.0f tokens/s, %.3f TFLOP/s%s", m->loss, m->tokens_per_s,
-             m->flops_per_s * 1e-12, peak);
+    snprintf(t->bar.note, sizeof t->bar.note, "step %" PRId64 " of %" PRId64 ", loss %.3f, %.3f TFLOP/s%s", m->step,
+             t->r->steps, m->loss, m->flops_per_s * 1e-12, peak);
 }
 
 static enum status one_step(struct trainer *t)
@@ -260,6 +278,7 @@ static enum status one_step(struct trainer *t)
     const int64_t start = clock_ns();
     const struct recipe *r = t->r;
     struct loss_sum sum = {0};
+    t->blocks = 0;
     TRY(train_batch_draw(&t->batch, t->data));
     if (!t->batch.targets)
         return fail(E_FORMAT, "step %" PRId64 ": the data have no targets: prefixes fill whole sequences", t->step);
@@ -274,7 +293,8 @@ static enum status one_step(struct trainer *t)
     if (!loss_scale_update(&t->scale, r, m.skipped)) return not_finite(t, &sum, m.grad_norm);
     if (!m.skipped) optimizer_update(t->optimizer, mean, m.grad_norm, m.learning_rate);
     t->step++;
-    t->tokens += (int64_t)t->batch.sequences * t->batch.seq_len;
+    t->tokens += tokens_a_step(r);
+    t->blocks = -1;
     m.tokens = t->tokens;
     m.seconds = clock_seconds(start, clock_ns());
     m.tokens_per_s = (double)t->batch.sequences * t->batch.seq_len / m.seconds;
@@ -336,7 +356,7 @@ enum status trainer_plan(struct trainer_plan *out, const struct recipe *r, const
     if (s == OK) {
         const struct gptj_config *c = &config.model;
         const struct trainee_memory m = trainee_memory(c, src, &set);
-        const int64_t rows = r->batch_size * r->data.seq_len, all = gptj_config_parameters(c);
+        const int64_t rows = tokens_a_step(r), all = gptj_config_parameters(c);
         *out = (struct trainer_plan){.parameters = all,
                                      .trained = set.lora.r ? (int64_t)m.values : all,
                                      .tokens_a_step = rows,
@@ -367,7 +387,7 @@ static enum status go(struct trainer *t)
     bool stopped = false;
     while (t->step < r->steps && !stopped) {
         TRY(one_step(t));
-        progress_update(&t->bar, (uint64_t)t->step);
+        progress_update(&t->bar, (uint64_t)t->tokens);
         if (r->n_validation && (due(t->step, r->eval_steps) || (r->eval_steps && t->step == r->steps)))
             TRY(validate(t));
         stopped = t->o->stop && t->o->stop();
@@ -383,8 +403,8 @@ enum status trainer_run(const struct recipe *recipe, const struct trainer_option
     struct trainer t = {.r = recipe, .o = options};
     enum status s = open_run(&t);
     if (s == OK) {
-        progress_begin(&t.bar, "training", "steps", (uint64_t)recipe->steps, options->quiet);
-        t.bar.before = (uint64_t)t.step;
+        progress_begin(&t.bar, "training", "tokens", (uint64_t)(recipe->steps * tokens_a_step(recipe)), options->quiet);
+        t.bar.before = (uint64_t)t.tokens;
         s = go(&t);
         progress_end(&t.bar);
     }
