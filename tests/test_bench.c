@@ -136,7 +136,8 @@ static void attention_counts_what_is_visible(void **state)
     struct op_count c = count_of(o, OP_ATTENTION);
     assert_true(c.flop == 4.0 * (3 + 3 + 2 + 33 + 34) * H * K);
     assert_true(c.bytes == 2.0 * (3 + 34) * H * K * sizeof(uint16_t));
-    o->fn->attention(o, y, NULL, q, &layers[1], &b, 4, 1, H, K); /* the last layer, of which only the last row is wanted */
+    o->fn->attention(o, y, NULL, q, &layers[1], &b, 4, 1, H,
+                     K); /* the last layer, of which only the last row is wanted */
     c = count_of(o, OP_ATTENTION);
     assert_true(c.flop == 4.0 * (3 + 3 + 2 + 33 + 34 + 34) * H * K);
     assert_true(c.bytes == 2.0 * (3 + 34 + 34) * H * K * sizeof(uint16_t));

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "data/data.h"
@@ -479,6 +480,45 @@ static void prompts_are_prefixes_and_completions_targets(void **state)
     data_close(d);
 }
 
+/* The same documents from members named otherwise, through templates. */
+static void templates_make_prompts_of_any_records(void **state)
+{
+    (void)state;
+    static const char *files[] = {P_tmpdir "/gptjt-test-rows.csv", P_tmpdir "/gptjt-test-rows.jsonl"};
+    static const char *const rows[] = {"animal,place\notter,weir\nmole,meadow\nheron,\"reeds\"\n",
+                                       "{\"prompt\": \"Animal {x}: otter\\nPlace:\", \"completion\": \" weir\\n\"}\n"
+                                       "{\"prompt\": \"Animal {x}: mole\\nPlace:\", \"completion\": \" meadow\\n\"}\n"
+                                       "{\"prompt\": \"Animal {x}: heron\\nPlace:\", \"completion\": \" reeds\\n\"}\n"};
+    const struct data_source sources[] = {
+        {.format = DATA_PROMPT,
+         .paths = {&files[0], 1},
+         .weight = 1,
+         .field = "text",
+         .prompt = "Animal {{x}: {animal}\nPlace:",
+         .completion = " {place}\n"},
+        {.format = DATA_PROMPT, .paths = {&files[1], 1}, .weight = 1, .field = "text"}};
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        FILE *f = fopen(files[i], "w");
+        assert_non_null(f);
+        fputs(rows[i], f);
+        fclose(f);
+    }
+    const struct data_settings from_csv = one_source(&sources[0], DOCUMENTS_ISOLATE, OBJECTIVE_PREFIX);
+    const struct data_settings from_jsonl = one_source(&sources[1], DOCUMENTS_ISOLATE, OBJECTIVE_PREFIX);
+    struct data *a = open_data(&from_csv, 0, 1, 0), *b = open_data(&from_jsonl, 0, 1, 0);
+    for (int i = 0; i < 9; i++) {
+        struct row x, y;
+        next(a, &x);
+        next(b, &y);
+        assert_memory_equal(x.token, y.token, (size_t)from_csv.seq_len * sizeof *x.token);
+        assert_memory_equal(x.target, y.target, (size_t)from_csv.seq_len * sizeof *x.target);
+    }
+    data_close(a);
+    data_close(b);
+    unlink(files[0]);
+    unlink(files[1]);
+}
+
 /* Prompts have 12 tokens, completions 7 to 11, rows 14: what is left of a prompt is its end. */
 static void a_prompt_that_is_too_long_loses_its_left(void **state)
 {
@@ -786,6 +826,7 @@ int main(void)
         cmocka_unit_test(ranks_see_different_documents_and_together_all),
         cmocka_unit_test(more_ranks_than_documents_is_no_problem),
         cmocka_unit_test(prompts_are_prefixes_and_completions_targets),
+        cmocka_unit_test(templates_make_prompts_of_any_records),
         cmocka_unit_test(a_prompt_that_is_too_long_loses_its_left),
         cmocka_unit_test(instructions_are_drawn_as_published),
         cmocka_unit_test(instructions_are_encoded_as_a_whole),

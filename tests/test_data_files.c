@@ -207,6 +207,39 @@ static void blank_lines_and_byte_order_marks_are_no_records(void **state)
     scratch_drop(directory, "a.jsonl");
 }
 
+/* A field may have line breaks, commas and quotes in it; records begin anywhere, in packed files too. */
+static void rows_are_objects_by_their_header(void **state)
+{
+    (void)state;
+    static const char text[] = "\xef\xbb\xbfid,text\r\n1,plain\r\n\r\n2,\"two\nlines, and \"\"quotes\"\"\"\n3,\n";
+    static const char *const rows[] = {"{\"id\":\"1\",\"text\":\"plain\"}",
+                                       "{\"id\":\"2\",\"text\":\"two\\nlines, and \\\"quotes\\\"\"}",
+                                       "{\"id\":\"3\",\"text\":\"\"}"};
+    static const char *const names[] = {"a.csv", "a.csv.gz"};
+    put_bytes(names[0], text, sizeof text - 1);
+    put_gzip(names[1], text, sizeof text - 1, false);
+    for (size_t k = 0; k < COUNT_OF(names); k++) {
+        struct stream_place place = {0};
+        for (size_t first = 0; first <= COUNT_OF(rows); first++) {
+            const struct stream_options options = {0};
+            struct stream *s;
+            struct stream_record r;
+            bool got;
+            if (stream_open(&s, path_of(names[k]), &options, &place) != OK) fail_msg("%s", status_message());
+            for (size_t i = first; i < COUNT_OF(rows); i++) {
+                if (stream_next(s, true, &r, &got) != OK) fail_msg("%s", status_message());
+                assert_true(got && r.is_json);
+                assert_string_equal(r.data, rows[i]);
+                if (i == first) place = stream_at(s);
+            }
+            assert_int_equal(stream_next(s, true, &r, &got), OK);
+            assert_false(got);
+            stream_close(s);
+        }
+        scratch_drop(directory, names[k]);
+    }
+}
+
 /* Text of 3 MB in parts: put together it is the file, and each part may be gone to. */
 static void long_text_is_cut_between_paragraphs(void **state)
 {
@@ -293,7 +326,7 @@ static void json_files_are_arrays_or_objects(void **state)
 static void directories_and_globs_give_each_file_once(void **state)
 {
     (void)state;
-    static const char *const names[] = {"b.jsonl", "a.jsonl.gz", "c.txt.zst", "d.csv", ".e.jsonl"};
+    static const char *const names[] = {"b.jsonl", "a.jsonl.gz", "c.txt.zst", "d.xml", ".e.jsonl"};
     const char *all[] = {directory, path_of("*.jsonl"), path_of("b.jsonl")};
     struct option_strings paths = {.items = all, .n = 3};
     struct paths found;
@@ -548,6 +581,13 @@ static void bad_records_are_named_by_file_and_line(void **state)
         {DATA_P3, "a.txt", "text", "a.txt: part 1", "JSON records"},
         {DATA_PROMPT, "a.jsonl", "{\"prompt\": \"a\", \"completion\": null}", "line 1", "not a string"},
         {DATA_PROMPT, "a.jsonl", "{\"prompt\": \"a\", \"completion\": \"\"}", "all documents of", "empty"},
+        {DATA_PILE, "a.csv", "text,n\n\"a\",1\nb\n", "a.csv: row 3", "1 fields, where the header has 2"},
+        {DATA_PILE, "a.csv", "text\na\"b\"\n", "a.csv: row 2", ""},
+        {DATA_PILE, "a.csv", "text\n\"a\nb\n", "a.csv: row 2", "quotes are not closed"},
+        {DATA_PILE, "a.csv", "text\ncaf\xe9\n", "a.csv: row 2", "field 1 is no UTF-8"},
+        {DATA_PILE, "a.csv", "a,b,a\n1,2,3\n", "a.csv: row 1", "two columns are called \"a\""},
+        {DATA_PILE, "a.csv", "\n", "a.csv: row 1", "no header"},
+        {DATA_PILE, "a.csv", "text\n", "no record in", "a.csv"},
         {DATA_COT, "a.json", "{\"a\": \"x\", \"b\": [1]}", "a.json: element 2", "no \"text\""},
         {DATA_NI, "a.json", "{}", "a.json", "\"Definition\""},
         {DATA_NI, "a.json", "{\"Definition\": [\"d\"], \"Instances\": []}", "a.json", "\"Instances\""},
@@ -565,9 +605,9 @@ static void bad_records_are_named_by_file_and_line(void **state)
         assert_refused(cases[i].format, cases[i].name, E_FORMAT, cases[i].where, cases[i].what);
         scratch_drop(directory, cases[i].name);
     }
-    scratch_put(directory, "a.csv", "a,b\n");
-    assert_refused(DATA_PILE, "a.csv", E_ARG, "a.csv", "none of .jsonl");
-    scratch_drop(directory, "a.csv");
+    scratch_put(directory, "a.xml", "a");
+    assert_refused(DATA_PILE, "a.xml", E_ARG, "a.xml", "none of .jsonl");
+    scratch_drop(directory, "a.xml");
     assert_refused(DATA_PILE, "missing.jsonl", E_IO, "missing.jsonl", "No such file");
 }
 
@@ -723,6 +763,7 @@ int main(void)
         cmocka_unit_test(files_are_unpacked_by_their_names),
         cmocka_unit_test(lines_are_records_whatever_packs_them),
         cmocka_unit_test(blank_lines_and_byte_order_marks_are_no_records),
+        cmocka_unit_test(rows_are_objects_by_their_header),
         cmocka_unit_test(long_text_is_cut_between_paragraphs),
         cmocka_unit_test(json_files_are_arrays_or_objects),
         cmocka_unit_test(directories_and_globs_give_each_file_once),

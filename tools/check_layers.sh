@@ -65,7 +65,7 @@ check_file() {
     only_in "$file" "$code" "${include}minizip|${include}(un)?zip\.h" '^tests/test_torchbin\.c$' \
         'only its test, to write zips'
     only_in "$file" "$code" "${include}(zlib|zstd)\.h" '^src/data/bytes\.c$' 'only data/bytes.c includes it'
-    only_in "$file" "$code" "${include}csv\.h" '^src/eval/' 'only eval/ includes it'
+    only_in "$file" "$code" "${include}csv\.h" '^src/(eval|data)/' 'only eval/ and data/ include it'
     only_in "$file" "$code" "${include}yaml\.h" '^src/base/yaml\.c$' 'only base/yaml.c includes it'
     only_in "$file" "$code" "${include}(pthread|threads)\.h" '^src/base/' 'only base/ makes threads'
     only_in "$file" "$code" "${include}[a-z0-9]*intrin\.h" '^src/kernels/x86/' 'only kernels/x86/ includes it'

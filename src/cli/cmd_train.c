@@ -78,7 +78,8 @@ static enum status dry_run(const struct recipe *r, const struct trainer_options 
     double peak = 0;
     TRY(trainer_plan(&p, r, o));
     TRY(peak_flops(&peak, r, o));
-    const size_t all = p.mapped_bytes + p.weight_bytes + p.gradient_bytes + p.optimizer_bytes + p.activation_bytes + p.scratch_bytes;
+    const size_t all = p.mapped_bytes + p.weight_bytes + p.gradient_bytes + p.optimizer_bytes + p.activation_bytes +
+                       p.scratch_bytes;
     printf("parameters     %s, of which %s are trained\n", amount_count(p.parameters).text,
            amount_count(p.trained).text);
     printf("steps          %s of %s sequences of %s tokens\n", amount_count(r->steps).text,
@@ -138,8 +139,8 @@ const struct command command_train = {
         "Trains with the settings of a recipe, which every option overrides; sources of data are in the recipe only.\n"
         "The output directory gets checkpoints (each one a model that every command takes), metrics.jsonl and the\n"
         "recipe with all defaults. Ctrl-C ends the step, writes a checkpoint and stops; --resume goes on, to the bit.",
-    .examples = "  gptjt train recipes/finetune-prompt.yaml\n"
-                "  gptjt train recipes/finetune-prompt.yaml --steps 400 --resume\n"
+    .examples = "  gptjt train recipes/finetune.yaml\n"
+                "  gptjt train recipes/finetune.yaml --steps 400 --resume\n"
                 "  gptjt train recipes/gpt-jt-6b-stage2.yaml --dry-run",
     .options = options,
     .defaults = &defaults,

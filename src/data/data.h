@@ -36,10 +36,12 @@ enum data_documents { DOCUMENTS_ISOLATE, DOCUMENTS_JOIN };
 struct data_source {
     const char *name; /* of reports; the format's name unless given */
     int format;
-    struct option_strings paths; /* files, directories or globs: .jsonl, .json, .txt, each also .gz or .zst */
+    struct option_strings paths; /* files, directories or globs: .jsonl, .json, .csv, .txt, each also .gz or .zst */
     double weight;               /* share of sequences, relative to the others' */
     const char *field;           /* pile: the member of a record that is its text ("text") */
-    bool end_of_text;            /* pile: <|endoftext|> behind every document */
+    bool end_of_text;            /* pile, prompt: <|endoftext|> behind every document */
+    const char *prompt,
+        *completion; /* prompt: texts with {member}s of a record in them; NULL: its "prompt", "completion" */
 };
 extern const struct option data_source_options[];
 extern const struct data_source data_source_defaults;

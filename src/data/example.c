@@ -127,16 +127,51 @@ static enum status read_p3(struct reader *r, const struct example_style *style, 
     return encode(r, r->text.data, r->text.len);
 }
 
+/* The template with each {member} replaced by the record's; "{{" is a brace. */
+static enum status fill(struct reader *r, const char *template)
+{
+    buf_clear(&r->text);
+    for (const char *at = template; *at;) {
+        const char *end = at[0] == '{' && at[1] != '{' ? strchr(at, '}') : NULL;
+        char name[128];
+        if (!end) {
+            buf_append(&r->text, at, 1);
+            at += at[0] == '{' && at[1] == '{' ? 2 : 1;
+            continue;
+        }
+        struct span value;
+        snprintf(name, sizeof name, "%.*s", (int)(end - at - 1), at + 1);
+        TRY(get_text(&value, r, name, NULL));
+        buf_append(&r->text, value.text, value.len);
+        at = end + 1;
+    }
+    return buf_status(&r->text);
+}
+
+/* A side of the example: from its template, or the member of that name. */
+static enum status encode_side(struct reader *r, const char *template, const char *member)
+{
+    struct span text;
+    if (template) {
+        TRY(fill(r, template));
+        return encode(r, r->text.data ? r->text.data : "", r->text.len);
+    }
+    TRY(get_text(&text, r, member, NULL));
+    return encode(r, text.text, text.len);
+}
+
 /* Encoded apart, as they are when a prompt is given and its continuation generated. */
 static enum status read_prompt(struct reader *r, int64_t *prefix)
 {
-    struct span prompt, completion;
-    TRY(get_text(&prompt, r, "prompt", NULL));
-    TRY(get_text(&completion, r, "completion", NULL));
-    if (!completion.len) return OK;
-    TRY(encode(r, prompt.text, prompt.len));
-    *prefix = (int64_t)r->out->n;
-    return encode(r, completion.text, completion.len);
+    const struct data_source *source = r->set->source;
+    TRY(encode_side(r, source->prompt, "prompt"));
+    const size_t n = r->out->n;
+    TRY(encode_side(r, source->completion, "completion"));
+    if (r->out->n == n)
+        r->out->n = 0; /* nothing to learn */
+    else
+        *prefix = (int64_t)n;
+    return OK;
 }
 
 /* Numbers of any size will do: nobody reads them. A record is one line, so the line in jansson's message says nothing;

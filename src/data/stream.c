@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Three readers behind one table of functions. Lines and text take bytes in blocks; elements parse a small file
+/* Four readers behind one table of functions. Lines, rows and text take bytes in blocks; elements parse a small file
  * whole. */
 #include "data/stream.h"
 
@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "data/bytes.h"
+#include "data/csv_row.h"
 
 struct stream_type {
     const char *extension, *unit;
@@ -26,13 +27,13 @@ struct stream {
     struct stream_place next; /* where the next record begins, or blank lines before it */
 
     struct bytes *bytes;
-    char block[1 << 16]; /* .jsonl, .txt */
+    char block[1 << 16]; /* .jsonl, .csv, .txt */
     size_t at, end;      /* unread bytes of block */
-    struct buf kept;     /* .jsonl: the line; .txt: the part, and what was read of the next */
+    struct buf kept;     /* .jsonl: the line; .csv: the row; .txt: the part, and what was read of the next */
     size_t part_len;     /* .txt: bytes of kept that the last record had */
     bool ended;
 
-    json_t *root; /* .json */
+    json_t *root; /* .json; .csv: the header's names */
     bool members;
     char *element; /* as text: free() */
 };
@@ -52,7 +53,7 @@ static enum status fail_here(const struct stream *s, enum status code, const cha
     return fail(code, "%s: %s", where, message);
 }
 
-/* ---- Bytes of .jsonl and .txt ---- */
+/* ---- Bytes of .jsonl, .csv and .txt ---- */
 
 static enum status start_bytes(struct stream *s, const struct stream_options *o)
 {
@@ -87,10 +88,10 @@ static const char mark[] = "\xef\xbb\xbf";
 
 /* ---- .jsonl ---- */
 
-/* One line without its end; *len counts it. A line is kept, or only looked at for whether it is blank. */
+/* Appends one line without its end to what is kept; *len counts it. A line is kept, or only looked at for whether it is
+ * blank. */
 static enum status read_line(struct stream *s, bool keep, size_t *len, bool *blank)
 {
-    buf_clear(&s->kept);
     *len = 0;
     *blank = true;
     for (bool complete = false; !complete;) {
@@ -114,6 +115,7 @@ static enum status next_line(struct stream *s, bool keep, struct stream_record *
     for (*got = false; !*got;) {
         size_t len;
         bool blank;
+        buf_clear(&s->kept);
         TRY(read_line(s, keep, &len, &blank));
         if (!len) return OK;
         const struct stream_place place = s->next;
@@ -125,6 +127,81 @@ static enum status next_line(struct stream *s, bool keep, struct stream_record *
         *out = (struct stream_record){s->kept.data, s->kept.len, true, place};
     }
     return OK;
+}
+
+/* ---- .csv ---- */
+
+/* A row, which ends where a line does outside of quotes; *len 0 at the end of the file. */
+static enum status read_row(struct stream *s, size_t *len, bool *blank)
+{
+    buf_clear(&s->kept);
+    TRY(read_line(s, true, len, blank));
+    while (!*blank && csv_row_open(s->kept.data, s->kept.len)) {
+        size_t more;
+        bool more_blank;
+        buf_puts(&s->kept, "\n");
+        TRY(read_line(s, true, &more, &more_blank));
+        if (!more) return fail_here(s, E_FORMAT, "quotes are not closed");
+        *len += more;
+        if (*len > STREAM_LINE_MAX) return fail_here(s, E_LIMIT, "a row of more than 64 MiB");
+    }
+    return buf_status(&s->kept);
+}
+
+static enum status next_row(struct stream *s, bool keep, struct stream_record *out, bool *got)
+{
+    for (*got = false; !*got;) {
+        size_t len;
+        bool blank;
+        char where[512];
+        TRY(read_row(s, &len, &blank));
+        if (!len) return OK;
+        const struct stream_place place = s->next;
+        stream_where(where, sizeof where, s->path, place.number);
+        s->next = (struct stream_place){place.offset + len, place.number + 1};
+        if (blank) continue;
+        *got = true;
+        if (!keep) return OK;
+        free(s->element);
+        s->element = NULL;
+        TRY(csv_row_object(&s->element, s->root, s->kept.data, s->kept.len, where));
+        *out = (struct stream_record){s->element, strlen(s->element), true, place};
+    }
+    return OK;
+}
+
+static enum status read_header(struct stream *s)
+{
+    size_t len = 0;
+    bool blank = true;
+    char where[512];
+    s->next = (struct stream_place){0, 0};
+    stream_where(where, sizeof where, s->path, 0);
+    TRY(read_row(s, &len, &blank));
+    if (blank) return fail(E_FORMAT, "%s: there is no header", where);
+    TRY(csv_row_fields(&s->root, s->kept.data, s->kept.len, where));
+    s->next = (struct stream_place){len, 1};
+    for (size_t i = 0; i < json_array_size(s->root); i++)
+        for (size_t j = 0; j < i; j++)
+            if (json_equal(json_array_get(s->root, i), json_array_get(s->root, j)))
+                return fail(E_FORMAT, "%s: two columns are called \"%.100s\"", where,
+                            json_string_value(json_array_get(s->root, i)));
+    return OK;
+}
+
+/* The header is at the beginning wherever the records begin. */
+static enum status start_rows(struct stream *s, const struct stream_options *o)
+{
+    (void)o;
+    const struct stream_place from = s->next;
+    TRY(read_header(s));
+    if (from.offset <= s->next.offset) return OK;
+    const uint64_t skip = from.offset - s->next.offset, here = s->end - s->at;
+    s->next = from;
+    s->at += (size_t)(skip < here ? skip : here);
+    if (skip <= here) return OK;
+    const enum status status = bytes_skip(s->bytes, skip - here);
+    return status == OK ? OK : fail_here(s, status, status_message());
 }
 
 /* ---- .txt ---- */
@@ -218,6 +295,7 @@ static enum status next_element(struct stream *s, bool keep, struct stream_recor
 
 static const struct stream_type types[] = {
     {".jsonl", "line", start_bytes, next_line},
+    {".csv", "row", start_rows, next_row},
     {".json", "element", start_elements, next_element},
     {".txt", "part", start_bytes, next_part},
 };
@@ -264,7 +342,7 @@ enum status stream_open(struct stream **out, const char *path, const struct stre
 {
     struct bytes *bytes;
     if (!type_of(path))
-        return fail(E_ARG, "%s: is none of .jsonl, .json and .txt, as they are or with .gz or .zst", path);
+        return fail(E_ARG, "%s: is none of .jsonl, .json, .csv and .txt, as they are or with .gz or .zst", path);
     TRY(bytes_open(&bytes, path));
     return open_bytes(out, bytes, path, o, from);
 }

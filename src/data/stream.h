@@ -2,6 +2,7 @@
 /* Where records of text come from: one file, read from front to back, from any record on.
  *
  *   .jsonl  a record a line, each a JSON value; blank lines are none
+ *   .csv    a record a row behind the header: an object of the header's names and the row's fields (RFC 4180)
  *   .json   a record an element of the array; or the values of an object, where that is asked for; or the one object
  *   .txt    the file is one document; a long one is cut into parts at an empty line, or where else it can
  *
@@ -17,7 +18,7 @@
 #include "base/status.h"
 
 enum {
-    STREAM_LINE_MAX = 64 << 20, /* of a .jsonl file: longer is an error */
+    STREAM_LINE_MAX = 64 << 20, /* of a .jsonl or .csv file: longer is an error */
     STREAM_JSON_MAX = 64 << 20, /* a whole .json file, unpacked */
     STREAM_PART_MAX = 1 << 20,  /* of a .txt file: longer is cut */
 };

@@ -138,10 +138,19 @@ static enum status check_source(const struct data_source *sources, int i, const 
     for (int k = 0; k < i; k++)
         if (!strcmp(sources[k].name, s->name))
             return fail(E_ARG, "%s[%d] and [%d] are both called \"%s\"; give them a \"name\"", list, k, i, s->name);
-    if (s->format == DATA_PILE) return OK;
-    if (s->end_of_text || strcmp(s->field, data_source_defaults.field))
-        return fail(E_ARG, "%s[%d] \"%s\": \"%s\" is a setting of format pile, not of %s", list, i, s->name,
-                    s->end_of_text ? "end_of_text" : "field", format_names[s->format]);
+    const char *wrong = NULL, *of = "pile";
+    if (s->format != DATA_PILE && strcmp(s->field, data_source_defaults.field)) wrong = "field";
+    if (s->format != DATA_PILE && s->format != DATA_PROMPT && s->end_of_text) {
+        wrong = "end_of_text";
+        of = "pile or prompt";
+    }
+    if (s->format != DATA_PROMPT && (s->prompt || s->completion)) {
+        wrong = s->prompt ? "prompt" : "completion";
+        of = "prompt";
+    }
+    if (wrong)
+        return fail(E_ARG, "%s[%d] \"%s\": \"%s\" is a setting of format %s, not of %s", list, i, s->name, wrong, of,
+                    format_names[s->format]);
     return OK;
 }
 
