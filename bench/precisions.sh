@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# bench/precisions.sh [PROGRAM]: a small model learns this project's own documents in fp32, in bf16 and in fp16, the last
+# bench/precisions.sh [PROGRAM]: a small model learns this project's own sources in fp32, in bf16 and in fp16, the last
 # from a loss scale of 2^24 that overflows; prints what the last 100 of STEPS (2000) steps lost on average, and how far
 # that is from fp32. Fails if it is more than a percent. Ten minutes on two cores.
 set -eu
@@ -10,7 +10,7 @@ steps=${STEPS:-2000}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-for file in README.md docs/*.md; do cp "$file" "$work/$(basename "$file" .md).txt"; done
+for file in README.md docs/*.md src/*/*.[ch] src/*/*/*.[ch] tests/*.[ch]; do cp "$file" "$work/${file//\//-}.txt"; done
 "$program" synth --n-layer 2 --n-embd 96 --n-head 4 --rotary-dim 16 --vocab-size 2048 --n-positions 128 --dtype fp32 \
     --tokenizer models/gpt-jt-tiny -o "$work/model" --quiet
 cat > "$work/recipe.yaml" << EOF

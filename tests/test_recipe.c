@@ -189,7 +189,7 @@ static void broken_recipes_are_refused_by_name(void **state)
         {"sources: [{format: ni, paths: a, field: b}]\n",
          "sources[0] \"ni\": \"field\" is a setting of format pile, not of ni", true},
         {"validation: [{format: ni, paths: a, end_of_text: true}]\n",
-         "validation[0] \"ni\": \"end_of_text\" is a setting of format pile, not of ni"},
+         "validation[0] \"ni\": \"end_of_text\" is a setting of format pile or prompt, not of ni"},
         {"validation: [{format: ni}]\n", "validation[0]: has no \"paths\""},
         {"steps: 1\n", "4:1: \"steps\" is given twice"},
     };
