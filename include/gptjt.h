@@ -94,8 +94,8 @@ struct gptjt_engine_options {
     enum gptjt_weights weights;  /* how matrices are held; AUTO: as stored, mapped, not copied     */
     enum gptjt_compute compute;  /* what matrix products are computed in                           */
     int threads;                 /* 0: what affinity mask and cgroup quota allow                   */
-    const char *cpu; /* instruction set: NULL or "auto", or "ref", "avx2", "avx512", "avx512bf16", "amx"; E_ARG if
-                        unknown or missing */
+    const char *cpu;     /* instruction set: NULL or "auto", or "ref", "avx2", "avx512", "avx512bf16", "amx"; E_ARG if
+                            unknown or missing */
     const char *adapter; /* directory of a LoRA adapter in PEFT's layout; NULL: none */
 };
 

@@ -50,3 +50,13 @@ run 1 bench /nonexistent
 says 'gptjt bench: /nonexistent: no such directory'
 run 2 bench --synthetic tiny --prompt 257 --json
 says 'gptjt bench: --prompt: 257 tokens do not fit the window of 256'
+
+# Training steps: by hand their loss is that of a model that knows nothing.
+run 0 bench --synthetic tiny --train 32 --micro-batch-size 2 --repeats 1 --json
+has '"precision": "bf16", "seq_len": 32, "micro_batch_size": 2, "recompute": false'
+has '"loss": [0-9]*\.[0-9]*, "phases_s": {"forward": '
+run 0 bench --synthetic tiny --train 32 --repeats 1 --precision fp32 --recompute --profile
+has '^train    fp32 '
+has ' forward .*, head .*, backward .*, update '
+run 2 bench --synthetic tiny --train 4096
+complains 'seq_len is 4096, but synthetic tiny has a window of'
