@@ -58,5 +58,5 @@ has '"loss": [0-9]*\.[0-9]*, "phases_s": {"forward": '
 run 0 bench --synthetic tiny --train 32 --repeats 1 --precision fp32 --recompute --profile
 has '^train    fp32 '
 has ' forward .*, head .*, backward .*, update '
-run 2 bench --synthetic tiny --train 4096
+run 2 bench --synthetic tiny --train 4096 --json
 complains 'seq_len is 4096, but synthetic tiny has a window of'
