@@ -14,6 +14,7 @@
 #include "formats/safetensors.h"
 
 #define PREFIX       "checkpoint-"
+#define MAKING       "tmp-checkpoint-"
 #define MODEL_FILE   "model.safetensors"
 #define ADAPTER_FILE "adapter_model.safetensors"
 
@@ -217,7 +218,7 @@ static enum status rotate(const char *run, int64_t keep)
     while (keep > 0 && l.n > keep) {
         char whole[PATH_BYTES], going[PATH_BYTES];
         TRY(name_step(whole, sizeof whole, run, PREFIX, l.first));
-        TRY(name_step(going, sizeof going, run, "tmp-" PREFIX, l.first));
+        TRY(name_step(going, sizeof going, run, MAKING, l.first));
         TRY(file_remove_dir(going));
         if (rename(whole, going)) return fail(E_IO, "%s: %s", whole, strerror(errno));
         TRY(file_remove_dir(going));
@@ -230,7 +231,7 @@ enum status checkpoint_save(const struct checkpoint *c, const char *run, int64_t
 {
     char whole[PATH_BYTES], making[PATH_BYTES];
     TRY(name_step(whole, sizeof whole, run, PREFIX, step));
-    TRY(name_step(making, sizeof making, run, "tmp-" PREFIX, step));
+    TRY(name_step(making, sizeof making, run, MAKING, step));
     if (file_is_dir(whole)) return OK; /* where this run was resumed, and has not moved since */
     TRY(file_remove_dir(making));
     if (mkdir(making, 0777)) return fail(E_IO, "%s: %s", making, strerror(errno));
@@ -250,7 +251,7 @@ enum status checkpoint_save(const struct checkpoint *c, const char *run, int64_t
 /* Checkpoints under construction, and files that were about to replace others (base/file.h). */
 static bool left_over(const char *name)
 {
-    static const char *const begin[] = {"tmp-" PREFIX, "recipe.json.tmp.", "metrics.jsonl.tmp."};
+    static const char *const begin[] = {MAKING, "recipe.json.tmp.", "metrics.jsonl.tmp."};
     for (size_t i = 0; i < COUNT_OF(begin); i++)
         if (!strncmp(name, begin[i], strlen(begin[i]))) return true;
     return false;
