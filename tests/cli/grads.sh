@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Gradients of a batch from a file: the numbers themselves are in tests/test_training.c.
-# shellcheck shell=sh disable=SC2034,SC2154
+# shellcheck shell=sh disable=SC2034,SC2059,SC2154
 goldens=$here/../data/goldens
 micro=$goldens/micro-a/safetensors-fp32
 batch=$goldens/train/grads_prefix.safetensors
