@@ -261,7 +261,7 @@ static bool entry(const struct kernels *k, int i, const char **name, any_fn **fn
         {"sum_squares", (any_fn *)k->sum_squares, check_sum_squares},
         {"adamw", (any_fn *)k->adamw, check_adamw},
     };
-    _Static_assert(COUNT_OF(all) == (sizeof *k - sizeof k->linear) / sizeof(any_fn *) - 1,
+    _Static_assert(COUNT_OF(all) == (sizeof *k - sizeof k->linear - sizeof k->back) / sizeof(any_fn *) - 1,
                    "a new entry of struct kernels has no check");
     if (i >= (int)COUNT_OF(all)) return false;
     *name = all[i].name;

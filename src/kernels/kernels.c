@@ -3,6 +3,7 @@
 #include "kernels/kernels.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "kernels/x86/cpu.h"
 
@@ -27,6 +28,7 @@ enum cpu_level kernels_best_level(void)
 void kernels_init(struct kernels *k, enum cpu_level level)
 {
     assert(level <= kernels_best_level());
+    memset(k->back, 0, sizeof k->back);
     kernels_init_ref(k);
     kernels_init_ref_linear(k);
     kernels_init_attention_ref(k);
@@ -38,10 +40,12 @@ void kernels_init(struct kernels *k, enum cpu_level level)
         kernels_init_attention_back_avx2(k);
         kernels_init_transpose_avx2(k);
         kernels_init_avx2_linear(k);
+        kernels_init_avx2_back_products(k);
         kernels_init_avx2_int8(k);
         kernels_init_avx2_quant(k);
     }
     if (level >= CPU_AVX512) {
+        memset(k->back, 0, sizeof k->back); /* its linear maps are faster than AVX2's products */
         kernels_init_rows_avx512(k);
         kernels_init_attention_avx512(k);
         kernels_init_back_avx512(k);

@@ -204,6 +204,21 @@ struct attention_back_page {
 };
 typedef void k_attention_back_fn(const struct attention_back_rows *a, const struct attention_back_page *page);
 
+/* Products of the backward pass, z[T][panel] += x w^T for a block of n <= depth inputs, with a w that lies across:
+ * output o of input i is w[i * stride + o] (o < O <= panel, the rest is packed as zeros). x is rows, or lies across as
+ * well: row t of input i is x[i * stride + t]. A sum is one chain over the block's inputs in ascending order. */
+enum { WEIGHT_FLOATS = WEIGHT_BF16 + 1 };
+typedef void k_pack_w_across_fn(void *to, const void *w, size_t stride, int O, int n);
+typedef void k_multiply_back_fn(float *z, const void *x, const void *w, int T, int n);
+struct back_kernels {
+    int panel, depth;
+    size_t panel_bytes; /* of a packed block of w */
+    k_packed_bytes_fn *packed_x_bytes;
+    k_pack_x_fn *pack_x, *pack_x_across;
+    k_pack_w_across_fn *pack_w_across[WEIGHT_FLOATS]; /* by w's type */
+    k_multiply_back_fn *multiply; /* NULL: there are none, and factors are turned for those of struct linear_kernels */
+};
+
 /* ---- Optimizer ---- */
 
 /* x[n] rounded to fp16, or bf16, and back, to nearest even; overflows to infinity. */
@@ -223,6 +238,7 @@ typedef void k_adamw_fn(float *p, float *m, float *v, const float *grad, size_t 
 struct kernels {
     const char *name;                                          /* of the most capable overlay in use: "ref" ... "amx" */
     struct linear_kernels linear[COMPUTE_TYPES][WEIGHT_TYPES]; /* all NULL where there is no such product */
+    struct back_kernels back[COMPUTE_TYPES];
     k_quant_strip_fn *quant_strip;
     k_widen_fn *widen_f16, *widen_bf16;
     k_narrow_fn *narrow_f16, *narrow_bf16;
@@ -276,6 +292,7 @@ void kernels_init_transpose_avx2(struct kernels *k);
 void kernels_init_rows_avx2(struct kernels *k);
 void kernels_init_rows_avx512(struct kernels *k);
 void kernels_init_avx2_linear(struct kernels *k);
+void kernels_init_avx2_back_products(struct kernels *k);
 void kernels_init_avx2_int8(struct kernels *k);
 void kernels_init_avx2_quant(struct kernels *k);
 void kernels_init_avx512_linear(struct kernels *k);

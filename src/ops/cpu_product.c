@@ -9,10 +9,12 @@
 struct product {
     struct ops_cpu *c;
     const struct linear_kernels *k;
+    const struct back_kernels *back; /* NULL: k's are used, and factors that lie across are turned */
     struct product_output y;
     struct operand x, w;
     int T, O, I;
-    size_t block_x_bytes; /* of a packed block of inputs */
+    int panel, depth;
+    size_t panel_bytes, block_x_bytes; /* of a packed block of w, and of x */
 };
 
 static int least(int a, int b)
@@ -67,7 +69,7 @@ size_t ops_cpu_packed_x_bytes(const struct linear_kernels *k, int T, int I)
 
 static void *packed_x(const struct product *p, int at)
 {
-    return (char *)p->c->x + (size_t)(at / p->k->depth) * p->block_x_bytes;
+    return (char *)p->c->x + (size_t)(at / p->depth) * p->block_x_bytes;
 }
 
 /* A task packs one block of inputs of all rows. */
@@ -75,8 +77,10 @@ static void pack_task(void *user, int task, int thread)
 {
     (void)thread;
     const struct product *p = user;
-    const int at = task * p->k->depth;
-    p->k->pack_x(packed_x(p, at), (const float *)p->x.data + at, p->x.stride, p->T, least(p->k->depth, p->I - at));
+    const int at = task * p->depth, n = least(p->depth, p->I - at);
+    const float *x = (const float *)p->x.data + (size_t)at * (p->x.across ? p->x.stride : 1);
+    k_pack_x_fn *pack = !p->back ? p->k->pack_x : p->x.across ? p->back->pack_x_across : p->back->pack_x;
+    pack(packed_x(p, at), x, p->x.stride, p->T, n);
 }
 
 enum { TURN_INPUTS = 64 };
@@ -93,12 +97,12 @@ static void turn_task(void *user, int task, int thread)
 
 static void pack_rows(struct product *p)
 {
-    p->block_x_bytes = round_up(p->k->packed_x_bytes(p->T, p->k->depth), 64);
-    if (p->x.across) {
+    p->block_x_bytes = round_up((p->back ? p->back->packed_x_bytes : p->k->packed_x_bytes)(p->T, p->depth), 64);
+    if (p->x.across && !p->back) {
         pool_run(p->c->pool, (p->I + TURN_INPUTS - 1) / TURN_INPUTS, turn_task, p);
         p->x = (struct operand){p->c->turned, WEIGHT_F32, BACK_INPUTS, false};
     }
-    pool_run(p->c->pool, (p->I + p->k->depth - 1) / p->k->depth, pack_task, p);
+    pool_run(p->c->pool, (p->I + p->depth - 1) / p->depth, pack_task, p);
 }
 
 /* ---- Panels ---- */
@@ -128,26 +132,35 @@ static void pack_across(const struct product *p, char *panel, char *rows, int o,
     p->k->pack_w(panel, rows, n, inputs, 0, inputs);
 }
 
+/* One block of inputs of a panel: packed, and multiplied by all rows. */
+static void panel_block(const struct product *p, float *z, char *panel, int o, int n, int at, int inputs)
+{
+    const struct linear_kernels *k = p->k;
+    if (p->back) {
+        const size_t from = ((size_t)at * p->w.stride + (size_t)o) * weight_bytes(p->w.type, 1, 1);
+        p->back->pack_w_across[p->w.type](panel, (const char *)p->w.data + from, p->w.stride, n, inputs);
+        p->back->multiply(z, packed_x(p, at), panel, p->T, inputs);
+    } else if (p->w.across) {
+        pack_across(p, panel, panel + round_up(p->panel_bytes, 64), o, n, at, inputs);
+        k->multiply(z, packed_x(p, at), panel, p->T, inputs, NULL);
+    } else {
+        const int left = p->I - at - inputs;
+        const struct ahead next = panel_source(p, o, n, at + inputs, least(p->depth, left));
+        k->pack_w(panel, weight_at(p, o), n, p->I, at, inputs);
+        k->multiply(z, packed_x(p, at), panel, p->T, inputs, left ? &next : NULL);
+    }
+}
+
 static void panel_task(void *user, int task, int thread)
 {
     const struct product *p = user;
-    const struct linear_kernels *k = p->k;
-    const int o = task * k->panel, n = least(k->panel, p->O - o);
+    const int o = task * p->panel, n = least(p->panel, p->O - o);
     float *z = ops_cpu_scratch(p->c, thread);
-    char *panel = (char *)z + (size_t)PRODUCT_ROWS * (size_t)k->panel * sizeof *z;
-    memset(z, 0, (size_t)p->T * (size_t)k->panel * sizeof *z);
-    for (int at = 0; at < p->I; at += k->depth) {
-        const int inputs = least(k->depth, p->I - at), left = p->I - at - inputs;
-        struct ahead next = {0};
-        if (p->w.across) {
-            pack_across(p, panel, panel + round_up(k->panel_bytes, 64), o, n, at, inputs);
-        } else {
-            k->pack_w(panel, weight_at(p, o), n, p->I, at, inputs);
-            next = panel_source(p, o, n, at + inputs, least(k->depth, left));
-        }
-        k->multiply(z, packed_x(p, at), panel, p->T, inputs, left && !p->w.across ? &next : NULL);
-    }
-    ops_cpu_output(p->c, &p->y, z, (size_t)k->panel, p->T, o, n);
+    char *panel = (char *)z + (size_t)PRODUCT_ROWS * (size_t)p->panel * sizeof *z;
+    memset(z, 0, (size_t)p->T * (size_t)p->panel * sizeof *z);
+    for (int at = 0; at < p->I; at += p->depth)
+        panel_block(p, z, panel, o, n, at, least(p->depth, p->I - at));
+    ops_cpu_output(p->c, &p->y, z, (size_t)p->panel, p->T, o, n);
 }
 
 size_t ops_cpu_product_scratch_bytes(const struct linear_kernels *k, bool across)
@@ -192,6 +205,18 @@ static void plain_task(void *user, int task, int thread)
 
 /* ---- Either ---- */
 
+/* Which kernels: the backward pass's own where there are some, else the linear maps'. */
+static void choose(struct product *p, struct ops_cpu *c, const struct linear_kernels *k)
+{
+    const struct back_kernels *back = &c->kernels.back[c->compute == COMPUTE_INT8 ? COMPUTE_FP32 : c->compute];
+    p->c = c;
+    p->k = k;
+    p->back = p->w.across && back->multiply ? back : NULL;
+    p->panel = p->back ? back->panel : k->panel;
+    p->depth = p->back ? back->depth : k->depth;
+    p->panel_bytes = p->back ? back->panel_bytes : k->panel_bytes;
+}
+
 static void advance(struct product *p)
 {
     p->y.at += PRODUCT_ROWS * p->y.stride;
@@ -202,14 +227,15 @@ void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const st
 {
     assert(!(x->across || w->across) || (I <= BACK_INPUTS && c->turned));
     assert(!weight_quantised(w->type) || !w->across);
-    struct product p = {.c = c, .k = k, .y = *y, .w = *w, .O = O, .I = I};
+    struct product p = {.y = *y, .w = *w, .O = O, .I = I};
+    choose(&p, c, k);
     for (int t = 0; t < T; t += PRODUCT_ROWS, advance(&p)) {
         p.T = least(PRODUCT_ROWS, T - t);
         p.x = *x;
         p.x.data = (const float *)x->data + (size_t)t * (x->across ? 1 : x->stride);
         if (k->multiply) {
             pack_rows(&p);
-            pool_run(c->pool, (O + k->panel - 1) / k->panel, panel_task, &p);
+            pool_run(c->pool, (O + p.panel - 1) / p.panel, panel_task, &p);
         } else {
             pool_run(c->pool, p.T, plain_task, &p);
         }
