@@ -3,6 +3,7 @@
 
 Answers every {"seq": N} on stdin with the seconds of one step on one sequence of N random tokens, each with a random
 target: `seconds` of forward pass, loss and backward pass, `update_s` of clipping and AdamW, and the step's loss.
+{"seq": N, "eager": true} is not compiled.
 """
 import argparse
 import contextlib
@@ -35,10 +36,10 @@ class Step:
             return torch.autocast("cpu", dtype=torch.bfloat16)
         return contextlib.nullcontext()
 
-    def compute(self, ids, targets):
+    def compute(self, forward, ids, targets):
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
-            loss = self.forward(ids, targets)
+            loss = forward(ids, targets)
         loss.backward()
         return loss.item()
 
@@ -48,8 +49,9 @@ class Step:
 
     def answer(self, request):
         ids, targets = torch.randint(self.vocabulary, (2, 1, request["seq"]), generator=self.generator)
+        forward = self.loss if request.get("eager") else self.forward
         losses = []
-        seconds = peer.timed(lambda: losses.append(self.compute(ids, targets)))
+        seconds = peer.timed(lambda: losses.append(self.compute(forward, ids, targets)))
         return {"seconds": seconds, "update_s": peer.timed(self.update), "loss": losses[0]}
 
 

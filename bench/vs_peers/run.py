@@ -180,7 +180,7 @@ class Peer(Program):
         """The next reply, after `limit` seconds at most."""
         if not select.select([self.process.stdout], [], [], limit)[0]:
             self.stop()
-            raise TooSlow
+            raise TooSlow(f"no answer for {limit:.0f} s")
         line = self.process.stdout.readline()
         if not line:
             self.process.wait()

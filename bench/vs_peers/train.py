@@ -6,6 +6,7 @@ A step is forward pass, loss, backward pass, clipping and AdamW on one sequence 
 Every model is measured by each program in turn, round after round, so that a machine that drifts drifts for all alike.
 """
 import json
+import math
 import pathlib
 import signal
 import statistics
@@ -24,7 +25,8 @@ SHAPES = {
 PEERS = ["eager-fp32", "compiled-fp32", "eager-bf16", "compiled-bf16"]
 BITS = {"fp32": 32, "bf16": 16}
 COMPILE_SECONDS = 1200  # that torch.compile may take besides its first step
-PROBE_SHARE = 32  # a peer's first sequence is this much shorter
+PROBE_TOKENS = 32  # a length that nearly all finish
+PROBE_DOUBT = 4  # so much faster a peer may be than judged by it: compiled, on a long sequence
 
 
 def parse_row(name):
@@ -81,6 +83,8 @@ class Ours(TrainProgram):
 class Peer(TrainProgram, run.Peer):
     """One process for one row at a time. What is too slow for a row is not asked again."""
 
+    judged = {}  # (precision, row): seconds that a step might take, for the compiled peer, too
+
     def __init__(self, args, name):
         mode, precision = name.split("-")
         super().__init__(args, f"pytorch-{mode}", precision, BITS[precision])
@@ -106,33 +110,52 @@ class Peer(TrainProgram, run.Peer):
         """The first step of a length, which is compiled for it."""
         return self.ask({"seq": seq}, self.args.longest + (COMPILE_SECONDS if self.is_compiled else 0))
 
-    def expected_seconds(self, row):
-        """Of a step, from one that is so short that even the slowest finish. Too high rather than too low where short
-        sequences use the machine worse, too low by what attention costs more in long ones."""
-        seq = max(1, row[1] // PROBE_SHARE)
-        self.warm_up(seq)
-        reply = self.ask({"seq": seq}, self.args.longest)
-        return reply["seconds"] * row[1] / seq + reply["update_s"]
+    def judge(self, row):
+        """Finds the seconds of a step by a short one that is not compiled; infinite if even that one takes too long."""
+        key = self.weights, row
+        for _ in range(0 if key in self.judged else 2):  # the first one warms up
+            try:
+                reply = self.ask({"seq": PROBE_TOKENS, "eager": True}, self.args.longest)
+            except run.TooSlow:
+                self.judged[key] = math.inf
+                raise
+            self.judged[key] = reply["seconds"] * row[1] / PROBE_TOKENS + reply["update_s"]
+            if self.is_hopeless(row):
+                break
+
+    def is_hopeless(self, row):
+        return self.judged.get((self.weights, row), 0) > PROBE_DOUBT * self.args.longest
 
     def skip(self, row, reason):
-        self.skips[row] = f"slower than {self.args.longest:.0f} s a step{reason}"
+        if self.is_hopeless(row):
+            expected = self.judged[self.weights, row]
+            reason = f"about {expected:.0f} s, " if expected < math.inf else ""
+            reason += f"judged by {PROBE_TOKENS} tokens, not compiled"
+        self.skips[row] = f"slower than {self.args.longest:.0f} s a step: {reason}"
         self.stop()
 
     def measure(self, row):
         try:
-            self.measure_in_time(row)
-        except run.TooSlow:
-            self.skip(row, "")
+            if not self.process:
+                self.begin(row)
+            if self.is_hopeless(row):
+                self.skip(row, "")
+            else:
+                self.measure_steps(row)
+        except run.TooSlow as late:
+            self.skip(row, str(late))
 
-    def measure_in_time(self, row):
-        if not self.process:
-            self.row = row
-            self.start()
-            if row not in self.tries:
-                expected = self.expected_seconds(row)
-                if expected > self.args.longest:
-                    return self.skip(row, f": {expected:.0f} s, judged by {max(1, row[1] // PROBE_SHARE)} tokens")
+    def begin(self, row):
+        self.row = row
+        if self.is_hopeless(row):
+            return
+        self.start()
+        if row[1] > PROBE_TOKENS:
+            self.judge(row)
+        if not self.is_hopeless(row):
             self.warm_up(row[1])
+
+    def measure_steps(self, row):
         steps = [self.ask({"seq": row[1]}, self.args.longest) for _ in range(self.args.repeats)]
         step = sorted(steps, key=lambda s: s["seconds"] + s["update_s"])[(len(steps) - 1) // 2]
         self.peak_bytes = step["peak_bytes"]
