@@ -18,11 +18,13 @@ LEARNING_RATE = 1e-5
 
 class Step:
     def __init__(self, args):
-        shape = {"n_layer": args.layers, "n_embd": args.width, "n_head": args.heads, "rotary_dim": args.rotary}
-        config = transformers.GPTJConfig(vocab_size=args.vocabulary, n_positions=args.positions, **shape)
+        config = transformers.GPTJConfig(n_layer=args.layers, n_embd=args.width, n_head=args.heads,
+                                         rotary_dim=args.rotary, vocab_size=args.vocabulary,
+                                         n_positions=args.positions)  # fmt: skip
         torch.manual_seed(0)
         self.model = transformers.GPTJForCausalLM(config).train()
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE, eps=1e-6, weight_decay=0.01, fused=True)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE, eps=1e-6, weight_decay=0.01,
+                                           fused=True)  # fmt: skip
         self.precision, self.vocabulary = args.variant, args.vocabulary
         self.generator = torch.Generator().manual_seed(1)
         self.forward = torch.compile(self.loss, dynamic=False) if args.compile else self.loss

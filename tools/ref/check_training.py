@@ -70,7 +70,7 @@ def write_recipe(path, **changes):
               "micro_batch_size": 2, "seq_len": SEQ, "precision": "fp32",
               "learning_rate": RATE, "warmup_steps": WARM_UP, "weight_decay": DECAY, "max_grad_norm": CLIP,
               "save_steps": 0, "eval_steps": 0, "seed": 3,
-              "sources": [{"name": "documents", "format": "pile", "paths": str(path.parent / "documents.jsonl")}]}  # fmt: skip
+              "sources": [{"format": "pile", "paths": str(path.parent / "documents.jsonl")}]}  # fmt: skip
     path.write_text(json.dumps(recipe | changes), encoding="utf-8")  # JSON is YAML
     return recipe["output"]
 
@@ -104,7 +104,8 @@ def learning_rate(step, schedule, least):
     left = (STEPS - step) / (STEPS - WARM_UP)
     if step < WARM_UP:
         return RATE * (step + 1) / WARM_UP
-    return least + (RATE - least) * {"linear": left, "cosine": (1 - math.cos(math.pi * left)) / 2, "constant": 1}[schedule]
+    share = {"linear": left, "cosine": (1 - math.cos(math.pi * left)) / 2, "constant": 1}[schedule]
+    return least + (RATE - least) * share
 
 
 def train_by_pytorch(weights, config, steps, dtype, rates):
@@ -210,7 +211,8 @@ def adapted(base, directory, dtype):
 
 def check_adapters(work, base, ids):
     recipe = work / "adapter.yaml"
-    run = pathlib.Path(write_recipe(recipe, objective="prefix", adapter="lora", lora_rank=4, lora_targets=TARGETS, learning_rate=1e-2))
+    run = pathlib.Path(write_recipe(recipe, objective="prefix", learning_rate=1e-2, adapter="lora", lora_rank=4,
+                                    lora_targets=TARGETS))  # fmt: skip
     ours("train", recipe)
     directory = run / f"checkpoint-{STEPS}"
     plain = our_logits(work, base, ids)
