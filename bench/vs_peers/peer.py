@@ -96,6 +96,21 @@ def answer(peer, request):
         return {"skip": str(reason)}
 
 
+def take_stdout():
+    """Where replies go; what libraries print there is on stderr from now on."""
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    return replies
+
+
+def serve(replies, ready, answer_to):
+    print(json.dumps(ready), file=replies)
+    for line in sys.stdin:
+        reply = answer_to(json.loads(line))
+        reply["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps(reply), file=replies)
+
+
 def main(peer_class, variants):
     parser = argparse.ArgumentParser()
     parser.add_argument("--variant", choices=variants, required=True)
@@ -106,16 +121,11 @@ def main(peer_class, variants):
     parser.add_argument("--prepare", action="store_true")
     args = parser.parse_args()
 
-    replies = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
+    replies = take_stdout()
     name = f"{os.path.splitext(os.path.basename(sys.argv[0]))[0]}-{args.variant}"
     peer = peer_class(args)
     directory = converted(peer, name)
     if args.prepare:
         return
 
-    print(json.dumps(peer.load(directory)), file=replies)
-    for line in sys.stdin:
-        reply = answer(peer, json.loads(line))
-        reply["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps(reply), file=replies)
+    serve(replies, peer.load(directory), lambda request: answer(peer, request))

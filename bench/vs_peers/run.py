@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import platform
+import select
 import shutil
 import signal
 import statistics
@@ -46,6 +47,10 @@ GROUPS = {16: (16, 32), 8: (8,), 4: (4,)}
 
 class Failed(Exception):
     """A program that cannot go on; the others do."""
+
+
+class TooSlow(Exception):
+    """No answer in time; the program was stopped."""
 
 
 def say(text):
@@ -88,6 +93,13 @@ class Program:
         raise NotImplementedError
 
 
+def json_of(command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}")
+    return json.loads(done.stdout)
+
+
 class Ours(Program):
     """`gptjt bench`, started for every row: the probes of the machine around its row are then as near as can be."""
 
@@ -115,10 +127,7 @@ class Ours(Program):
                 "--repeats", str(repeats(row)), "--quiet", "--json"]  # fmt: skip
 
     def measure(self, row):
-        done = subprocess.run(self.command(row), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Failed(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}")
-        report = json.loads(done.stdout)
+        report = json_of(self.command(row))
         self.machines.append(report["machine"])
         result = next(r for r in report["rows"] if r["phase"] == row[0])
         if result.get("layers", self.args.layers) != self.args.layers:
@@ -167,7 +176,11 @@ class Peer(Program):
             self.process.wait()
             self.process = None
 
-    def read(self):
+    def read(self, limit=None):
+        """The next reply, after `limit` seconds at most."""
+        if not select.select([self.process.stdout], [], [], limit)[0]:
+            self.stop()
+            raise TooSlow(f"no answer for {limit:.0f} s")
         line = self.process.stdout.readline()
         if not line:
             self.process.wait()
@@ -175,13 +188,13 @@ class Peer(Program):
             raise Failed(f"ended, see {self.log}")
         return json.loads(line)
 
-    def ask(self, request):
+    def ask(self, request, limit=None):
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             pass  # read() says so
-        return self.read()
+        return self.read(limit)
 
     def expected_seconds(self, row):
         """From the slowest prompt so far; only prompts get long."""
@@ -369,15 +382,20 @@ def cpu_name():
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def report(args, programs, rows):
-    """Everything, for --json."""
+def report_head(args):
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": text_of(["git", "describe", "--always", "--dirty"]),
         "cpu": cpu_name(),
         "threads": args.threads,
-        "layers": args.layers,
         "rounds": args.rounds,
+    }
+
+
+def report(args, programs, rows):
+    """Everything, for --json."""
+    return report_head(args) | {
+        "layers": args.layers,
         "machine": [m for p in programs if isinstance(p, Ours) for m in p.machines],
         "programs": [
             {"program": p.label, "bits": p.bits, "version": p.version, "failure": p.failure, "peak_bytes": p.peak_bytes}
@@ -446,28 +464,34 @@ def words(text):
     return [word for word in text.split(",") if word]
 
 
-def read_arguments():
+def argument_parser(description):
+    """With what train.py has, too."""
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--layers", type=int, default=8, help="of the 28; the head is always whole")
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--prompt", type=numbers, default=[32, 256, 1024], metavar="N,...")
-    parser.add_argument("--batch", type=numbers, default=[1, 8], metavar="N,...")
-    parser.add_argument("--decode", type=int, default=32, metavar="N", help="steps")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="tests the script: 2 layers, 1 round, short prompts")
-    parser.add_argument("--peers", type=words, default=words(",".join(f"{n}-{w}" for n, w, _ in PEERS)),
-                        metavar="NAME-WEIGHTS,...")  # fmt: skip
-    parser.add_argument("--ours", type=words, default=["fp16", "bf16", "q8", "q4"], metavar="WEIGHTS,...")
-    parser.add_argument("--compute", type=words, default=["default"], metavar="TYPE,...", help="for ours, one row each")
     parser.add_argument("--gptjt", default=str(HERE.parent.parent / "build" / "gptjt"), metavar="FILE")
     parser.add_argument("--work", type=pathlib.Path, default=cache / "gptjt-peers", metavar="DIR",
                         help="environment, checkpoint, converted models: 25 GB for 8 layers")  # fmt: skip
     parser.add_argument("--python", metavar="FILE", help="has requirements.txt; instead of an environment in DIR")
     parser.add_argument("--memory", type=float, default=round(0.8 * available_gb(), 1), metavar="GB",
                         help="for all programs that stay loaded at a time")  # fmt: skip
-    parser.add_argument("--longest", type=float, default=120, metavar="SECONDS", help="skip prompts that take longer")
     parser.add_argument("--json", metavar="FILE", help="also write everything there")
+    return parser
+
+
+def read_arguments():
+    parser = argument_parser(__doc__)
+    parser.add_argument("--layers", type=int, default=8, help="of the 28; the head is always whole")
+    parser.add_argument("--prompt", type=numbers, default=[32, 256, 1024], metavar="N,...")
+    parser.add_argument("--batch", type=numbers, default=[1, 8], metavar="N,...")
+    parser.add_argument("--decode", type=int, default=32, metavar="N", help="steps")
+    parser.add_argument("--quick", action="store_true", help="tests the script: 2 layers, 1 round, short prompts")
+    parser.add_argument("--peers", type=words, default=words(",".join(f"{n}-{w}" for n, w, _ in PEERS)),
+                        metavar="NAME-WEIGHTS,...")  # fmt: skip
+    parser.add_argument("--ours", type=words, default=["fp16", "bf16", "q8", "q4"], metavar="WEIGHTS,...")
+    parser.add_argument("--compute", type=words, default=["default"], metavar="TYPE,...", help="for ours, one row each")
+    parser.add_argument("--longest", type=float, default=120, metavar="SECONDS", help="skip prompts that take longer")
     parser.add_argument("--clean", action="store_true", help="remove DIR and stop")
     args = parser.parse_args()
     if args.quick:
