@@ -47,7 +47,7 @@ struct product_output {
     enum epilogue epilogue;
 };
 
-enum { PRODUCT_ROWS = 512, BACK_INPUTS = 4096 };
+enum { PRODUCT_ROWS = 1024, BACK_INPUTS = 4096 };
 
 /* By panels, PRODUCT_ROWS rows at a time: the rows are packed once, then each task packs one panel of outputs, a block
  * of inputs at a time, and multiplies all rows by it while it is in the cache. The caller holds the pool. Where an
