@@ -12,7 +12,7 @@
 #include "model/kvcache.h"
 #include "ops/train.h"
 
-enum { HEAD_ROWS = 256 };
+enum { HEAD_ROWS = 512 };
 
 /* What is kept of one block. */
 struct kept {
