@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/progress.h"
 #include "train/batch.h"
 #include "train/checkpoint.h"
@@ -133,9 +134,22 @@ static void on_block(void *user)
     progress_update(&t->bar, (uint64_t)((double)t->tokens + (double)++t->blocks / all * (double)tokens_a_step(t->r)));
 }
 
+/* Better one line now than the kernel's choice of a process to kill later. */
+static enum status check_memory(const struct recipe *r, const struct trainer_options *o)
+{
+    struct trainer_plan p;
+    TRY(trainer_plan(&p, r, o));
+    const size_t all = p.weight_bytes + p.gradient_bytes + p.optimizer_bytes + p.activation_bytes + p.scratch_bytes;
+    const int64_t available = memory_available();
+    if ((int64_t)all <= available) return OK;
+    return fail(E_NOMEM, "%s: training takes %.1f GB of memory, %.1f GB are available; --dry-run says what for",
+                r->model, (double)all * 1e-9, (double)available * 1e-9);
+}
+
 static enum status open_parts(struct trainer *t)
 {
     const struct recipe *r = t->r;
+    TRY(check_memory(r, t->o));
     struct trainee_options o = trainee_options(r, t->o);
     const struct optimizer_settings set = {r->adam_beta1, r->adam_beta2, r->adam_epsilon, r->weight_decay,
                                            r->max_grad_norm};
