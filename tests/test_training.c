@@ -201,11 +201,7 @@ static void micro_batches_add_up(void **state)
     source_close(src);
 }
 
-/* ---- Adapters ---- */
-
-enum { RANK = 3 };
-
-static const struct lora_shape all_modules = {.r = RANK, .modules = (1u << PEFT_MODULES) - 1, .scale = 1.5f};
+/* ---- A tied head ---- */
 
 static const struct param *named(const struct params *p, const char *name)
 {
@@ -214,6 +210,76 @@ static const struct param *named(const struct params *p, const char *name)
     fail_msg("there is no parameter %s", name);
     return NULL;
 }
+
+#define TIED "tests/data/goldens/micro-c/bin-fp16-prefix"
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct source_entry *)a)->name, ((const struct source_entry *)b)->name);
+}
+
+/* The tensors of a tied checkpoint and, as a head of its own, its embedding once more. */
+static struct source untied(const struct source *src, struct source_entry *entries)
+{
+    struct source out = *src;
+    memcpy(entries, src->entries, (size_t)src->n_entries * sizeof *entries);
+    entries[src->n_entries] = (struct source_entry){"lm_head.weight", *find(src, "", "transformer.wte.weight")};
+    out.entries = entries;
+    out.n_entries++;
+    qsort(entries, (size_t)out.n_entries, sizeof *entries, by_name);
+    return out;
+}
+
+/* Its gradient is the sum of those of embedding and head. */
+static void a_tied_head_adds_both_gradients(void **state)
+{
+    (void)state;
+    struct checkpoint_config config;
+    struct source *src = NULL, *batch = golden("prefix");
+    struct train_rows rows = golden_rows(batch, "");
+    int32_t token[ROWS], target[ROWS];
+    const struct trainee_options o = {
+        .level = kernels_best_level(), .threads = 2, .sequences = SEQUENCES, .seq_len = SEQ_LEN};
+    struct trainee tied = {0}, apart = {0};
+    must(checkpoint_config_read(&config, TIED));
+    must(source_open_dir(&src, TIED));
+    assert_true(config.model.tied);
+    for (int i = 0; i < ROWS; i++) { /* its vocabulary is smaller than the golden's */
+        token[i] = rows.token[i] % config.model.V;
+        target[i] = rows.target[i] < 0 ? rows.target[i] : rows.target[i] % config.model.V;
+    }
+    rows.token = token;
+    rows.target = target;
+    must(trainee_open_source(&tied, TIED, &config.model, src, &o));
+    struct source_entry entries[256];
+    assert_true(src->n_entries < (int)COUNT_OF(entries));
+    const struct source two = untied(src, entries);
+    config.model.tied = false;
+    must(trainee_open_source(&apart, TIED, &config.model, &two, &o));
+    assert_int_equal(apart.params->n, tied.params->n + 1);
+
+    const double loss = gradients(&tied, &rows, 1), other = gradients(&apart, &rows, 1);
+    assert_memory_equal(&loss, &other, sizeof loss);
+    const struct param *both = named(tied.params, "transformer.wte.weight");
+    const struct param *embedding = named(apart.params, "transformer.wte.weight");
+    const struct param *head = named(apart.params, "lm_head.weight");
+    for (size_t i = 0; i < both->n; i++) {
+        const double a = (double)apart.params->grad[embedding->at + i], b = (double)apart.params->grad[head->at + i];
+        const double have = (double)tied.params->grad[both->at + i];
+        if (!(fabs(have - (a + b)) <= 8 * 0x1p-24 * (fabs(a) + fabs(b)) + 1e-9))
+            fail_msg("element %zu: %.9g, not %.9g + %.9g", i, have, a, b);
+    }
+    trainee_close(&tied);
+    trainee_close(&apart);
+    source_close(src);
+    source_close(batch);
+}
+
+/* ---- Adapters ---- */
+
+enum { RANK = 3 };
+
+static const struct lora_shape all_modules = {.r = RANK, .modules = (1u << PEFT_MODULES) - 1, .scale = 1.5f};
 
 /* "base_model.model.transformer.h.0.attn.q_proj.lora_A.weight" adapts "transformer.h.0.attn.q_proj.weight". */
 static void adapted_name(char *out, size_t bytes, const char *lora)
@@ -382,6 +448,7 @@ int main(void)
         cmocka_unit_test(narrow_precisions_are_as_near_as_their_bits_allow),
         cmocka_unit_test(threads_and_recomputing_change_no_bit),
         cmocka_unit_test(micro_batches_add_up),
+        cmocka_unit_test(a_tied_head_adds_both_gradients),
         cmocka_unit_test(adapters_have_the_gradients_that_follow_from_whole_weights),
         cmocka_unit_test(ten_steps_of_adamw_land_on_the_golden_weights),
         cmocka_unit_test(learning_rates_are_those_of_the_golden_run),
