@@ -94,3 +94,13 @@ enum status json_write_stream(const json_t *value, void *stdio_stream, bool inde
         return fail(E_IO, "cannot write JSON");
     return OK;
 }
+
+enum status json_write_file(const json_t *value, const char *path)
+{
+    struct file_writer w;
+    TRY(file_writer_open(&w, path));
+    const enum status s = json_write_stream(value, w.stream, true);
+    if (s == OK) return file_writer_commit(&w);
+    file_writer_abort(&w);
+    return s;
+}

@@ -491,9 +491,7 @@ static enum status execute(struct job *j)
 static enum status run(void *settings, const struct option_args *args)
 {
     struct settings *set = settings;
-    if (args->n_positional && set->common.model)
-        return fail(E_ARG, "the model is given twice: %s and %s", set->common.model, args->positional[0]);
-    if (args->n_positional) set->common.model = args->positional[0];
+    TRY(cli_take_model(&set->common, args));
     if (set->common.model && set->synthetic) return fail(E_ARG, "give a model or --synthetic, not both");
     struct job *j = calloc(1, sizeof *j);
     if (!j) return fail(E_NOMEM, "out of memory");

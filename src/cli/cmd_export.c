@@ -17,6 +17,7 @@
 #include "engine/engine.h"
 #include "formats/peft.h"
 #include "model/export.h"
+#include "model/model_files.h"
 
 struct settings {
     struct common common;
@@ -115,11 +116,8 @@ static enum status write_model(const struct settings *set, const struct export *
 
 static void notes(const struct gptjt_engine *e, const struct peft *adapter, const struct common *common)
 {
-    if (common->quiet) return;
-    fprintf(stderr, "%smask: %s (%s)%s\n", e->mask.guessed ? "warning: " : "",
-            e->mask.mask == GPTJT_MASK_PREFIX ? "prefix" : "causal", e->mask.reason,
-            e->mask.guessed ? "; choose with --prompt-mask prefix|causal" : "");
-    if (!adapter) return;
+    cli_print_mask(common, e->mask.mask == GPTJT_MASK_PREFIX, e->mask.guessed, e->mask.reason);
+    if (common->quiet || !adapter) return;
     fprintf(stderr, "adapter: rank %d, scale %.6g, %d matrices\n", adapter->config.r, peft_scale(&adapter->config),
             adapter->n_targets);
 }
@@ -130,8 +128,8 @@ static enum status export_model(const struct settings *set, const struct gptjt_e
 {
     const struct gptj_config *c = &e->config.model;
     const char *also[16] = {"generation_config.json"};
-    for (int i = 0; output_dir_tokenizer_files[i]; i++)
-        also[i + 1] = output_dir_tokenizer_files[i];
+    for (int i = 0; model_files_tokenizer[i]; i++)
+        also[i + 1] = model_files_tokenizer[i];
     struct export x = {
         .config = c,
         .src = e->source,
@@ -158,9 +156,7 @@ static enum status export_model(const struct settings *set, const struct gptjt_e
 static enum status run(void *settings, const struct option_args *args)
 {
     struct settings *set = settings;
-    if (args->n_positional && set->common.model)
-        return fail(E_ARG, "the model is given twice: %s and %s", set->common.model, args->positional[0]);
-    if (args->n_positional) set->common.model = args->positional[0];
+    TRY(cli_take_model(&set->common, args));
     if (!set->out || !*set->out) return fail(E_ARG, "no output: give -o DIR");
     struct model_path path;
     TRY(model_path_resolve(&path, set->common.model));

@@ -202,9 +202,7 @@ static enum status execute(struct job *j)
 static enum status run(void *settings, const struct option_args *args)
 {
     struct settings *set = settings;
-    if (args->n_positional && set->common.model)
-        return fail(E_ARG, "the model is given twice: %s and %s", set->common.model, args->positional[0]);
-    if (args->n_positional) set->common.model = args->positional[0];
+    TRY(cli_take_model(&set->common, args));
     if (!set->batch) return fail(E_ARG, "no rows: give --batch FILE");
     if (!set->out) return fail(E_ARG, "no output: give -o FILE");
     struct job j = {.set = set};

@@ -427,9 +427,7 @@ static enum status execute(struct report *r, const struct model_path *path)
 static enum status run(void *settings, const struct option_args *args)
 {
     struct settings *set = settings;
-    if (args->n_positional && set->common.model)
-        return fail(E_ARG, "the model is given twice: %s and %s", set->common.model, args->positional[0]);
-    if (args->n_positional) set->common.model = args->positional[0];
+    TRY(cli_take_model(&set->common, args));
     struct model_path path;
     TRY(model_path_resolve(&path, set->common.model));
     struct report r = {.set = set, .dir = path.dir, .engine = calloc(1, sizeof *r.engine)};

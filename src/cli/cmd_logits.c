@@ -108,9 +108,7 @@ static enum status run(void *settings, const struct option_args *args)
 {
     struct job j = {.set = *(const struct settings *)settings,
                     .prefix_given = options_given(options, args->given, "prefix")};
-    if (args->n_positional && j.set.common.model)
-        return fail(E_ARG, "the model is given twice: %s and %s", j.set.common.model, args->positional[0]);
-    if (args->n_positional) j.set.common.model = args->positional[0];
+    TRY(cli_take_model(&j.set.common, args));
     if (!j.set.out) return fail(E_ARG, "no output: give -o FILE");
     const enum status s = execute(&j);
     gptjt_session_close(j.session);

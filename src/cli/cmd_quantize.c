@@ -14,6 +14,7 @@
 #include "cli/model_path.h"
 #include "cli/output_dir.h"
 #include "engine/engine.h"
+#include "model/model_files.h"
 #include "model/quantize.h"
 
 struct settings {
@@ -85,21 +86,13 @@ static enum status write_model(const struct settings *set, const struct quantize
     return s;
 }
 
-static void mask_note(const struct gptjt_engine *e, const struct common *common)
-{
-    if (common->quiet) return;
-    fprintf(stderr, "%smask: %s (%s)%s\n", e->mask.guessed ? "warning: " : "",
-            e->mask.mask == GPTJT_MASK_PREFIX ? "prefix" : "causal", e->mask.reason,
-            e->mask.guessed ? "; choose with --prompt-mask prefix|causal" : "");
-}
-
 /* e is a checkpoint that has been read. */
 static enum status quantize(const struct settings *set, const struct gptjt_engine *e, const char *from)
 {
     const struct gptj_config *c = &e->config.model;
     const char *also[16] = {"generation_config.json"};
-    for (int i = 0; output_dir_tokenizer_files[i]; i++)
-        also[i + 1] = output_dir_tokenizer_files[i];
+    for (int i = 0; model_files_tokenizer[i]; i++)
+        also[i + 1] = model_files_tokenizer[i];
     const struct quantize q = {
         .config = c,
         .src = e->source,
@@ -116,7 +109,7 @@ static enum status quantize(const struct settings *set, const struct gptjt_engin
     bool created;
     TRY(output_dir_make(&created, set->out, set->force));
     enum status s = output_dir_check_space(set->out, (uint64_t)quantize_bytes(&q));
-    if (s == OK) mask_note(e, &set->common);
+    if (s == OK) cli_print_mask(&set->common, e->mask.mask == GPTJT_MASK_PREFIX, e->mask.guessed, e->mask.reason);
     if (s == OK) s = write_model(set, &q);
     if (s != OK && created) rmdir(set->out); /* stays if there is anything in it */
     return s;
@@ -125,9 +118,7 @@ static enum status quantize(const struct settings *set, const struct gptjt_engin
 static enum status run(void *settings, const struct option_args *args)
 {
     struct settings *set = settings;
-    if (args->n_positional && set->common.model)
-        return fail(E_ARG, "the model is given twice: %s and %s", set->common.model, args->positional[0]);
-    if (args->n_positional) set->common.model = args->positional[0];
+    TRY(cli_take_model(&set->common, args));
     if (!set->out || !*set->out) return fail(E_ARG, "no output: give -o DIR");
     struct model_path path;
     TRY(model_path_resolve(&path, set->common.model));

@@ -13,6 +13,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_path.h"
 #include "cli/output_dir.h"
+#include "model/model_files.h"
 #include "model/synth.h"
 
 struct settings {
@@ -101,7 +102,7 @@ static enum status plan(struct synth *out, const struct settings *set, option_gi
 static enum status copy_tokenizer(const char *to_dir, const char *from_dir)
 {
     enum { MOST = 64 << 20 };
-    for (const char *const *name = output_dir_tokenizer_files; *name; name++) {
+    for (const char *const *name = model_files_tokenizer; *name; name++) {
         char from[MODEL_PATH_MAX], to[MODEL_PATH_MAX];
         TRY(file_join(from, sizeof from, from_dir, *name));
         TRY(file_join(to, sizeof to, to_dir, *name));

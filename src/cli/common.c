@@ -14,6 +14,14 @@ enum status cli_status(enum gptjt_status s)
     return s == GPTJT_OK ? OK : fail((enum status)s, "%s", gptjt_error());
 }
 
+enum status cli_take_model(struct common *common, const struct option_args *args)
+{
+    if (args->n_positional && common->model)
+        return fail(E_ARG, "the model is given twice: %s and %s", common->model, args->positional[0]);
+    if (args->n_positional) common->model = args->positional[0];
+    return OK;
+}
+
 enum status cli_model_open(struct cli_model *out, const struct common *common)
 {
     struct model_path path;
@@ -47,12 +55,17 @@ const char *cli_mask_name(const struct cli_model *m)
     return m->info.prompt_mask == GPTJT_MASK_PREFIX ? "prefix" : "causal";
 }
 
-void cli_mask_note(const struct cli_model *m, const struct common *common)
+void cli_print_mask(const struct common *common, bool prefix, bool guessed, const char *reason)
 {
     if (common->quiet) return;
-    const bool guessed = m->info.prompt_mask_guessed;
-    fprintf(stderr, "%smask: %s (%s)%s\n", guessed ? "warning: " : "", cli_mask_name(m), m->info.prompt_mask_reason,
+    fprintf(stderr, "%smask: %s (%s)%s\n", guessed ? "warning: " : "", prefix ? "prefix" : "causal", reason,
             guessed ? "; choose with --prompt-mask prefix|causal" : "");
+}
+
+void cli_mask_note(const struct cli_model *m, const struct common *common)
+{
+    cli_print_mask(common, m->info.prompt_mask == GPTJT_MASK_PREFIX, m->info.prompt_mask_guessed,
+                   m->info.prompt_mask_reason);
 }
 
 enum status cli_tokenizer(const struct gptjt_tokenizer **out, const struct cli_model *m, const char *instead)

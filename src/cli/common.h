@@ -98,6 +98,9 @@ struct common {
         .help = "nothing on stderr but errors"                                                                         \
     }
 
+/* The model may be named by --model or stand as the first of what is no option, but not both. */
+enum status cli_take_model(struct common *common, const struct option_args *args);
+
 /* The status of an API call as ours; a failure keeps its message. */
 enum status cli_status(enum gptjt_status s);
 
@@ -112,6 +115,9 @@ enum status cli_model_open(struct cli_model *out, const struct common *common);
 void cli_model_close(struct cli_model *m);
 
 const char *cli_mask_name(const struct cli_model *m); /* "prefix" or "causal" */
+
+/* One line on stderr, unless quiet: the mask, why, and how to choose where the checkpoint does not say. */
+void cli_print_mask(const struct common *common, bool prefix, bool guessed, const char *reason);
 
 /* Says on stderr, unless quiet, which mask is on and why: the one thing that silently differs elsewhere. */
 void cli_mask_note(const struct cli_model *m, const struct common *common);

@@ -10,14 +10,6 @@
 #include "base/amount.h"
 #include "base/file.h"
 
-const char *const output_dir_tokenizer_files[] = {"vocab.json",
-                                                  "merges.txt",
-                                                  "added_tokens.json",
-                                                  "tokenizer.json",
-                                                  "tokenizer_config.json",
-                                                  "special_tokens_map.json",
-                                                  NULL};
-
 static enum status check_empty(const char *dir)
 {
     DIR *d = opendir(dir);

@@ -14,7 +14,4 @@ enum status output_dir_make(bool *created, const char *dir, bool force);
 /* E_IO unless the disk has room for a model with that many bytes of weights. */
 enum status output_dir_check_space(const char *dir, uint64_t weight_bytes);
 
-/* The names of a tokenizer's files in a Hugging Face directory; ended by NULL. */
-extern const char *const output_dir_tokenizer_files[];
-
 #endif

@@ -317,18 +317,10 @@ static json_t *config_json(const struct peft_config *c, const struct peft_target
 static enum status write_config(const char *dir, const struct peft_config *c, const struct peft_target *targets, int n)
 {
     char path[4096];
-    struct file_writer w;
     TRY(file_join(path, sizeof path, dir, "adapter_config.json"));
     json_t *j = config_json(c, targets, n);
     if (!j) return fail(E_NOMEM, "%s: out of memory", path);
-    enum status s = file_writer_open(&w, path);
-    if (s == OK) {
-        s = json_write_stream(j, w.stream, true);
-        if (s == OK)
-            s = file_writer_commit(&w);
-        else
-            file_writer_abort(&w);
-    }
+    const enum status s = json_write_file(j, path);
     json_decref(j);
     return s;
 }

@@ -7,6 +7,14 @@
 
 enum { MAX_CONFIG_BYTES = 1 << 20, MAX_FILE_BYTES = 64 << 20 };
 
+const char *const model_files_tokenizer[] = {"vocab.json",
+                                             "merges.txt",
+                                             "added_tokens.json",
+                                             "tokenizer.json",
+                                             "tokenizer_config.json",
+                                             "special_tokens_map.json",
+                                             NULL};
+
 /* File i: config.json is number 0. NULL: there are no more. */
 static const char *name_of(const struct model_files *f, int i)
 {
@@ -50,13 +58,8 @@ enum status model_files_config(json_t **out, const struct model_files *f, enum c
 static enum status write_config(const struct model_files *f, const json_t *config)
 {
     char path[4096];
-    struct file_writer w;
     TRY(file_join(path, sizeof path, f->dir, "config.json"));
-    TRY(file_writer_open(&w, path));
-    const enum status s = json_write_stream(config, w.stream, true);
-    if (s == OK) return file_writer_commit(&w);
-    file_writer_abort(&w);
-    return s;
+    return json_write_file(config, path);
 }
 
 static enum status take_along(const struct model_files *f, const char *name)

@@ -16,6 +16,9 @@ struct model_files {
     uint32_t there;          /* model_files_begin(): what was there before                      */
 };
 
+/* The names of a tokenizer's files in a Hugging Face directory; ended by NULL. */
+extern const char *const model_files_tokenizer[];
+
 void model_files_begin(struct model_files *f);
 
 /* The source's config.json with the mask recorded and torch_dtype, unless that is NULL, for the caller to change.

@@ -158,16 +158,8 @@ static const char *torch_dtype(enum dtype d)
 static enum status write_config(const struct synth *s, const char *path)
 {
     json_t *j = NULL;
-    struct file_writer w;
     TRY(checkpoint_config_json(&j, &s->config, torch_dtype(s->dtype), s->prompt_mask));
-    enum status st = file_writer_open(&w, path);
-    if (st != OK) goto free_json;
-    st = json_write_stream(j, w.stream, true);
-    if (st == OK)
-        st = file_writer_commit(&w);
-    else
-        file_writer_abort(&w);
-free_json:
+    const enum status st = json_write_file(j, path);
     json_decref(j);
     return st;
 }

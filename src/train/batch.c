@@ -50,13 +50,18 @@ struct train_rows train_batch_rows(const struct train_batch *b, int first, int n
     return (struct train_rows){n, b->seq_len, b->token + at, b->lo + at, b->hi + at, b->target + at};
 }
 
+double train_flops(const struct gptj_config *c, double rows, double pairs, double targets)
+{
+    const double D = c->D;
+    return c->L * (2 * rows * (4 * D * D + 2 * D * c->F) + 4 * pairs * D) + 2 * targets * c->V * D;
+}
+
 double train_batch_flops(const struct train_batch *b, const struct gptj_config *c)
 {
-    const double D = c->D, rows = (double)b->sequences * b->seq_len;
     double pairs = 0; /* of a row and a position that it sees */
     for (size_t i = 0; i < (size_t)b->sequences * (size_t)b->seq_len; i++)
         pairs += b->hi[i] - b->lo[i];
-    return c->L * (2 * rows * (4 * D * D + 2 * D * c->F) + 4 * pairs * D) + 2 * (double)b->targets * c->V * D;
+    return train_flops(c, (double)b->sequences * b->seq_len, pairs, (double)b->targets);
 }
 
 void train_batch_add_losses(const struct train_batch *b, int first, int n, const double *loss, struct loss_sum *all,

@@ -23,8 +23,11 @@ enum status train_batch_draw(struct train_batch *b, struct data *data);
 /* Sequences first .. first + n as rows of a micro-batch. Borrowed. */
 struct train_rows train_batch_rows(const struct train_batch *b, int first, int n);
 
-/* Floating-point operations of its forward pass: products and attention over visible intervals, the head for rows with
- * targets only. */
+/* Floating-point operations of a forward pass of so many rows, pairs of a row and a position that it sees, and targets:
+ * products and attention over visible intervals, the head for rows with targets only. */
+double train_flops(const struct gptj_config *c, double rows, double pairs, double targets);
+
+/* The same of the batch. */
 double train_batch_flops(const struct train_batch *b, const struct gptj_config *c);
 
 /* Losses of a batch, and of each source's sequences in it. */

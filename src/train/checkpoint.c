@@ -12,13 +12,14 @@
 
 #include "base/file.h"
 #include "formats/safetensors.h"
+#include "model/model_files.h"
 
 #define PREFIX       "checkpoint-"
 #define MAKING       "tmp-checkpoint-"
 #define MODEL_FILE   "model.safetensors"
 #define ADAPTER_FILE "adapter_model.safetensors"
 
-enum { PATH_BYTES = 4096, MAX_STATE_BYTES = 1 << 30, MAX_TOKENIZER_BYTES = 1 << 28 };
+enum { PATH_BYTES = 4096, MAX_STATE_BYTES = 1 << 30 };
 
 /* The vectors of all parameters that a file holds, under the parameters' names behind a prefix. */
 struct vector {
@@ -79,39 +80,19 @@ static enum status write_vectors(const char *dir, const char *file, const struct
 static enum status write_json(const char *dir, const char *file, const json_t *value)
 {
     char path[PATH_BYTES];
-    struct file_writer w;
     TRY(file_join(path, sizeof path, dir, file));
-    TRY(file_writer_open(&w, path));
-    const enum status s = json_write_stream(value, w.stream, true);
-    if (s == OK) return file_writer_commit(&w);
-    file_writer_abort(&w);
-    return s;
+    return json_write_file(value, path);
 }
 
-static enum status write_config(const struct checkpoint *c, const char *dir)
+/* config.json and, from where the model comes, its tokenizer. */
+static enum status write_small_files(const struct checkpoint *c, const char *dir)
 {
+    const struct model_files files = {.from = c->model, .also = model_files_tokenizer, .dir = dir};
     json_t *config = NULL;
     TRY(checkpoint_config_json(&config, c->config, "float32", c->mask));
-    const enum status s = write_json(dir, "config.json", config);
+    const enum status s = model_files_write(&files, config);
     json_decref(config);
     return s;
-}
-
-static enum status copy_tokenizer(const char *to, const char *from)
-{
-    static const char *const files[] = {"vocab.json",
-                                        "merges.txt",
-                                        "added_tokens.json",
-                                        "tokenizer.json",
-                                        "tokenizer_config.json",
-                                        "special_tokens_map.json"};
-    for (size_t i = 0; i < COUNT_OF(files); i++) {
-        char source[PATH_BYTES], target[PATH_BYTES];
-        TRY(file_join(source, sizeof source, from, files[i]));
-        TRY(file_join(target, sizeof target, to, files[i]));
-        if (file_exists(source)) TRY(file_copy(target, source, MAX_TOKENIZER_BYTES));
-    }
-    return OK;
 }
 
 static enum status write_model(const struct checkpoint *c, const char *dir)
@@ -119,8 +100,7 @@ static enum status write_model(const struct checkpoint *c, const char *dir)
     const struct params *p = c->optimizer->params;
     const struct vector masters = {"", p->value};
     TRY(write_vectors(dir, MODEL_FILE, p, &masters, 1));
-    TRY(write_config(c, dir));
-    return copy_tokenizer(dir, c->model);
+    return write_small_files(c, dir);
 }
 
 /* The parameters are A and B of each target, by layer and module. */

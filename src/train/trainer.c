@@ -174,18 +174,10 @@ static enum status open_parts(struct trainer *t)
 static enum status write_recipe(const struct recipe *r)
 {
     char path[PATH_BYTES];
-    struct file_writer w;
     TRY(file_join(path, sizeof path, r->output, "recipe.json"));
     json_t *j = recipe_json(r);
     if (!j) return fail(E_NOMEM, "%s: out of memory", path);
-    enum status s = file_writer_open(&w, path);
-    if (s == OK) {
-        s = json_write_stream(j, w.stream, true);
-        if (s == OK)
-            s = file_writer_commit(&w);
-        else
-            file_writer_abort(&w);
-    }
+    const enum status s = json_write_file(j, path);
     json_decref(j);
     return s;
 }
@@ -352,11 +344,10 @@ static enum status validate(struct trainer *t)
 
 static double flops_a_step(const struct recipe *r, const struct gptj_config *c)
 {
-    const double D = c->D, rows = (double)r->batch_size * (double)r->data.seq_len;
+    const double rows = (double)tokens_a_step(r);
     const double pairs = rows * ((double)r->data.seq_len + 1) / 2;
     const double targets = r->data.objective == OBJECTIVE_CAUSAL ? rows : rows / 2;
-    const double forward = c->L * (2 * rows * (4 * D * D + 2 * D * c->F) + 4 * pairs * D) + 2 * targets * c->V * D;
-    return passes(r) * forward;
+    return passes(r) * train_flops(c, rows, pairs, targets);
 }
 
 enum status trainer_plan(struct trainer_plan *out, const struct recipe *r, const struct trainer_options *o)
