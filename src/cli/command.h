@@ -27,8 +27,8 @@ struct command {
     enum status (*run)(void *settings, const struct option_args *args);
 };
 
-extern const struct command command_bench, command_classify, command_data, command_export, command_generate,
-    command_grads, command_inspect, command_logits, command_quantize, command_report, command_score, command_synth,
-    command_tokenize, command_train;
+extern const struct command command_bench, command_classify, command_data, command_eval, command_export,
+    command_generate, command_grads, command_inspect, command_logits, command_quantize, command_report, command_score,
+    command_synth, command_tokenize, command_train;
 
 #endif

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/* gptjt eval: how good a model is at something. The kinds of evaluation are in eval_helm.c, eval_tasks.c and
+ * eval_text.c; here is the command line that they share. */
+#include "cli/command.h"
+#include "cli/eval.h"
+
+static const struct eval_settings defaults = {.common = COMMON_DEFAULTS};
+
+#define FIELD(name) .offset = offsetof(struct eval_settings, name)
+
+static const struct option options[] = {
+    COMMON_MODEL_OPTIONS,
+    {.name = "helm",
+     .type = OPTION_STRING,
+     FIELD(helm),
+     .meta = "DIR",
+     .help = "a run that HELM wrote (scenario_state.json), or a directory of such"},
+    {.name = "recorded",
+     .type = OPTION_FLAG,
+     FIELD(recorded),
+     .help = "--helm: score the answers already in the files; no model is run"},
+    {.name = "compare-recorded",
+     .type = OPTION_FLAG,
+     FIELD(compare_recorded),
+     .help = "--helm: also say how far answers and log-probabilities agree with those in the files"},
+    {.name = "tasks",
+     .letter = 't',
+     .type = OPTION_STRINGS,
+     FIELD(tasks),
+     .meta = "FILE",
+     .help = "a task of your own: a small YAML file that names csv or jsonl files; may be given again"},
+    {.name = "compare-masks",
+     .type = OPTION_FLAG,
+     FIELD(compare_masks),
+     .help = "run everything under both masks, prefix and causal, and test whether they differ"},
+    {.name = "text",
+     .type = OPTION_STRINGS,
+     FIELD(text),
+     .meta = "FILE",
+     .help = "perplexity and bits per byte of a text file; may be given again"},
+    {.name = "last-word",
+     .type = OPTION_STRING,
+     FIELD(last_word),
+     .meta = "FILE",
+     .help = "how often the last word of a text is foretold (LAMBADA): jsonl with \"text\""},
+    {.name = "limit",
+     .type = OPTION_INT,
+     FIELD(limit),
+     .max = 1e9,
+     .meta = "N",
+     .help = "only the first N instances of each (default 0: all)"},
+    {.name = "output",
+     .letter = 'o',
+     .type = OPTION_STRING,
+     FIELD(output),
+     .meta = "DIR",
+     .help = "write every answer there; interrupted, the same command goes on where it stopped"},
+    {.name = "report", .type = OPTION_STRING, FIELD(report), .meta = "FILE", .help = "write a page with charts (HTML)"},
+    {.name = "json", .type = OPTION_FLAG, FIELD(json), .help = "print one JSON object instead of a table"},
+    COMMON_ENGINE_OPTIONS,
+    COMMON_LOG_OPTIONS,
+    {0},
+};
+
+static enum status run(void *settings, const struct option_args *args)
+{
+    const struct eval_settings *set = settings;
+    (void)args;
+    const bool text = set->text.n || set->last_word;
+    const int kinds = !!set->helm + !!set->tasks.n + text;
+    if (!kinds)
+        return fail(E_ARG, "nothing to evaluate: give --helm DIR, --tasks FILE, --text FILE or --last-word FILE");
+    if (kinds > 1)
+        return fail(E_ARG, "--helm, --tasks, and --text or --last-word are runs of their own; give one of them");
+    if (set->helm) return eval_helm(set);
+    return text ? eval_text(set) : eval_tasks(set);
+}
+
+const struct command command_eval = {
+    .name = "eval",
+    .summary = "measure a model on HELM's runs, on tasks of your own, or on text",
+    .usage = "[-m MODEL] (--helm DIR | --tasks FILE... | --text FILE... | --last-word FILE) [options]",
+    .about = "Runs a model on labelled data and says how often it is right, with what certainty that is known, and\n"
+             "under which mask.",
+    .examples = "  gptjt eval --helm raft/ --recorded\n"
+                "  gptjt eval -m GPT-JT-6B-v1 --helm raft/ -o results/\n"
+                "  gptjt eval --tasks complaints.yaml --compare-masks --report complaints.html\n"
+                "  gptjt eval --text book.txt --last-word lambada.jsonl",
+    .options = options,
+    .defaults = &defaults,
+    .settings_bytes = sizeof(struct eval_settings),
+    .run = run,
+};

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/* gptjt eval has one command line and a file for each kind of thing that is evaluated. */
+#ifndef GPTJT_CLI_EVAL_H
+#define GPTJT_CLI_EVAL_H
+
+#include "cli/common.h"
+
+struct eval_settings {
+    struct common common;
+    const char *helm;                /* a directory of HELM runs            */
+    struct option_strings tasks;     /* task files                          */
+    struct option_strings text;      /* files for perplexity                */
+    const char *last_word;           /* jsonl for LAMBADA-like accuracy     */
+    const char *output, *report;     /* directory of results; an HTML page  */
+    bool recorded, compare_recorded; /* --helm: the answers already in the file */
+    bool compare_masks, json;
+    int64_t limit; /* instances of each run, task or file; 0: all */
+};
+
+/* What --helm, --tasks, and --text or --last-word do. */
+enum status eval_helm(const struct eval_settings *set);
+enum status eval_tasks(const struct eval_settings *set);
+enum status eval_text(const struct eval_settings *set);
+
+#endif
