@@ -27,6 +27,7 @@ struct trainer {
     struct optimizer *optimizer;
     struct tokenizer *tokenizer;
     struct data *data;
+    json_t *data_before; /* data_state() before the last batch was drawn */
     struct train_batch batch, eval_batch;
     double *loss; /* [rows of a micro-batch] */
     struct metrics *metrics;
@@ -53,17 +54,18 @@ static struct lora_shape lora_shape(const struct recipe *r)
     return shape;
 }
 
-static json_t *state_json(const struct trainer *t)
+/* data: a data_state(), taken over. */
+static json_t *state_json(const struct trainer *t, json_t *data)
 {
     return json_pack("{s:i, s:I, s:I, s:I, s:{s:f, s:I, s:I}, s:o}", "version", 1, "step", (json_int_t)t->step,
                      "tokens", (json_int_t)t->tokens, "updates", (json_int_t)t->optimizer->updates, "loss_scale",
                      "scale", t->scale.scale, "clean", (json_int_t)t->scale.clean, "overflows",
-                     (json_int_t)t->scale.overflows, "data", data_state(t->data));
+                     (json_int_t)t->scale.overflows, "data", data);
 }
 
-static enum status save(struct trainer *t)
+static enum status save(struct trainer *t, json_t *data)
 {
-    json_t *state = state_json(t);
+    json_t *state = state_json(t, data);
     if (!state) return fail(E_NOMEM, "checkpoint of step %" PRId64 ": out of memory", t->step);
     const bool causal = t->r->data.objective == OBJECTIVE_CAUSAL;
     const struct checkpoint c = {.config = &t->trainee.config.model,
@@ -205,6 +207,7 @@ static enum status open_run(struct trainer *t)
 static void close_all(struct trainer *t)
 {
     metrics_close(t->metrics);
+    json_decref(t->data_before);
     data_close(t->data);
     optimizer_free(t->optimizer);
     trainee_close(&t->trainee);
@@ -253,7 +256,8 @@ static const char *sources_of(const struct trainer *t, char *text, size_t bytes)
     return text;
 }
 
-/* The weights are still those before the step, and kept for whoever looks for the cause. */
+/* The weights are still those before the step. They are kept with the place in the data from which the batch was drawn,
+ * so that whoever looks for the cause gets the same step again. */
 static enum status not_finite(struct trainer *t, const struct loss_sum *sum, double norm)
 {
     char names[400], what[120];
@@ -263,7 +267,7 @@ static enum status not_finite(struct trainer *t, const struct loss_sum *sum, dou
         snprintf(what, sizeof what, "the loss is %g", sum->sum / (double)sum->n);
     if (t->r->precision == PRECISION_FP16)
         snprintf(what + strlen(what), sizeof what - strlen(what), " at the least loss scale, %g", t->scale.scale);
-    const enum status saved = save(t);
+    const enum status saved = save(t, json_incref(t->data_before));
     if (saved != OK) return saved;
     return fail(E_NUMERIC,
                 "step %" PRId64 ": %s (sources of the batch: %s); the state before it is in %s/checkpoint-%" PRId64,
@@ -285,6 +289,8 @@ static enum status one_step(struct trainer *t)
     const struct recipe *r = t->r;
     struct loss_sum sum = {0};
     t->blocks = 0;
+    json_decref(t->data_before);
+    t->data_before = data_state(t->data);
     TRY(train_batch_draw(&t->batch, t->data));
     if (!t->batch.targets)
         return fail(E_FORMAT, "step %" PRId64 ": the data have no targets: prefixes fill whole sequences", t->step);
@@ -396,7 +402,7 @@ static enum status go(struct trainer *t)
         if (r->n_validation && (due(t->step, r->eval_steps) || (r->eval_steps && t->step == r->steps)))
             TRY(validate(t));
         stopped = t->o->stop && t->o->stop();
-        if (stopped || t->step == r->steps || due(t->step, r->save_steps)) TRY(save(t));
+        if (stopped || t->step == r->steps || due(t->step, r->save_steps)) TRY(save(t, data_state(t->data)));
     }
     if (!stopped) return OK;
     return fail(E_CANCELLED, "stopped after step %" PRId64 "; %s/checkpoint-%" PRId64 " has it", t->step, r->output,

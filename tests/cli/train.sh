@@ -89,6 +89,9 @@ run 1 train recipe.yaml -o nan --learning-rate 10 --max-grad-norm 0 --warmup-ste
 grep -q '^gptjt train: step [0-9]*: the \(loss\|gradient\) is -\{0,1\}\(nan\|inf\) (sources of the batch: .*); the state before it is in nan/checkpoint-[0-9]*$' err ||
     die "a loss that is not finite is told otherwise"
 [ -d "$(echo nan/checkpoint-*)" ] || die "there is no state to look for the cause in"
+cp err nan-err
+run 1 train recipe.yaml -o nan --learning-rate 10 --max-grad-norm 0 --warmup-steps 0 --steps 50 --save-steps 0 --quiet --resume
+cmp -s err nan-err || die "the state before a step that fails does not lead to it again"
 sed 's/train.jsonl/absent.jsonl/' recipe.yaml >absent.yaml
 run 1 train absent.yaml -o absent
 complains 'absent.jsonl'
