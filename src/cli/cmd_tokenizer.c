@@ -234,7 +234,7 @@ static size_t token_len(const struct vocab *v, int32_t id)
 static int find_longest(int32_t ids[LONGEST], const struct vocab *v)
 {
     int n = 0;
-    for (int32_t id = 256; id < v->n_ids; id++) {
+    for (int32_t id = BPE_TRAIN_BYTES; id < v->n_ids; id++) {
         int at = n;
         while (at && token_len(v, id) > token_len(v, ids[at - 1]))
             at--;
@@ -256,6 +256,11 @@ static double bytes_per_token(const struct bpe_trained *b)
     return b->n_tokens ? (double)b->n_bytes / (double)b->n_tokens : 0;
 }
 
+static int64_t size_of(const struct settings *set, const struct bpe_trained *b)
+{
+    return b->vocab.n_ids + 1 + set->extra_tokens;
+}
+
 static enum status print_json(const struct settings *set, const struct bpe_trained *b, double seconds)
 {
     int32_t ids[LONGEST];
@@ -263,47 +268,51 @@ static enum status print_json(const struct settings *set, const struct bpe_train
     json_t *longest = json_array();
     for (int i = 0; i < n; i++)
         json_array_append_new(longest, token_json(&b->vocab, ids[i]));
-    return cli_json_print(json_pack("{s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:f}", "output", set->out,
-                                    "vocab_size", (json_int_t)(b->vocab.n_ids + 1 + set->extra_tokens),
-                                    "end_of_text_id", b->vocab.n_ids, "merges", (json_int_t)b->n_merges,
-                                    "last_frequency", (json_int_t)b->last_frequency, "texts", (json_int_t)b->n_texts,
-                                    "bytes", (json_int_t)b->n_bytes, "tokens", (json_int_t)b->n_tokens,
-                                    "bytes_per_token", bytes_per_token(b), "longest", longest, "seconds", seconds));
+    return cli_json_print(json_pack(
+        "{s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:f}", "output", set->out, "vocab_size",
+        (json_int_t)size_of(set, b), "learned", b->vocab.n_ids - BPE_TRAIN_BYTES, "end_of_text_id", b->vocab.n_ids,
+        "last_frequency", (json_int_t)b->last_frequency, "texts", (json_int_t)b->n_texts, "bytes",
+        (json_int_t)b->n_bytes, "different_words", (json_int_t)b->n_words, "tokens", (json_int_t)b->n_tokens,
+        "bytes_per_token", bytes_per_token(b), "longest", longest, "seconds", seconds));
 }
 
-static enum status print_text(const struct settings *set, const struct bpe_trained *b, double seconds)
+static enum status print_longest(const struct bpe_trained *b)
 {
     int32_t ids[LONGEST];
     const int n = find_longest(ids, &b->vocab);
-    printf("%s: %s tokens in %.1f s: 256 bytes, %s learned, %s (id %" PRId32 ")", set->out,
-           amount_count(b->vocab.n_ids + 1 + set->extra_tokens).text, seconds, amount_count(b->vocab.n_ids - 256).text,
-           set->end_of_text, b->vocab.n_ids);
-    if (set->extra_tokens) printf(", %" PRId64 " extra", set->extra_tokens);
-    printf("\ntexts    %s of %s, %s different words\n", amount_count((int64_t)b->n_texts).text,
-           amount_bytes(b->n_bytes).text, amount_count((int64_t)b->n_different).text);
-    printf("tokens   %s, %.3f bytes a token\n", amount_count((int64_t)b->n_tokens).text, bytes_per_token(b));
-    printf("merges   %s, the last of a pair that occurs %s times\n", amount_count((int64_t)b->n_merges).text,
-           amount_count((int64_t)b->last_frequency).text);
-    fputs("longest ", stdout);
+    fputs("longest  ", stdout);
     for (int i = 0; i < n; i++) {
         json_t *text = token_json(&b->vocab, ids[i]);
         char *quoted = text ? json_dumps(text, JSON_ENCODE_ANY) : NULL;
         json_decref(text);
         if (!quoted) return fail(E_NOMEM, "out of memory");
-        printf(" %s", quoted);
+        printf("%s%s", i ? ", " : "", quoted);
         free(quoted);
     }
     putchar('\n');
     return OK;
 }
 
+static enum status print_text(const struct settings *set, const struct bpe_trained *b, double seconds)
+{
+    printf("%s: %s tokens in %.1f s\n", set->out, amount_count(size_of(set, b)).text, seconds);
+    printf("texts    %s of %s, with %s different words\n", amount_count((int64_t)b->n_texts).text,
+           amount_bytes(b->n_bytes).text, amount_count((int64_t)b->n_words).text);
+    printf("learned  %s tokens, the last of a pair that occurs %s times\n",
+           amount_count(b->vocab.n_ids - BPE_TRAIN_BYTES).text, amount_count((int64_t)b->last_frequency).text);
+    printf("ids      bytes 0 to 255, learned to %" PRId32 ", %s %" PRId32, b->vocab.n_ids - 1, set->end_of_text,
+           b->vocab.n_ids);
+    if (set->extra_tokens) printf(", extra tokens %" PRId32 " to %" PRId64, b->vocab.n_ids + 1, size_of(set, b) - 1);
+    printf("\nlength   %.3f bytes a token: the texts are %s\n", bytes_per_token(b),
+           amount_count((int64_t)b->n_tokens).text);
+    return print_longest(b);
+}
+
 static void warn_of_few(const struct settings *set, const struct bpe_trained *b)
 {
     if (b->vocab.n_ids == tokens_to_learn(set)) return;
-    log_line(LOG_WARN,
-             "%s: %" PRId64 " tokens, not %" PRId64 ": no other pair occurs %" PRId64
-             " times; a model for it has that vocab_size or a larger one",
-             set->out, b->vocab.n_ids + 1 + set->extra_tokens, set->vocab_size, set->min_frequency);
+    log_line(LOG_WARN, "%s: %" PRId64 " tokens instead of %" PRId64 ": no other pair occurs %" PRId64 " times",
+             set->out, size_of(set, b), set->vocab_size, set->min_frequency);
 }
 
 /* ---- Running ---- */
@@ -311,14 +320,13 @@ static void warn_of_few(const struct settings *set, const struct bpe_trained *b)
 static enum status check(const struct settings *set, const struct option_args *args)
 {
     if (!args->n_positional || strcmp(args->positional[0], "train"))
-        return fail(E_ARG, "%s%s%s: the one thing it does is: train FILES...", args->n_positional ? "'" : "",
-                    args->n_positional ? args->positional[0] : "nothing to do", args->n_positional ? "'" : "");
+        return fail(E_ARG, "say what to do, and there is one thing: train FILES...");
     if (args->n_positional < 2) return fail(E_ARG, "no texts: give files, directories or patterns after train");
     if (!set->out || !*set->out) return fail(E_ARG, "no output: give -o DIR");
     if (!set->vocab_size) return fail(E_ARG, "no size: give --vocab-size N");
     if (!*set->end_of_text) return fail(E_ARG, "--special is empty");
     if (!utf8_valid(set->end_of_text, strlen(set->end_of_text))) return fail(E_ARG, "--special is not UTF-8");
-    if (tokens_to_learn(set) < 256)
+    if (tokens_to_learn(set) < BPE_TRAIN_BYTES)
         return fail(E_ARG, "--vocab-size %" PRId64 " has no room for 256 bytes, 1 special and %" PRId64 " extra tokens",
                     set->vocab_size, set->extra_tokens);
     return OK;

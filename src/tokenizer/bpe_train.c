@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* How a pair is found without looking at everything again: a heap holds pairs by frequency, each with the words it is
- * (or was) in. A merge goes through the words of its pair and changes the frequencies of the neighbours; those that
- * gained enter the heap anew, and what is in it with an outdated frequency is put back with the right one when it comes
- * to the top.
+ * in. A merge goes through the words of its pair and changes the frequencies of the neighbours: those with the new
+ * token enter the heap, and what has become rarer is put back with its new frequency when it comes to the top.
  *
- * The same token can be learned in two ways ("ab" + "c" and "a" + "bc"). Then a pair with it may enter the heap twice,
- * each time with only the words that were new, and it may be merged twice, the later rank counting; and a pair that
- * was merged and comes up again keeps the frequency it had. This is so in Hugging Face's, and kept here, since
- * otherwise vocabularies would differ. */
+ * A token is learned once. What happens inside a stretch of text that becomes one token depends on that stretch alone,
+ * since no merge has gone over its ends: so equal stretches are put together in the same way, and the two parts of a
+ * new token never make a token that is there. So a pair with the new token comes up in this merge and in no other. */
 #include "tokenizer/bpe_train.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +22,7 @@ struct bpe_trainer {
     struct pretok *pretok;
     struct pretok_scan scan;
     struct words words;
-    uint64_t n_texts, n_bytes, n_pieces;
+    uint64_t n_texts, n_bytes;
 };
 
 enum status bpe_trainer_create(struct bpe_trainer **out, const struct bpe_train_options *o)
@@ -60,7 +59,6 @@ static bool is_digit(char c)
 /* Digits that stay apart cut a piece into words. */
 static enum status add_piece(struct bpe_trainer *t, const char *piece, size_t len)
 {
-    t->n_pieces++;
     if (!t->options.digits_apart) return words_count(&t->words, piece, len);
     for (size_t at = 0, end; at < len; at = end) {
         end = at + 1;
@@ -104,8 +102,7 @@ static const uint32_t NONE = UINT32_MAX;
 struct pair {
     int32_t left, right;
     int64_t frequency;
-    uint32_t gained;   /* list of places: words it has newly come up in, not in the heap yet */
-    uint32_t rank_end; /* rank + 1 where it was merged, else 0 */
+    uint32_t places; /* list of the words it has come up in, which may have lost it since */
 };
 
 /* A list of words. */
@@ -114,8 +111,8 @@ struct place {
 };
 
 struct candidate {
-    int64_t frequency;
-    uint32_t pair, places;
+    int64_t frequency; /* when it was put into the heap */
+    uint32_t pair;
 };
 
 struct learner {
@@ -131,13 +128,11 @@ struct learner {
     struct place *places;
     size_t n_places, cap_places;
 
-    uint32_t *gainers; /* pairs whose gained is a list */
-    size_t n_gainers, cap_gainers;
+    size_t n_in_heap; /* pairs that have been put there; those behind have come up since */
 
     struct candidate *heap;
     size_t n_heap, cap_heap;
 
-    size_t cap_merges;
     struct buf bytes, text; /* of a new token; as written */
 };
 
@@ -148,7 +143,6 @@ static void learner_free(struct learner *l)
     free(l->pairs);
     free(l->slots);
     free(l->places);
-    free(l->gainers);
     free(l->heap);
     buf_free(&l->bytes);
     buf_free(&l->text);
@@ -199,7 +193,7 @@ static enum status find_pair(uint32_t *out, struct learner *l, int32_t left, int
         void *pairs = with_room(l->pairs, l->n_pairs, &l->cap_pairs, sizeof *l->pairs);
         if (!pairs) return E_NOMEM;
         l->pairs = pairs;
-        l->pairs[l->n_pairs++] = (struct pair){.left = left, .right = right, .gained = NONE};
+        l->pairs[l->n_pairs++] = (struct pair){.left = left, .right = right, .places = NONE};
         l->slots[slot] = (uint32_t)l->n_pairs;
     }
     *out = l->slots[slot] - 1;
@@ -213,19 +207,12 @@ static enum status gain(struct learner *l, int32_t left, int32_t right, uint32_t
     TRY(find_pair(&index, l, left, right));
     struct pair *p = &l->pairs[index];
     p->frequency += (int64_t)l->words->items[word].count;
-    if (p->gained == NONE) {
-        void *gainers = with_room(l->gainers, l->n_gainers, &l->cap_gainers, sizeof *l->gainers);
-        if (!gainers) return E_NOMEM;
-        l->gainers = gainers;
-        l->gainers[l->n_gainers++] = index;
-    } else if (l->places[p->gained].word == word) {
-        return OK;
-    }
+    if (p->places != NONE && l->places[p->places].word == word) return OK;
     void *places = with_room(l->places, l->n_places, &l->cap_places, sizeof *l->places);
     if (!places) return E_NOMEM;
     l->places = places;
-    l->places[l->n_places] = (struct place){word, p->gained};
-    p->gained = (uint32_t)l->n_places++;
+    l->places[l->n_places] = (struct place){word, p->places};
+    p->places = (uint32_t)l->n_places++;
     return OK;
 }
 
@@ -268,21 +255,18 @@ static void heap_replace(struct learner *l, struct candidate c)
     l->heap[i] = c;
 }
 
-static struct candidate heap_pop(struct learner *l)
+static void heap_pop(struct learner *l)
 {
-    const struct candidate top = l->heap[0], last = l->heap[--l->n_heap];
+    const struct candidate last = l->heap[--l->n_heap];
     if (l->n_heap) heap_replace(l, last);
-    return top;
 }
 
-static enum status push_gainers(struct learner *l)
+static enum status push_new_pairs(struct learner *l)
 {
-    for (size_t i = 0; i < l->n_gainers; i++) {
-        struct pair *p = &l->pairs[l->gainers[i]];
-        if (p->frequency > 0) TRY(heap_push(l, (struct candidate){p->frequency, l->gainers[i], p->gained}));
-        p->gained = NONE;
+    for (; l->n_in_heap < l->n_pairs; l->n_in_heap++) {
+        const int64_t frequency = l->pairs[l->n_in_heap].frequency;
+        if (frequency) TRY(heap_push(l, (struct candidate){frequency, (uint32_t)l->n_in_heap}));
     }
-    l->n_gainers = 0;
     return OK;
 }
 
@@ -298,19 +282,21 @@ static enum status add_token(struct learner *l, const char *bytes, size_t len)
 }
 
 /* Words as tokens of one byte each, and all their pairs. */
-static enum status begin(struct learner *l)
+static enum status begin(struct learner *l, int32_t n_tokens)
 {
-    unsigned char order[256];
-    int32_t id_of[256];
+    unsigned char order[BPE_TRAIN_BYTES];
+    int32_t id_of[BPE_TRAIN_BYTES];
     alphabet_order(order);
-    for (int i = 0; i < 256; i++) {
+    for (int i = 0; i < BPE_TRAIN_BYTES; i++) {
         id_of[order[i]] = i;
         TRY(add_token(l, (const char *)&order[i], 1));
     }
     const struct words *w = l->words;
+    l->out->merges = calloc((size_t)(n_tokens - BPE_TRAIN_BYTES) + 1, sizeof *l->out->merges);
     l->tokens = calloc(w->bytes.len + 1, sizeof *l->tokens);
     l->lengths = calloc(w->n + 1, sizeof *l->lengths);
-    if (!l->tokens || !l->lengths) return fail(E_NOMEM, "tokenizer: out of memory for %zu words", w->n);
+    if (!l->out->merges || !l->tokens || !l->lengths)
+        return fail(E_NOMEM, "tokenizer: out of memory for %zu words", w->n);
     for (size_t i = 0; i < w->bytes.len; i++)
         l->tokens[i] = id_of[(unsigned char)w->bytes.data[i]];
     for (size_t i = 0; i < w->n; i++) {
@@ -319,7 +305,7 @@ static enum status begin(struct learner *l)
         for (size_t k = 1; k < l->lengths[i]; k++)
             TRY(gain(l, tokens[k - 1], tokens[k], (uint32_t)i));
     }
-    return push_gainers(l);
+    return push_new_pairs(l);
 }
 
 /* In one word, from left to right; the pair's own frequency is left alone. */
@@ -348,38 +334,24 @@ static enum status merge_in_word(struct learner *l, uint32_t word, struct bpe_tr
     return OK;
 }
 
-/* The token that the two make, which may be there already. */
-static enum status merged_token(int32_t *out, struct learner *l, struct bpe_trained_merge m)
+static enum status merge(struct learner *l, const struct pair *p)
 {
-    const struct vocab *v = &l->out->vocab;
+    struct bpe_trained *out = l->out;
+    const struct vocab *v = &out->vocab;
+    const struct bpe_trained_merge m = {p->left, p->right};
     const struct vocab_token *left = vocab_token(v, m.left), *right = vocab_token(v, m.right);
+    const int32_t merged = v->n_ids;
+    out->last_frequency = (uint64_t)p->frequency;
+    out->merges[merged - BPE_TRAIN_BYTES] = m;
     buf_clear(&l->bytes);
     buf_append(&l->bytes, vocab_bytes(v, left), left->len);
     buf_append(&l->bytes, vocab_bytes(v, right), right->len);
     TRY(buf_status(&l->bytes));
-    *out = vocab_find(v, l->bytes.data, l->bytes.len);
-    if (*out >= 0) return OK;
-    *out = v->n_ids;
-    return add_token(l, l->bytes.data, l->bytes.len);
-}
-
-static enum status merge(struct learner *l, const struct candidate *c)
-{
-    struct bpe_trained *out = l->out;
-    struct pair *p = &l->pairs[c->pair];
-    const struct bpe_trained_merge m = {p->left, p->right};
-    int32_t merged;
-    TRY(merged_token(&merged, l, m));
-    void *merges = with_room(out->merges, out->n_merges, &l->cap_merges, sizeof *out->merges);
-    if (!merges) return E_NOMEM;
-    out->merges = merges;
-    if (p->rank_end) out->merges[p->rank_end - 1].left = -1; /* taken out at the end */
-    out->merges[out->n_merges++] = m;
-    p->rank_end = (uint32_t)out->n_merges;
-    out->last_frequency = (uint64_t)c->frequency;
-    for (uint32_t i = c->places; i != NONE; i = l->places[i].next)
+    assert(vocab_find(v, l->bytes.data, l->bytes.len) < 0);
+    TRY(add_token(l, l->bytes.data, l->bytes.len));
+    for (uint32_t i = p->places; i != NONE; i = l->places[i].next)
         TRY(merge_in_word(l, l->places[i].word, m, merged));
-    return push_gainers(l);
+    return push_new_pairs(l);
 }
 
 static enum status learn(struct learner *l, const struct bpe_train_options *o, bpe_train_progress_fn *progress,
@@ -396,22 +368,18 @@ static enum status learn(struct learner *l, const struct bpe_train_options *o, b
         }
         if (frequency < 1 || (uint64_t)frequency < o->min_frequency) break;
         heap_pop(l);
-        TRY(merge(l, &top));
+        const struct pair pair = l->pairs[top.pair]; /* a copy: the array grows */
+        TRY(merge(l, &pair));
         if (progress && !progress(user, v->n_ids)) return fail(E_CANCELLED, "stopped");
     }
     return OK;
 }
 
-static void finish(struct learner *l)
+static void count_tokens(const struct learner *l)
 {
-    struct bpe_trained *out = l->out;
-    size_t n = 0;
-    for (size_t i = 0; i < out->n_merges; i++)
-        if (out->merges[i].left >= 0) out->merges[n++] = out->merges[i];
-    out->n_merges = n;
-    out->n_different = l->words->n;
+    l->out->n_words = l->words->n;
     for (size_t i = 0; i < l->words->n; i++)
-        out->n_tokens += l->words->items[i].count * l->lengths[i];
+        l->out->n_tokens += l->words->items[i].count * l->lengths[i];
 }
 
 void bpe_trained_free(struct bpe_trained *b)
@@ -423,11 +391,11 @@ void bpe_trained_free(struct bpe_trained *b)
 
 enum status bpe_trainer_run(struct bpe_trained *out, struct bpe_trainer *t, bpe_train_progress_fn *progress, void *user)
 {
-    struct bpe_trained trained = {.n_texts = t->n_texts, .n_bytes = t->n_bytes, .n_pieces = t->n_pieces};
+    struct bpe_trained trained = {.n_texts = t->n_texts, .n_bytes = t->n_bytes};
     struct learner l = {.words = &t->words, .out = &trained};
-    enum status s = begin(&l);
+    enum status s = begin(&l, t->options.n_tokens);
     if (s == OK) s = learn(&l, &t->options, progress, user);
-    if (s == OK) finish(&l);
+    if (s == OK) count_tokens(&l);
     learner_free(&l);
     if (s == OK)
         *out = trained;

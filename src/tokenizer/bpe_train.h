@@ -15,8 +15,10 @@
 #include "base/status.h"
 #include "tokenizer/vocab.h"
 
+enum { BPE_TRAIN_BYTES = 256 }; /* tokens of one byte, the first ids */
+
 struct bpe_train_options {
-    int32_t n_tokens;       /* to stop at, the 256 bytes included                                      */
+    int32_t n_tokens;       /* to stop at, at least BPE_TRAIN_BYTES                                        */
     uint64_t min_frequency; /* of a pair: rarer ones are not merged                                    */
     bool digits_apart;      /* no token has a digit (0 to 9) and anything else in it                   */
     bool by_line;           /* no token goes over a line's end, as when Hugging Face's train() reads files */
@@ -31,16 +33,17 @@ void bpe_trainer_free(struct bpe_trainer *t); /* accepts NULL */
 /* Takes in one text: nothing is merged over the end of one. Bytes that are no UTF-8 stand alone, as in encoding. */
 enum status bpe_trainer_add(struct bpe_trainer *t, const char *text, size_t len);
 
-struct bpe_trained {
-    struct vocab vocab; /* ids 0 to 255: the bytes in the order of their characters; then what was merged, in order */
-    struct bpe_trained_merge {
-        int32_t left, right;
-    } * merges; /* [n_merges] in order of rank; may be more than the new tokens, for some can be made in two ways */
-    size_t n_merges;
+struct bpe_trained_merge {
+    int32_t left, right;
+};
 
-    uint64_t n_texts, n_bytes, n_pieces, n_different; /* of the text; different pieces               */
-    uint64_t n_tokens;                                /* that the text is now                        */
-    uint64_t last_frequency;                          /* of the last pair that was merged; 0: none   */
+struct bpe_trained {
+    struct vocab vocab;               /* the bytes in the order of their characters, then what was merged, in order */
+    struct bpe_trained_merge *merges; /* [vocab.n_ids - BPE_TRAIN_BYTES]: merge i makes token BPE_TRAIN_BYTES + i */
+
+    uint64_t n_texts, n_bytes, n_words; /* what it was learned from; n_words: different pieces */
+    uint64_t n_tokens;                  /* that the texts are now                              */
+    uint64_t last_frequency;            /* of the last pair that was merged; 0: none           */
 };
 void bpe_trained_free(struct bpe_trained *b);
 

@@ -22,7 +22,12 @@ static void append_token(struct buf *out, const struct vocab *v, int32_t id)
     alphabet_encode(out, vocab_bytes(v, token), token->len);
 }
 
-static void append_merge(struct buf *out, const struct vocabfile_new *n, size_t i)
+static int32_t merges_of(const struct vocabfile_new *n)
+{
+    return n->learned->vocab.n_ids - BPE_TRAIN_BYTES;
+}
+
+static void append_merge(struct buf *out, const struct vocabfile_new *n, int32_t i)
 {
     const struct bpe_trained_merge m = n->learned->merges[i];
     append_token(out, &n->learned->vocab, m.left);
@@ -107,7 +112,7 @@ static json_t *merges_json(const struct vocabfile_new *n)
     json_t *array = json_array();
     struct buf text = {0};
     int failed = 0;
-    for (size_t i = 0; i < n->learned->n_merges; i++) {
+    for (int32_t i = 0; i < merges_of(n); i++) {
         buf_clear(&text);
         append_merge(&text, n, i);
         failed |= text.failed || json_array_append_new(array, json_stringn(text.data, text.len));
@@ -141,7 +146,7 @@ static enum status write_merges(const struct vocabfile_new *n, const char *path)
     struct buf text = {0};
     struct file_writer w;
     buf_puts(&text, "#version: 0.2\n");
-    for (size_t i = 0; i < n->learned->n_merges; i++) {
+    for (int32_t i = 0; i < merges_of(n); i++) {
         append_merge(&text, n, i);
         buf_puts(&text, "\n");
     }
