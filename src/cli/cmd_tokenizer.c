@@ -303,8 +303,8 @@ static enum status print_text(const struct settings *set, const struct bpe_train
     printf("ids      bytes 0 to 255, learned to %" PRId32 ", %s %" PRId32, b->vocab.n_ids - 1, set->end_of_text,
            b->vocab.n_ids);
     if (set->extra_tokens) printf(", extra tokens %" PRId32 " to %" PRId64, b->vocab.n_ids + 1, size_of(set, b) - 1);
-    printf("\nlength   %.3f bytes a token: the texts are %s\n", bytes_per_token(b),
-           amount_count((int64_t)b->n_tokens).text);
+    printf("\nlength   the texts are %s tokens, %.3f bytes each\n", amount_count((int64_t)b->n_tokens).text,
+           bytes_per_token(b));
     return print_longest(b);
 }
 
