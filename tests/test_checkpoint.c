@@ -448,6 +448,65 @@ static void synthetic_values_are_spread_as_documented(void **state)
     free(x);
 }
 
+/* A normal's fourth moment is 3 times the square of its variance, with a standard error of sqrt(96/N). */
+static void a_new_models_matrices_are_normal(void **state)
+{
+    (void)state;
+    enum { N = 1 << 18 };
+    const struct synth s = {.dtype = DTYPE_F32, .seed = 1, .init = true};
+    float *x = malloc(N * sizeof *x), part[300];
+    double sum = 0, squares = 0, fourths = 0;
+    assert_non_null(x);
+    synth_init_values(x, &s, 4, 0, N);
+    for (int i = 0; i < N; i++) {
+        const double d = (double)x[i] / 0.02;
+        sum += d;
+        squares += d * d;
+        fourths += d * d * d * d;
+    }
+    assert_true(fabs(sum / N) < 5 / sqrt(N));
+    assert_true(fabs(squares / N - 1) < 5 * sqrt(2.0 / N));
+    assert_true(fabs(fourths / N - 3) < 5 * sqrt(96.0 / N));
+    synth_init_values(part, &s, 4, 1000, 300);
+    assert_memory_equal(part, x + 1000, sizeof part);
+    free(x);
+}
+
+static void check_vector(const struct source *source, const char *name, float want)
+{
+    const struct tensor *t = source_find(source, name);
+    assert_non_null(t);
+    for (int64_t i = 0; i < t->shape[0]; i++)
+        assert_true(((const float *)t->data)[i] == want);
+}
+
+static void a_new_models_norms_are_1_and_biases_0(void **state)
+{
+    (void)state;
+    struct synth s = {
+        .config = {.V = 300, .P = 64, .D = 64, .L = 2, .H = 4, .R = 16, .eos = 7}, .dtype = DTYPE_F32, .init = true};
+    struct pool *pool = NULL;
+    struct source *source = NULL;
+    struct checkpoint_config config;
+    int calls = INT32_MAX;
+    assert_int_equal(synth_complete(&s.config), OK);
+    assert_int_equal(pool_create(&pool, 1), OK);
+    assert_int_equal(synth_write(&s, dir, pool, go_on, &calls), OK);
+    pool_free(pool);
+    assert_int_equal(checkpoint_config_read(&config, dir), OK);
+    assert_int_equal(config.model.eos, 7);
+    assert_int_equal(config.model.bos, 7);
+    assert_int_equal(source_open_dir(&source, dir), OK);
+    check_vector(source, "transformer.h.1.ln_1.weight", 1);
+    check_vector(source, "transformer.ln_f.weight", 1);
+    check_vector(source, "transformer.h.0.ln_1.bias", 0);
+    check_vector(source, "transformer.ln_f.bias", 0);
+    check_vector(source, "transformer.h.1.mlp.fc_in.bias", 0);
+    check_vector(source, "transformer.h.0.mlp.fc_out.bias", 0);
+    check_vector(source, "lm_head.bias", 0);
+    source_close(source);
+}
+
 static void synthetic_models_open_and_compute(void **state)
 {
     (void)state;
@@ -626,6 +685,8 @@ int main(void)
         cmocka_unit_test(the_seed_alone_decides_a_synthetic_model),
         cmocka_unit_test(blocks_of_a_synthetic_tensor_fit_together),
         cmocka_unit_test(synthetic_values_are_spread_as_documented),
+        cmocka_unit_test(a_new_models_matrices_are_normal),
+        cmocka_unit_test(a_new_models_norms_are_1_and_biases_0),
         cmocka_unit_test(synthetic_models_open_and_compute),
         cmocka_unit_test(a_cancelled_synthetic_model_leaves_nothing),
         cmocka_unit_test(sizes_that_make_no_model_are_refused),

@@ -17,6 +17,8 @@
 #include "model/export.h"
 #include "model/quantize.h"
 #include "scratch.h"
+#include "tokenizer/bpe_train.h"
+#include "tokenizer/vocabfile_write.h"
 #include "train/recipe.h"
 
 #define MICRO "tests/data/goldens/micro-a/"
@@ -393,6 +395,34 @@ static void reading_training_data(void **state)
     tokenizer_close(tokenizer);
 }
 
+static enum status learn(const void *dir)
+{
+    static const char text[] = "Input: w\xc3\xb6rter, 1234\n\n w\xc3\xb6rter und so weiter \xff 1234";
+    const struct bpe_train_options options = {.n_tokens = 270, .min_frequency = 1};
+    struct bpe_trainer *t;
+    struct bpe_trained learned = {0};
+    TRY(bpe_trainer_create(&t, &options));
+    enum status s = bpe_trainer_add(t, text, sizeof text - 1);
+    if (s == OK) s = bpe_trainer_run(&learned, t, NULL, NULL);
+    bpe_trainer_free(t);
+    const struct vocabfile_new files = {&learned, "<|endoftext|>", 2};
+    if (s == OK) s = vocabfile_write(dir, &files);
+    bpe_trained_free(&learned);
+    return s;
+}
+
+static void learning_a_vocabulary(void **state)
+{
+    (void)state;
+    char dir[] = P_tmpdir "/gptjt-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    walk(learn, dir, ALLOC_OURS, 1);
+    walk(learn, dir, ALLOC_AND_JSON, 37);
+    for (int i = 0; vocabfile_names[i]; i++)
+        scratch_drop(dir, vocabfile_names[i]);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,7 +430,7 @@ int main(void)
         cmocka_unit_test(using_an_engine),         cmocka_unit_test(reading_a_table),
         cmocka_unit_test(quantising_a_checkpoint), cmocka_unit_test(exporting_a_checkpoint),
         cmocka_unit_test(reading_a_recipe),        cmocka_unit_test(quantising_a_checkpoint),
-        cmocka_unit_test(reading_training_data),
+        cmocka_unit_test(reading_training_data),   cmocka_unit_test(learning_a_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

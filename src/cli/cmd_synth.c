@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* gptjt synth: a model of any size with random weights, for measuring and for tests. */
+/* gptjt synth: a model of any size with random weights, for measuring and for tests, or to train from scratch. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,13 +15,14 @@
 #include "cli/output_dir.h"
 #include "model/model_files.h"
 #include "model/synth.h"
+#include "tokenizer/tokenizer.h"
 
 struct settings {
     struct common common;
     const char *preset, *out, *tokenizer;
     int dtype, prompt_mask; /* index of dtypes; enum config_mask */
     uint64_t seed;
-    bool force, tied;
+    bool force, tied, init;
     int64_t V, P, D, L, H, R, F;
 };
 
@@ -49,7 +50,12 @@ static const struct option options[] = {
      .type = OPTION_CHOICE,
      FIELD(dtype),
      .choices = "fp16|bf16|fp32",
-     .help = "how the weights are stored"},
+     .help = "how the weights are stored (default fp16, with --init fp32)"},
+    {.name = "init",
+     .type = OPTION_FLAG,
+     FIELD(init),
+     .help = "a new model to train: as transformers initialises GPT-J, matrices normal with standard deviation 0.02, "
+             "norms 1, biases 0"},
     {.name = "seed", .type = OPTION_SEED, FIELD(seed), .meta = "N", .help = "same seed and sizes, same file"},
     {.name = "prompt-mask",
      .type = OPTION_CHOICE,
@@ -62,13 +68,13 @@ static const struct option options[] = {
     SIZE_OPTION("n-inner", F, 1, "width of the MLP's hidden layer (default 4 times n-embd)"),
     SIZE_OPTION("rotary-dim", R, 0, "rotary positions of a head (default the preset's)"),
     SIZE_OPTION("n-positions", P, 1, "the window (default the preset's)"),
-    SIZE_OPTION("vocab-size", V, 1, "tokens (default the preset's)"),
+    SIZE_OPTION("vocab-size", V, 1, "tokens (default the tokenizer's, else the preset's)"),
     {.name = "tie-word-embeddings", .type = OPTION_FLAG, FIELD(tied), .help = "one matrix for embedding and head"},
     {.name = "tokenizer",
      .type = OPTION_STRING,
      FIELD(tokenizer),
      .meta = "MODEL",
-     .help = "a model whose tokenizer files to copy, so that text can be used"},
+     .help = "a model, or what gptjt tokenizer has written, whose tokenizer files to copy, so that text can be used"},
     {.name = "force", .type = OPTION_FLAG, FIELD(force), .help = "write into a directory that is not empty"},
     {.name = "threads",
      .type = OPTION_INT,
@@ -82,7 +88,40 @@ static const struct option options[] = {
 
 static const enum dtype dtypes[] = {DTYPE_F16, DTYPE_BF16, DTYPE_F32};
 
-static enum status plan(struct synth *out, const struct settings *set, option_given given)
+/* The token that tokenizer_config.json names as eos_token, or <|endoftext|>; -1: neither is there. */
+static int32_t find_end_of_text(const struct tokenizer *t, const char *dir)
+{
+    enum { MOST = 16 << 20 };
+    char path[MODEL_PATH_MAX];
+    struct buf text = {0};
+    json_t *config = NULL;
+    int32_t id = -1;
+    if (file_join(path, sizeof path, dir, "tokenizer_config.json") == OK && file_exists(path) &&
+        file_read(&text, path, MOST) == OK && json_read_text_big(&config, text.data, text.len, path) == OK) {
+        const json_t *eos = json_object_get(config, "eos_token");
+        if (json_is_object(eos)) eos = json_object_get(eos, "content");
+        if (json_is_string(eos)) id = tokenizer_find(t, json_string_value(eos));
+    }
+    json_decref(config);
+    buf_free(&text);
+    return id >= 0 ? id : tokenizer_find(t, "<|endoftext|>");
+}
+
+/* The vocabulary's size and end of text as the tokenizer in dir has them. */
+static enum status fit_tokenizer(struct gptj_config *c, const struct settings *set, const char *dir)
+{
+    struct tokenizer *t;
+    TRY(tokenizer_open(&t, dir));
+    const int32_t n = tokenizer_size(t), end_of_text = find_end_of_text(t, dir);
+    tokenizer_close(t);
+    if (!set->V) c->V = n;
+    if (c->V < n) return fail(E_ARG, "--vocab-size %d is less than the %d tokens of %s", c->V, n, dir);
+    if (end_of_text > 0) c->eos = end_of_text;
+    return OK;
+}
+
+/* tokenizer_dir: NULL for none. */
+static enum status plan(struct synth *out, const struct settings *set, option_given given, const char *tokenizer_dir)
 {
     const struct synth_preset *p = synth_find_preset(set->preset);
     if (!p) return fail(E_ARG, "--preset is \"%.40s\", not one of tiny, 125m, 350m, 1.3b, 2.7b, 6b", set->preset);
@@ -94,8 +133,14 @@ static enum status plan(struct synth *out, const struct settings *set, option_gi
                             .R = options_given(options, given, "rotary-dim") ? (int)set->R : p->R,
                             .F = (int)set->F,
                             .tied = set->tied};
+    if (tokenizer_dir) TRY(fit_tokenizer(&c, set, tokenizer_dir));
     TRY(synth_complete(&c));
-    *out = (struct synth){c, dtypes[set->dtype], (enum config_mask)set->prompt_mask, set->seed};
+    const bool fp32 = set->init && !options_given(options, given, "dtype");
+    *out = (struct synth){.config = c,
+                          .dtype = fp32 ? DTYPE_F32 : dtypes[set->dtype],
+                          .prompt_mask = (enum config_mask)set->prompt_mask,
+                          .seed = set->seed,
+                          .init = set->init};
     return OK;
 }
 
@@ -143,8 +188,8 @@ static enum status run(void *settings, const struct option_args *args)
     struct synth synth;
     struct model_path tokenizer;
     if (!set->out || !*set->out) return fail(E_ARG, "no output: give -o DIR");
-    TRY(plan(&synth, set, args->given));
     if (set->tokenizer) TRY(model_path_resolve(&tokenizer, set->tokenizer));
+    TRY(plan(&synth, set, args->given, set->tokenizer ? tokenizer.dir : NULL));
 
     bool created;
     TRY(output_dir_make(&created, set->out, set->force));
@@ -157,12 +202,15 @@ static enum status run(void *settings, const struct option_args *args)
 
 const struct command command_synth = {
     .name = "synth",
-    .summary = "write a model of any size with random weights, for measuring and tests",
-    .usage = "[--preset SIZE] [--dtype fp16|bf16|fp32] -o DIR [options]",
+    .summary = "write a model of any size with random weights, for measuring or to train",
+    .usage = "[--preset SIZE] [--init] [--tokenizer MODEL] [--dtype fp16|bf16|fp32] -o DIR [options]",
     .about = "Writes config.json and model.safetensors. It runs like a model of that size and says nothing sensible.\n"
-             "The weights are nearly normal (standard deviation 0.02, norms around 1) and depend on the seed alone.",
+             "The weights are nearly normal (standard deviation 0.02, norms around 1) and depend on the seed alone.\n"
+             "With --init they are what training from scratch begins with.",
     .examples = "  gptjt synth --preset 6b -o gpt-j-random\n"
-                "  gptjt synth --n-layer 4 --n-embd 192 --n-head 6 --rotary-dim 16 --dtype bf16 -o small",
+                "  gptjt synth --n-layer 4 --n-embd 192 --n-head 6 --rotary-dim 16 --dtype bf16 -o small\n"
+                "  gptjt synth --init --tokenizer my-tokenizer --n-layer 4 --n-embd 128 --n-head 4 --rotary-dim 16 "
+                "--seed 1 -o new",
     .options = options,
     .defaults = &defaults,
     .settings_bytes = sizeof(struct settings),

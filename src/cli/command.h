@@ -9,8 +9,6 @@
 #include "base/options.h"
 #include "base/status.h"
 
-enum { COMMAND_MAX_POSITIONAL = 8 };
-
 struct command {
     const char *name;
     const char *summary;  /* one line, for the list of commands                                             */
@@ -20,7 +18,7 @@ struct command {
     const struct option *options;
     const void *defaults; /* [settings_bytes]: a settings struct that begins with a struct common (common.h) */
     size_t settings_bytes;
-    int max_positional;
+    int max_positional; /* INT_MAX: any number */
 
     /* OK: exit 0; E_ARG: 2; E_CANCELLED: 130, silently; anything else: 1. settings is a copy of defaults with what
      * the user gave, its arrays freed by the caller; args->positional holds what is not an option. */
@@ -29,6 +27,6 @@ struct command {
 
 extern const struct command command_bench, command_classify, command_data, command_eval, command_export,
     command_generate, command_grads, command_inspect, command_logits, command_quantize, command_report, command_score,
-    command_synth, command_tokenize, command_train;
+    command_synth, command_tokenize, command_tokenizer, command_train;
 
 #endif

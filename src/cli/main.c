@@ -16,9 +16,9 @@
 #include "gptjt.h"
 
 static const struct command *const commands[] = {
-    &command_generate, &command_classify, &command_eval,     &command_score,  &command_tokenize,
-    &command_logits,   &command_inspect,  &command_quantize, &command_export, &command_data,
-    &command_train,    &command_report,   &command_grads,    &command_synth,  &command_bench,
+    &command_generate, &command_classify, &command_eval,     &command_score,  &command_tokenize, &command_tokenizer,
+    &command_logits,   &command_inspect,  &command_quantize, &command_export, &command_data,     &command_train,
+    &command_report,   &command_grads,    &command_synth,    &command_bench,
 };
 
 static void log_to_stderr(void *user, int level, const char *line)
@@ -85,10 +85,10 @@ static int finish_help(void)
     return exit_code(s);
 }
 
-/* where is in front of the message unless the option parser has put it there. */
-static int run_with(const struct command *c, void *settings, const char *where, int argc, char **argv)
+/* where is in front of the message unless the option parser has put it there; positional has room for all of argv. */
+static int run_with(const struct command *c, void *settings, const char *where, int argc, char **argv,
+                    const char **positional)
 {
-    const char *positional[COMMAND_MAX_POSITIONAL];
     struct option_args args = {.positional = positional, .max_positional = c->max_positional};
     if (options_parse_args(c->options, settings, where, argc, argv, &args) != OK) {
         fprintf(stderr, "%s\n", status_message());
@@ -112,13 +112,16 @@ static int run_command(const struct command *c, int argc, char **argv)
     char where[64];
     snprintf(where, sizeof where, "gptjt %s", c->name);
     void *settings = malloc(c->settings_bytes);
-    if (!settings) {
+    const char **positional = calloc((size_t)argc + 1, sizeof *positional);
+    int code = exit_code(E_NOMEM);
+    if (settings && positional) {
+        memcpy(settings, c->defaults, c->settings_bytes);
+        code = run_with(c, settings, where, argc, argv, positional);
+        options_free(c->options, settings);
+    } else {
         fprintf(stderr, "%s: out of memory\n", where);
-        return exit_code(E_NOMEM);
     }
-    memcpy(settings, c->defaults, c->settings_bytes);
-    const int code = run_with(c, settings, where, argc, argv);
-    options_free(c->options, settings);
+    free(positional);
     free(settings);
     return code;
 }

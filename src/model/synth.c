@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/synth.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,8 @@ enum status synth_complete(struct gptj_config *c)
     json_t *j = NULL;
     if (!asked.F) asked.F = 4 * asked.D;
     asked.eps = 1e-5;
-    asked.bos = asked.eos = asked.V > END_OF_TEXT ? END_OF_TEXT : asked.V - 1;
+    if (!asked.eos) asked.eos = asked.V > END_OF_TEXT ? END_OF_TEXT : asked.V - 1;
+    asked.bos = asked.eos;
     TRY(checkpoint_config_json(&j, &asked, "float16", CONFIG_MASK_NONE));
     const enum status s = checkpoint_config_parse(&complete, j, NULL, "these sizes");
     json_decref(j);
@@ -73,18 +75,49 @@ static float value(uint64_t hash, double mean)
     return (float)(mean + scale * (sum - centre));
 }
 
+/* The hashes of a tensor's values: value i's is mix(first + i * HASH_STEP). */
+static const uint64_t HASH_STEP = 0x9e3779b97f4a7c15;
+
+static uint64_t first_hash(const struct synth *s, int tensor, int64_t begin)
+{
+    return rng_u64(s->seed, (uint64_t)tensor, 0) + (uint64_t)begin * HASH_STEP;
+}
+
+static void put(void *out, enum dtype dtype, int64_t i, float x)
+{
+    if (dtype == DTYPE_F32)
+        ((float *)out)[i] = x;
+    else
+        ((uint16_t *)out)[i] = dtype == DTYPE_F16 ? f16_from_f32(x) : bf16_from_f32(x);
+}
+
 void synth_values(void *out, const struct synth *s, int tensor, double mean, int64_t begin, int64_t n)
 {
-    const uint64_t step = 0x9e3779b97f4a7c15, base = rng_u64(s->seed, (uint64_t)tensor, 0) + (uint64_t)begin * step;
-    float *f = out;
-    uint16_t *h = out;
-    for (int64_t i = 0; i < n; i++) {
-        const float x = value(mix(base + (uint64_t)i * step), mean);
-        if (s->dtype == DTYPE_F32)
-            f[i] = x;
-        else
-            h[i] = s->dtype == DTYPE_F16 ? f16_from_f32(x) : bf16_from_f32(x);
-    }
+    const uint64_t base = first_hash(s, tensor, begin);
+    for (int64_t i = 0; i < n; i++)
+        put(out, s->dtype, i, value(mix(base + (uint64_t)i * HASH_STEP), mean));
+}
+
+/* Box and Muller 1958: the radius from one half of the hash, which is never 0 and so gives up to 6.7 standard
+ * deviations, the angle from the other. */
+static float normal(uint64_t hash)
+{
+    static const double two_pi = 6.283185307179586, unit = 0x1p-32;
+    const double radius = sqrt(-2 * log(((double)(hash >> 32) + 0.5) * unit));
+    return (float)(0.02 * radius * cos(two_pi * unit * (double)(uint32_t)hash));
+}
+
+void synth_init_values(void *out, const struct synth *s, int tensor, int64_t begin, int64_t n)
+{
+    const uint64_t base = first_hash(s, tensor, begin);
+    for (int64_t i = 0; i < n; i++)
+        put(out, s->dtype, i, normal(mix(base + (uint64_t)i * HASH_STEP)));
+}
+
+static void fill_constant(void *out, const struct synth *s, double x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        put(out, s->dtype, i, (float)x);
 }
 
 /* ---- Writing ---- */
@@ -98,7 +131,8 @@ struct writing {
     void *user;
     uint64_t bytes;
 
-    int tensor; /* the one being written: its number, mean and size; begin of the round in it */
+    int tensor; /* the one being written: its number, kind, mean and size; begin of the round in it */
+    bool is_matrix;
     double mean;
     int64_t n, begin;
 };
@@ -114,7 +148,13 @@ static void fill_block(void *user, int task, int thread)
     const struct writing *w = user;
     const int64_t offset = (int64_t)task * BLOCK_VALUES, at = w->begin + offset;
     char *out = w->block + (size_t)offset * dtype_bytes(w->synth->dtype);
-    synth_values(out, w->synth, w->tensor, w->mean, at, block_values(w, at));
+    const int64_t n = block_values(w, at);
+    if (!w->synth->init)
+        synth_values(out, w->synth, w->tensor, w->mean, at, n);
+    else if (w->is_matrix)
+        synth_init_values(out, w->synth, w->tensor, at, n);
+    else
+        fill_constant(out, w->synth, w->mean, n);
 }
 
 static enum status declare(void *user, const struct gptj_tensor_spec *spec)
@@ -135,6 +175,7 @@ double synth_mean(const char *name)
 static enum status write_tensor(void *user, const struct gptj_tensor_spec *spec)
 {
     struct writing *w = user;
+    w->is_matrix = spec->n_dims == 2;
     w->mean = synth_mean(spec->name);
     w->n = spec->shape[0] * (spec->n_dims == 2 ? spec->shape[1] : 1);
     const int64_t most = (int64_t)ROUND_BLOCKS * BLOCK_VALUES;

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Synthetic checkpoints: random weights of any size, so that speed and memory can be measured, and broken files made,
- * without downloading anything. They compute like a model that was just initialised and say nothing sensible.
+/* Checkpoints with random weights of any size, without downloading anything, of two kinds.
  *
- * Every value has mean 0 (1 for the weights of norms) and standard deviation 0.02, which is GPT-J's initializer_range:
- * through norms and residuals activations then stay around one at any depth, and logits differ. A value is a function
- * of (seed, tensor, index) alone, whoever computes it; no two pages of the file are equal. */
+ * Synthetic ones are for measuring, and for making broken files of. Every value has mean 0 (1 for the weights of norms)
+ * and standard deviation 0.02, which is GPT-J's initializer_range: through norms and residuals activations then stay
+ * around one at any depth, and logits differ. No two pages of the file are equal.
+ *
+ * New ones are for training: as transformers initialises GPT-J, matrices are normal with that deviation, the weights of
+ * norms 1 and all biases 0.
+ *
+ * A value is a function of (seed, tensor, index) alone, whoever computes it. */
 #ifndef GPTJT_MODEL_SYNTH_H
 #define GPTJT_MODEL_SYNTH_H
 
@@ -22,6 +26,7 @@ struct synth {
     enum dtype dtype; /* F32, F16 or BF16, of every tensor */
     enum config_mask prompt_mask;
     uint64_t seed;
+    bool init; /* synth_write() makes a new model, to train */
 };
 
 /* GPT-J's shapes in several sizes. */
@@ -34,8 +39,8 @@ extern const struct synth_preset synth_presets[]; /* ended by an entry without a
 /* The preset called name, or NULL. */
 const struct synth_preset *synth_find_preset(const char *name);
 
-/* Checks and completes sizes by the rules for a config.json: V, P, D, L, H, R, F (0: 4 D) and tied are read, the rest
- * is set. E_ARG naming what does not fit. */
+/* Checks and completes sizes by the rules for a config.json: V, P, D, L, H, R, F (0: 4 D), tied and eos (0: GPT-2's
+ * <|endoftext|>, or the last id) are read, the rest is set. E_ARG naming what does not fit. */
 enum status synth_complete(struct gptj_config *c);
 
 /* Bytes of weights. */
@@ -45,9 +50,11 @@ int64_t synth_bytes(const struct synth *s);
 double synth_mean(const char *name);
 
 /* Values [begin, begin + n) of the tensor that is number tensor in checkpoint order, into out as s->dtype. mean: 0
- * or 1.
- */
+ * or 1. */
 void synth_values(void *out, const struct synth *s, int tensor, double mean, int64_t begin, int64_t n);
+
+/* The same of a new model's matrix. */
+void synth_init_values(void *out, const struct synth *s, int tensor, int64_t begin, int64_t n);
 
 /* Called with the bytes of weights written so far; false to stop. */
 typedef bool synth_progress_fn(void *user, uint64_t bytes);

@@ -38,3 +38,29 @@ bool alphabet_decode(struct buf *out, const char *text, size_t len)
     }
     return true;
 }
+
+static unsigned char_of(unsigned byte)
+{
+    if (byte_of(byte) >= 0) return byte;
+    if (byte < FIRST_RANGE) return 0x100 + byte;
+    return byte == 0xad ? 0x100 + UNPRINTABLE - 1 : 0x100 + FIRST_RANGE + byte - 0x7f;
+}
+
+void alphabet_encode(struct buf *out, const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        const unsigned c = char_of((unsigned char)bytes[i]);
+        const char two[] = {(char)(0xc0 | c >> 6), (char)(0x80 | (c & 0x3f))}, one = (char)c;
+        if (c < 0x80)
+            buf_append(out, &one, 1);
+        else
+            buf_append(out, two, 2);
+    }
+}
+
+void alphabet_order(unsigned char bytes[256])
+{
+    int n = 0;
+    for (unsigned c = 0; n < 256; c++)
+        if (byte_of(c) >= 0) bytes[n++] = (unsigned char)byte_of(c);
+}

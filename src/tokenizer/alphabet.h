@@ -13,4 +13,10 @@
 /* Appends the bytes that text stands for. False, with out as it was, when a character is not of the alphabet. */
 bool alphabet_decode(struct buf *out, const char *text, size_t len);
 
+/* Appends the characters that stand for bytes. */
+void alphabet_encode(struct buf *out, const char *bytes, size_t len);
+
+/* All bytes in the order of their characters, which is that of ids 0 to 255 in GPT-2's vocabulary. */
+void alphabet_order(unsigned char bytes[256]);
+
 #endif
