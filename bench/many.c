@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What it brings to hand several requests over at once:
  *
- *     many MODEL [WEIGHTS [THREADS]]
+ *     many MODEL [WEIGHTS [THREADS [ROUNDS]]]
  *
  * Short prompts (20 to 100 random tokens), 64 of them: one call each, and 8, 32 and 64 a call; a row for scoring (four
  * continuations of four tokens) and one for generating (32 tokens). Speeds are all rows that went through the model by
@@ -17,7 +17,7 @@
 #include "base/rng.h"
 #include "gptjt.h"
 
-enum { N = 64, LONGEST = 100, CONTINUATIONS = 4, CONTINUATION = 4, NEW = 32, ROUNDS = 3 };
+enum { N = 64, LONGEST = 100, CONTINUATIONS = 4, CONTINUATION = 4, NEW = 32 };
 
 static const size_t sizes[] = {1, 8, 32, N};
 
@@ -130,7 +130,7 @@ static struct gptjt_engine *open_engine(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) give_up("usage: many MODEL [WEIGHTS [THREADS]]");
+    if (argc < 2) give_up("usage: many MODEL [WEIGHTS [THREADS [ROUNDS]]]");
     struct gptjt_engine *e = open_engine(argc, argv);
     struct gptjt_info info;
     gptjt_engine_info(e, &info);
@@ -142,7 +142,8 @@ int main(int argc, char **argv)
 
     const size_t whole = info.n_positions > 1024 ? 1024 : (size_t)info.n_positions - 1;
     double scored[COUNT_OF(sizes)] = {0}, generated[COUNT_OF(sizes)] = {0}, prefilled = 0;
-    for (int round = 0; round < ROUNDS; round++) {
+    const int rounds = argc > 4 ? atoi(argv[4]) : 3;
+    for (int round = 0; round < rounds; round++) {
         keep_best(&prefilled, prefill(s, round, whole, info.vocab_size));
         for (size_t i = 0; i < COUNT_OF(sizes); i++) {
             keep_best(&scored[i], score(s, w, sizes[i]));
