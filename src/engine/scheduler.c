@@ -51,6 +51,7 @@ static void leave(struct scheduler *c, struct job **at)
 {
     struct job *j = *at;
     if (j->joined) c->n_promised -= j->n_promised;
+    j->kind->leave(j, c->s->kv);
     kvcache_release(c->s->kv, &j->kv);
     *at = j->next;
     if (c->end == &j->next) c->end = at;
