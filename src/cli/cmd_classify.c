@@ -21,7 +21,7 @@
 #include "eval/classify_file.h"
 #include "eval/shots.h"
 
-enum { INSTRUCTION_MAX_BYTES = 1 << 20, BAR_WIDTH = 20, MAX_LABELS = 10000 };
+enum { INSTRUCTION_MAX_BYTES = 1 << 20, BAR_WIDTH = 20 };
 
 struct settings {
     struct common common;
@@ -224,8 +224,7 @@ static enum status make_spec(struct job *j)
                                           .n_fields = j->fields.n,
                                           .text_field = set->text_field,
                                           .label_field = set->label_field,
-                                          .label_name = set->label_name,
-                                          .max_labels = MAX_LABELS};
+                                          .label_name = set->label_name};
         TRY(shots_load(&j->shots, set->shots, &query, j->labels.items, j->labels.n));
     }
     j->spec = (struct fewshot_spec){.instruction = j->instruction.data,
