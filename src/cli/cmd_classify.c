@@ -362,6 +362,14 @@ static enum status classify_text(struct job *j)
 
 /* ---- A file ---- */
 
+static bool not_interrupted(void *user, size_t done, size_t total)
+{
+    (void)user;
+    (void)done;
+    (void)total;
+    return !interrupt_seen();
+}
+
 static bool on_progress(void *user, uint64_t done, uint64_t total)
 {
     struct job *j = user;
@@ -481,7 +489,8 @@ static enum status run_job(struct job *j)
     if (!set->show_prompt) cli_mask_note(&j->model, &set->common);
     const struct classify_options o = {.normalize = (enum classify_normalize)set->normalize,
                                        .calibrate = set->calibrate && !set->show_prompt,
-                                       .content_free = set->content_free};
+                                       .content_free = set->content_free,
+                                       .progress = not_interrupted};
     TRY(classify_create(&j->classify, j->model.engine, &j->spec, &o));
     if (set->show_prompt) return print_first_prompt(j);
     return set->text ? classify_text(j) : classify_rows(j);
