@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "cli/eval.h"
 #include "cli/interrupt.h"
+#include "eval/task_page.h"
 #include "eval/task_results.h"
 
 enum { MAX_TASKS = 1000, MAX_PATH = 4096, WRONG_ANSWERS = 50 };
@@ -286,6 +287,15 @@ static void print_table(const json_t *results)
     if (mean) print_masks("mean", width, mean, NULL);
 }
 
+static enum status write_page(const struct job *j, const json_t *results)
+{
+    struct buf page = {0};
+    enum status s = task_page(&page, results);
+    if (s == OK) s = cli_write_page(&j->set->common, j->set->report, &page);
+    buf_free(&page);
+    return s;
+}
+
 static enum status show(struct job *j)
 {
     json_t *results = NULL, *all = eval_describe(&j->model, j->set);
@@ -293,6 +303,7 @@ static enum status show(struct job *j)
     if (s == OK && (!all || json_object_update(all, results))) s = fail(E_NOMEM, "no memory for the results");
     if (s == OK) s = eval_write_results(j->set, all);
     if (s == OK && !j->set->json) print_table(all);
+    if (s == OK && j->set->report) s = write_page(j, all);
     json_decref(results);
     json_decref(all);
     return s;

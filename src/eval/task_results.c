@@ -319,22 +319,23 @@ static json_t *text_of(const struct task_run *r, int instance)
     return text;
 }
 
-static json_t *wrong_json(const struct task_run *r, int n_wrong)
+static void put_wrong(json_t **out, const struct task_run *r, int n_wrong)
 {
     json_t *list = json_array();
-    for (int i = 0, n = 0; i < r->data->test.n && n < n_wrong; i++) {
+    int n = 0;
+    for (int i = 0; i < r->data->test.n; i++) {
         bool wrong = false;
         for (int m = 0; m < r->n_masks; m++)
             wrong |= !task_run_answer(r, m, 0, i)->correct;
-        if (!wrong) continue;
-        json_t *o = json_pack("{s:i, s:i, s:o, s:s}", "trial", 0, "instance", i, "text", text_of(r, i), "gold",
+        if (!wrong || n++ >= n_wrong) continue;
+        json_t *o = json_pack("{s:i, s:o, s:s}", "instance", i, "text", text_of(r, i), "gold",
                               r->data->test.items[i].label);
         for (int m = 0; m < r->n_masks; m++)
             put(&o, mask_name(r, m), json_string(task_run_answer(r, m, 0, i)->text));
         append(&list, o);
-        n++;
     }
-    return list;
+    put(out, "wrong", list);
+    put(out, "n_wrong", json_integer(n));
 }
 
 /* ---- A task, and all ---- */
@@ -390,7 +391,7 @@ static enum status task_json(json_t **out, const struct task_run *r, const struc
         st = difference_json(&difference, r, s);
         put(&o, "difference", difference);
     }
-    if (n_wrong) put(&o, "wrong", wrong_json(r, n_wrong));
+    if (n_wrong) put_wrong(&o, r, n_wrong);
     put(&o, "settings", options_json(task_options, r->task));
     *out = o;
     return st;

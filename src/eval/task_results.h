@@ -10,7 +10,7 @@
  * {"accuracy", "interval"}, "prompt_tokens": mean, "fewer_shots", "cut": prompts that did not fit whole}},
  *        "difference": {"accuracy": prefix - causal, "interval", "p",  two masks
  *                       "groups": [{"name", "accuracy", "interval", "p"}]},
- *        "wrong": [{"trial", "instance", "text", "gold", "prefix", "causal"}],
+ *        "wrong": [{"instance", "text", "gold", "prefix", "causal"}], "n_wrong": of the first trial, under either mask
  *        "settings": {}}],
  *      "mean": {"masks": {"prefix": {"accuracy", "interval"}}, "difference": {}}}      of two tasks and more
  *

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "eval/batch.h"
+#include "eval/batching.h"
 #include "eval/classify.h"
 #include "eval/normalize.h"
 #include "eval/reply.h"
@@ -182,7 +182,7 @@ struct asker {
     struct task_run *run;
     task_progress_fn *progress;
     void *user;
-    const char **values; /* [BATCH_MOST][n_fields] of the questions of a batch */
+    const char **values; /* [BATCHING_MOST][n_fields] of the questions of a batch */
     struct fewshot_shot shots[TASK_MAX_SHOTS];
     struct fewshot_spec spec;
     struct classify *classify; /* choice */
@@ -300,13 +300,13 @@ static enum status ask_batch(struct asker *a, int n)
 static enum status ask_trial(struct asker *a, struct gptjt_engine *engine)
 {
     struct task_run *r = a->run;
-    struct batch batch = {0};
+    struct batching batching = {0};
     const struct place at = place_of(r, r->n_done);
     const size_t end = r->n_done + (size_t)(r->data->test.n - at.instance);
     TRY(open_trial(a, engine, &at));
     while (r->n_done < end) {
         if (!a->progress(a->user, r->n_done)) return fail(E_CANCELLED, "%s: stopped", r->task->name);
-        TRY(ask_batch(a, batch_next(&batch, end - r->n_done)));
+        TRY(ask_batch(a, batching_next(&batching, end - r->n_done)));
     }
     return OK;
 }
@@ -314,7 +314,7 @@ static enum status ask_trial(struct asker *a, struct gptjt_engine *engine)
 enum status task_run_all(struct task_run *r, struct gptjt_engine *engine, task_progress_fn *progress, void *user)
 {
     struct asker *a = calloc(1, sizeof *a);
-    const char **values = calloc(BATCH_MOST * (size_t)r->task->fields.n, sizeof *values);
+    const char **values = calloc(BATCHING_MOST * (size_t)r->task->fields.n, sizeof *values);
     enum status s = a && values ? OK : fail(E_NOMEM, "%s: out of memory", r->task->name);
     if (s == OK) *a = (struct asker){.run = r, .progress = progress, .user = user, .values = values};
     while (s == OK && r->n_done < r->n) {
