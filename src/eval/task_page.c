@@ -273,7 +273,7 @@ static void draw_settings(struct buf *out, const json_t *settings)
 static enum status draw_task(struct buf *out, const json_t *task)
 {
     heading(out, "h2", text(task, "name"));
-    buf_printf(out, "<p>%.0f instances, %.0f trials of %.0f shots</p>\n", number(task, "instances"),
+    buf_printf(out, "<p>instances: %.0f, trials: %.0f, shots: %.0f</p>\n", number(task, "instances"),
                number(task, "trials"), number(task, "shots"));
     draw_numbers(out, task);
     TRY(draw_groups(out, task));

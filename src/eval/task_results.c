@@ -126,7 +126,7 @@ static void put_groups(json_t **o, const struct task_run *r, int mask, const str
     json_t *list = json_array();
     for (int i = 0; i < s->n_groups; i++) {
         const struct metrics_sample x = accuracies(s->x, r, mask, &s->groups[i]);
-        const struct metrics_interval v = metrics_mean(&x, 1, r->task->seed);
+        const struct metrics_interval v = metrics_accuracy(&x, r->task->seed);
         json_t *g = json_pack("{s:s, s:i}", "name", s->groups[i].name, "instances", s->groups[i].n);
         put_interval(&g, &v);
         append(&list, g);
@@ -262,7 +262,7 @@ static json_t *mask_json(const struct task_run *r, int mask, const struct scratc
 {
     json_t *o = json_object();
     const struct metrics_sample x = accuracies(s->x, r, mask, &s->all);
-    const struct metrics_interval v = metrics_mean(&x, 1, r->task->seed);
+    const struct metrics_interval v = metrics_accuracy(&x, r->task->seed);
     put_interval(&o, &v);
     put_trials(&o, r, mask);
     put_labels(&o, r, mask);

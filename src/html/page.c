@@ -35,7 +35,8 @@ static const char style[] =
     ".numbers td{font-variant-numeric:tabular-nums}.differs td{color:var(--c1)}\n"
     ".bar{fill:var(--k)}.whisker{stroke:var(--fg);fill:none}.bars{display:block}.numbers .plot{padding-left:4px}"
     ".legend{font-size:.85em;display:flex;flex-wrap:wrap;gap:2px 14px;margin:.5em 0}\n"
-    ".heat td{text-align:right;padding:4px 10px;border:1px solid var(--bg);font-variant-numeric:tabular-nums;"
+    ".heat tr:first-child th{text-align:right;padding:3px 10px}.heat td{text-align:right;padding:4px 10px;border:1px "
+    "solid var(--bg);font-variant-numeric:tabular-nums;"
     "background:color-mix(in srgb,var(--c1) var(--v),var(--bg))}.heat .own{background:color-mix(in srgb,var(--c0) "
     "var(--v),var(--bg))}.square{max-width:340px}.says{white-space:pre-wrap}\n";
 

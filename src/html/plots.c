@@ -79,7 +79,7 @@ static void matrix_row(struct buf *out, const char *name, const uint64_t *counts
     html_escape(out, name);
     buf_puts(out, "</th>");
     for (size_t i = 0; i < n; i++) {
-        const double share = all ? 100 * (double)counts[i] / (double)all : 0;
+        const double share = all ? 80 * (double)counts[i] / (double)all : 0; /* 80 %: the number stays legible */
         buf_printf(out, "<td%s style=\"--v:%.1f%%\">%" PRIu64 "</td>", i == own ? " class=\"own\"" : "", share,
                    counts[i]);
     }
@@ -105,7 +105,7 @@ void html_matrix(struct buf *out, const char *title, const char *const *rows, si
 
 /* ---- The unit square ---- */
 
-enum { SQUARE = 240, SQUARE_LEFT = 44, SQUARE_TOP = 8 };
+enum { SQUARE = 240, SQUARE_LEFT = 54, SQUARE_TOP = 8 };
 
 static double across(double x)
 {
@@ -131,7 +131,7 @@ static void square_axes(struct buf *out, const char *x_name, const char *y_name)
     buf_printf(out, "<path class=\"tick d1\" d=\"M%.1f %.1fL%.1f %.1f\"/><text class=\"x\" x=\"%.1f\" y=\"%.1f\">",
                across(0), down(0), across(1), down(1), across(0.5), down(0) + 31);
     html_escape(out, x_name);
-    buf_printf(out, "</text><text class=\"x\" transform=\"translate(11 %.1f) rotate(-90)\">", down(0.5));
+    buf_printf(out, "</text><text class=\"x\" transform=\"translate(12 %.1f) rotate(-90)\">", down(0.5));
     html_escape(out, y_name);
     buf_puts(out, "</text>");
 }
