@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/file.h"
 #include "cli/eval.h"
 #include "cli/interrupt.h"
@@ -193,22 +194,18 @@ static void print_name(const char *name, int width)
     printf("%s%*s", name, width - columns_of(name), "");
 }
 
-static void print_number(const json_t *o, const char *key)
-{
-    if (json_object_get(o, key))
-        printf("  %8.3f", number(o, key));
-    else
-        printf("  %8s", "");
-}
-
+/* Columns that have no number are left out at the end of the line. */
 static void print_row(const char *name, int width, const char *mask, const json_t *o, const json_t *task)
 {
+    const json_t *columns[] = {json_object_get(o, "macro_f1"), json_object_get(o, "exact_match"),
+                               json_object_get(o, "ece"), json_object_get(task, "majority")};
+    int missing = 0;
     print_name(name, width);
     printf("  %-6s  %8.3f  %6.3f .. %5.3f", mask, number(o, "accuracy"), bound(o, 0), bound(o, 1));
-    print_number(o, "macro_f1");
-    print_number(o, "exact_match");
-    print_number(o, "ece");
-    print_number(task, "majority");
+    for (size_t i = 0; i < COUNT_OF(columns); i++) {
+        if (columns[i]) printf("%*s  %8.3f", 10 * missing, "", json_number_value(columns[i]));
+        missing = columns[i] ? 0 : missing + 1;
+    }
     putchar('\n');
 }
 
@@ -216,7 +213,7 @@ static void print_difference(const char *name, int width, const json_t *d)
 {
     if (!d) return;
     print_name(name, width);
-    printf("  %-6s  %+8.3f  %+6.3f .. %+.3f  p %.2g\n", "p - c", number(d, "accuracy"), bound(d, 0), bound(d, 1),
+    printf("  %-6s  %+8.3f  %+6.3f .. %+.3f  p %.2g\n", "differ", number(d, "accuracy"), bound(d, 0), bound(d, 1),
            number(d, "p"));
 }
 

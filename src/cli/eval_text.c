@@ -248,7 +248,7 @@ static void print_last_word(const json_t *last)
                number(one, "accuracy"), bound(one, 0), bound(one, 1), number(one, "perplexity"), file);
     }
     if (d)
-        printf("p - c   %10.0f  %+8.4f  %+7.4f .. %+.4f  p %.2g\n", number(last, "texts"), number(d, "accuracy"),
+        printf("differ  %10.0f  %+8.4f  %+7.4f .. %+.4f  p %.2g\n", number(last, "texts"), number(d, "accuracy"),
                bound(d, 0), bound(d, 1), number(d, "p"));
 }
 

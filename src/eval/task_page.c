@@ -218,11 +218,10 @@ static void draw_reliability(struct buf *out, const json_t *task)
 
 /* ---- Wrong answers ---- */
 
-static void answer_cell(struct buf *out, const json_t *wrong, const char *key)
+static void answer_cell(struct buf *out, const json_t *answer)
 {
-    const bool right = !strcmp(text(wrong, key), text(wrong, "gold"));
-    buf_puts(out, right ? "<td>" : "<td class=\"differs\">");
-    html_escape(out, text(wrong, key));
+    buf_puts(out, json_is_true(json_object_get(answer, "correct")) ? "<td>" : "<td class=\"wrong\">");
+    html_escape(out, text(answer, "answer"));
     buf_puts(out, "</td>");
 }
 
@@ -233,8 +232,7 @@ static void draw_wrong(struct buf *out, const json_t *task)
     if (!json_array_size(list)) return;
     buf_printf(out, "<details><summary>Wrong answers of the first trial <small>%zu of %.0f</small></summary>\n",
                json_array_size(list), number(task, "n_wrong"));
-    buf_puts(out,
-             "<div class=\"wide\"><table class=\"wrong\"><tr class=\"runs\"><th>row</th><th>text</th><th>right</th>");
+    buf_puts(out, "<div class=\"wide\"><table><tr class=\"runs\"><th>row</th><th>text</th><th>right</th>");
     for (int m = 0; m < HTML_BARS; m++)
         if (under(task, m)) buf_printf(out, "<th>%s</th>", masks[m]);
     buf_puts(out, "</tr>\n");
@@ -245,7 +243,7 @@ static void draw_wrong(struct buf *out, const json_t *task)
         html_escape(out, text(wrong, "gold"));
         buf_puts(out, "</td>");
         for (int m = 0; m < HTML_BARS; m++)
-            if (under(task, m)) answer_cell(out, wrong, masks[m]);
+            if (under(task, m)) answer_cell(out, json_object_get(wrong, masks[m]));
         buf_puts(out, "</tr>\n");
     }
     buf_puts(out, "</table></div></details>\n");

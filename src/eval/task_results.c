@@ -330,8 +330,10 @@ static void put_wrong(json_t **out, const struct task_run *r, int n_wrong)
         if (!wrong || n++ >= n_wrong) continue;
         json_t *o = json_pack("{s:i, s:o, s:s}", "instance", i, "text", text_of(r, i), "gold",
                               r->data->test.items[i].label);
-        for (int m = 0; m < r->n_masks; m++)
-            put(&o, mask_name(r, m), json_string(task_run_answer(r, m, 0, i)->text));
+        for (int m = 0; m < r->n_masks; m++) {
+            const struct task_answer *a = task_run_answer(r, m, 0, i);
+            put(&o, mask_name(r, m), json_pack("{s:s, s:b}", "answer", a->text, "correct", a->correct));
+        }
         append(&list, o);
     }
     put(out, "wrong", list);

@@ -32,7 +32,7 @@ static const char style[] =
     "padding:3px 18px 3px 0;border-bottom:1px solid var(--rule)}th{font-weight:500;color:var(--dim)}"
     ".runs th{color:var(--fg)}td{overflow-wrap:anywhere}td p{margin:0 0 .4em;color:var(--dim)}td "
     "b{font-weight:400;color:var(--fg)}"
-    ".numbers td{font-variant-numeric:tabular-nums}.differs td{color:var(--c1)}\n"
+    ".numbers td{font-variant-numeric:tabular-nums}.differs td,.wrong{color:var(--c1)}\n"
     ".bar{fill:var(--k)}.whisker{stroke:var(--fg);fill:none}.bars{display:block}.numbers .plot{padding-left:4px}"
     ".legend{font-size:.85em;display:flex;flex-wrap:wrap;gap:2px 14px;margin:.5em 0}\n"
     ".heat tr:first-child th{text-align:right;padding:3px 10px}.heat td{text-align:right;padding:4px 10px;border:1px "
