@@ -17,12 +17,11 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"
-#include "cli/model_path.h"
 #include "eval/classify.h"
 #include "eval/classify_file.h"
 #include "eval/shots.h"
 
-enum { INSTRUCTION_MAX_BYTES = 1 << 20, BAR_WIDTH = 20 };
+enum { INSTRUCTION_MAX_BYTES = 1 << 20, BAR_WIDTH = 20, MAX_LABELS = 10000 };
 
 struct settings {
     struct common common;
@@ -225,7 +224,8 @@ static enum status make_spec(struct job *j)
                                           .n_fields = j->fields.n,
                                           .text_field = set->text_field,
                                           .label_field = set->label_field,
-                                          .label_name = set->label_name};
+                                          .label_name = set->label_name,
+                                          .max_labels = MAX_LABELS};
         TRY(shots_load(&j->shots, set->shots, &query, j->labels.items, j->labels.n));
     }
     j->spec = (struct fewshot_spec){.instruction = j->instruction.data,
@@ -382,19 +382,12 @@ static void put(struct buf *out, const char *text)
     buf_puts(out, text);
 }
 
-/* Everything that decides results but the input, its columns and the labels, each text with its length in front. The
- * instruction set belongs to it: sums round differently. The number of threads does not. */
+/* Everything that decides results but the input, its columns and the labels, each text with its length in front. */
 static enum status describe(struct buf *out, const struct job *j)
 {
     const struct settings *set = j->set;
-    const struct gptjt_info *info = &j->model.info;
-    struct model_path path;
-    TRY(model_path_resolve(&path, set->common.model));
-    put(out, path.dir);
-    put(out, info->weights);
-    put(out, info->cpu);
-    buf_printf(out, "%d %d %" PRId64 " %d %d %d ", (int)info->prompt_mask, set->common.compute, info->parameters,
-               set->normalize, set->calibrate, set->list_labels);
+    TRY(cli_model_describe(out, &j->model, &set->common));
+    buf_printf(out, "%d %d %d ", set->normalize, set->calibrate, set->list_labels);
     put(out, set->calibrate ? set->content_free : "");
     put(out, j->instruction.len ? j->instruction.data : "");
     put(out, set->label_name);

@@ -28,7 +28,9 @@ static const struct option options[] = {
      .type = OPTION_STRINGS,
      FIELD(tasks),
      .meta = "FILE",
-     .help = "a task of your own: a small YAML file that names csv or jsonl files; may be given again"},
+     .help =
+         "a task of your own: a small YAML file that names csv or jsonl files, or a directory of such; may be given "
+         "again"},
     {.name = "compare-masks",
      .type = OPTION_FLAG,
      FIELD(compare_masks),

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/common.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/utf8.h"
 #include "cli/interrupt.h"
@@ -48,6 +50,26 @@ void cli_model_close(struct cli_model *m)
 {
     gptjt_engine_close(m->engine);
     *m = (struct cli_model){0};
+}
+
+/* Each text with its length in front, so that neighbours cannot trade bytes. */
+static void put_text(struct buf *out, const char *text)
+{
+    buf_printf(out, "%zu:", strlen(text));
+    buf_puts(out, text);
+}
+
+enum status cli_model_describe(struct buf *out, const struct cli_model *m, const struct common *common)
+{
+    struct model_path path;
+    TRY(model_path_resolve(&path, common->model));
+    put_text(out, path.dir);
+    put_text(out, common->adapter ? common->adapter : "");
+    put_text(out, m->info.weights);
+    put_text(out, m->info.compute);
+    put_text(out, m->info.cpu);
+    buf_printf(out, "%d %" PRId64 " ", (int)m->info.prompt_mask, m->info.parameters);
+    return buf_status(out);
 }
 
 const char *cli_mask_name(const struct cli_model *m)

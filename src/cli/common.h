@@ -114,6 +114,11 @@ struct cli_model {
 enum status cli_model_open(struct cli_model *out, const struct common *common);
 void cli_model_close(struct cli_model *m);
 
+/* Appends text that is different whenever the numbers that a model gives could be, for names of results: where it is,
+ * weights, adapter, mask, what is computed in, instruction set (sums round differently). The number of threads does not
+ * belong to it. */
+enum status cli_model_describe(struct buf *out, const struct cli_model *m, const struct common *common);
+
 const char *cli_mask_name(const struct cli_model *m); /* "prefix" or "causal" */
 
 /* One line on stderr, unless quiet: the mask, why, and how to choose where the checkpoint does not say. */

@@ -1,9 +1,350 @@
 // SPDX-License-Identifier: Apache-2.0
-/* gptjt eval --tasks. */
+/* gptjt eval --tasks: asks a model the questions of task files (eval/task.h) and says how often it is right. All files
+ * are read before the model is opened, so that what is wrong in them is said at once. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
 #include "cli/eval.h"
+#include "cli/interrupt.h"
+#include "eval/task_results.h"
+
+enum { MAX_TASKS = 1000, MAX_PATH = 4096, WRONG_ANSWERS = 50 };
+
+struct job {
+    const struct eval_settings *set;
+    char **paths; /* [n] of task files */
+    struct task *tasks;
+    struct task_data *data;
+    struct task_run *runs;
+    char (*out_paths)[MAX_PATH];
+    int n;
+    struct buf model_text;
+    struct cli_model model;
+    struct progress progress;
+    uint64_t done;
+};
+
+/* ---- Task files ---- */
+
+static enum status add_path(struct job *j, const char *path)
+{
+    if (j->n == MAX_TASKS) return fail(E_LIMIT, "more than %d tasks", MAX_TASKS);
+    j->paths[j->n] = strdup(path);
+    return j->paths[j->n++] ? OK : fail(E_NOMEM, "out of memory");
+}
+
+static int is_task_file(const struct dirent *e)
+{
+    const char *dot = strrchr(e->d_name, '.');
+    return dot && dot > e->d_name && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml"));
+}
+
+/* Every task file in a directory, by name. */
+static enum status add_directory(struct job *j, const char *dir)
+{
+    struct dirent **entries;
+    const int n = scandir(dir, &entries, is_task_file, alphasort);
+    if (n < 0) return fail(E_IO, "%s: %s", dir, strerror(errno));
+    enum status s = n ? OK : fail(E_ARG, "%s: has no task files (*.yaml)", dir);
+    for (int i = 0; i < n; i++) {
+        char path[MAX_PATH];
+        if (s == OK) s = file_join(path, sizeof path, dir, entries[i]->d_name);
+        if (s == OK) s = add_path(j, path);
+        free(entries[i]);
+    }
+    free(entries);
+    return s;
+}
+
+static enum status find_tasks(struct job *j)
+{
+    j->paths = calloc(MAX_TASKS, sizeof *j->paths);
+    if (!j->paths) return fail(E_NOMEM, "out of memory");
+    for (int i = 0; i < j->set->tasks.n; i++) {
+        const char *path = j->set->tasks.items[i];
+        TRY(file_is_dir(path) ? add_directory(j, path) : add_path(j, path));
+    }
+    const size_t n = (size_t)j->n;
+    j->tasks = calloc(n, sizeof *j->tasks);
+    j->data = calloc(n, sizeof *j->data);
+    j->runs = calloc(n, sizeof *j->runs);
+    j->out_paths = calloc(n, sizeof *j->out_paths);
+    return j->tasks && j->data && j->runs && j->out_paths ? OK : fail(E_NOMEM, "out of memory");
+}
+
+/* Names are keys of the report and names of files. */
+static enum status check_name(const struct job *j, int i)
+{
+    const char *name = j->tasks[i].name;
+    if (!*name || *name == '.' || strchr(name, '/'))
+        return fail(E_ARG, "%s: \"name\" \"%s\" cannot be a file's name", j->paths[i], name);
+    for (int k = 0; k < i; k++)
+        if (!strcmp(j->tasks[k].name, name))
+            return fail(E_ARG, "%s and %s are both called \"%s\"; give one another \"name\"", j->paths[k], j->paths[i],
+                        name);
+    return OK;
+}
+
+static enum status read_tasks(struct job *j)
+{
+    for (int i = 0; i < j->n; i++) {
+        TRY(task_read(&j->tasks[i], j->paths[i]));
+        TRY(check_name(j, i));
+        TRY(task_load(&j->data[i], &j->tasks[i], j->set->limit));
+    }
+    return OK;
+}
+
+/* ---- Answers ---- */
+
+static bool on_answer(void *user)
+{
+    struct job *j = user;
+    progress_update(&j->progress, j->done++);
+    return !interrupt_seen();
+}
+
+static enum status out_path(struct job *j, int i)
+{
+    char name[MAX_PATH];
+    const int n = snprintf(name, sizeof name, "%s.jsonl", j->tasks[i].name);
+    if (n < 0 || (size_t)n >= sizeof name) return fail(E_LIMIT, "%.100s...: name too long", j->tasks[i].name);
+    TRY(file_join(j->out_paths[i], sizeof j->out_paths[i], j->set->output, name));
+    j->runs[i].out_path = j->out_paths[i];
+    return OK;
+}
+
+static enum status open_runs(struct job *j, uint64_t *total)
+{
+    TRY(cli_model_describe(&j->model_text, &j->model, &j->set->common));
+    if (j->set->output) TRY(file_make_dirs(j->set->output));
+    for (int i = 0; i < j->n; i++) {
+        struct task_run *r = &j->runs[i];
+        *r = (struct task_run){.task = &j->tasks[i],
+                               .data = &j->data[i],
+                               .masks = {j->model.info.prompt_mask},
+                               .n_masks = 1,
+                               .settings = j->model_text.data};
+        if (j->set->compare_masks) {
+            r->masks[0] = GPTJT_MASK_PREFIX;
+            r->masks[1] = GPTJT_MASK_CAUSAL;
+            r->n_masks = 2;
+        }
+        if (j->set->output) TRY(out_path(j, i));
+        TRY(task_run_open(r));
+        *total += r->n;
+        j->done += r->n_resumed;
+    }
+    return OK;
+}
+
+static enum status ask_all(struct job *j)
+{
+    uint64_t total = 0;
+    TRY(open_runs(j, &total));
+    const bool quiet = j->set->common.quiet;
+    if (j->done && !quiet)
+        fprintf(stderr, "going on after %llu of %llu answers\n", (unsigned long long)j->done,
+                (unsigned long long)total);
+    interrupt_catch();
+    progress_begin(&j->progress, "eval", "answers", total, quiet);
+    j->progress.before = j->done;
+    enum status s = OK;
+    for (int i = 0; i < j->n && s == OK; i++) {
+        snprintf(j->progress.note, sizeof j->progress.note, "%.90s", j->tasks[i].name);
+        s = task_run_all(&j->runs[i], j->model.engine, on_answer, j);
+    }
+    if (s == OK) progress_update(&j->progress, j->done);
+    progress_end(&j->progress);
+    if (s == E_CANCELLED)
+        fprintf(stderr, "stopped after %llu of %llu answers%s\n", (unsigned long long)j->done - 1,
+                (unsigned long long)total,
+                j->set->output ? "; they are kept, and the same command goes on from there" : "");
+    for (int i = 0; i < j->n && s == OK; i++)
+        s = task_run_finish(&j->runs[i]);
+    return s;
+}
+
+/* ---- What people see ---- */
+
+static double number(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
+
+static double bound(const json_t *o, size_t which)
+{
+    return json_number_value(json_array_get(json_object_get(o, "interval"), which));
+}
+
+static int columns_of(const char *text)
+{
+    int n = 0;
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+static void print_name(const char *name, int width)
+{
+    printf("%s%*s", name, width - columns_of(name), "");
+}
+
+static void print_number(const json_t *o, const char *key)
+{
+    if (json_object_get(o, key))
+        printf("  %8.3f", number(o, key));
+    else
+        printf("  %8s", "");
+}
+
+static void print_row(const char *name, int width, const char *mask, const json_t *o, const json_t *task)
+{
+    print_name(name, width);
+    printf("  %-6s  %8.3f  %6.3f .. %5.3f", mask, number(o, "accuracy"), bound(o, 0), bound(o, 1));
+    print_number(o, "macro_f1");
+    print_number(o, "exact_match");
+    print_number(o, "ece");
+    print_number(task, "majority");
+    putchar('\n');
+}
+
+static void print_difference(const char *name, int width, const json_t *d)
+{
+    if (!d) return;
+    print_name(name, width);
+    printf("  %-6s  %+8.3f  %+6.3f .. %+.3f  p %.2g\n", "p - c", number(d, "accuracy"), bound(d, 0), bound(d, 1),
+           number(d, "p"));
+}
+
+static void print_masks(const char *name, int width, const json_t *o, const json_t *task)
+{
+    static const char *const masks[] = {"prefix", "causal"};
+    const json_t *by_mask = json_object_get(o, "masks");
+    for (size_t m = 0; m < 2; m++) {
+        const json_t *one = json_object_get(by_mask, masks[m]);
+        if (one) print_row(name, width, masks[m], one, task);
+    }
+    print_difference(name, width, json_object_get(o, "difference"));
+}
+
+static const json_t *find_group(const json_t *o, size_t g)
+{
+    return json_array_get(json_object_get(o, "groups"), g);
+}
+
+static void print_groups(int width, const json_t *task)
+{
+    static const char *const masks[] = {"prefix", "causal"};
+    const json_t *by_mask = json_object_get(task, "masks");
+    for (size_t g = 0;; g++) {
+        const char *name = NULL;
+        for (size_t m = 0; m < 2; m++) {
+            const json_t *one = find_group(json_object_get(by_mask, masks[m]), g);
+            if (!one) continue;
+            name = json_string_value(json_object_get(one, "name"));
+            printf("  ");
+            print_row(name, width - 2, masks[m], one, NULL);
+        }
+        if (!name) break;
+        const json_t *d = find_group(json_object_get(task, "difference"), g);
+        if (d) printf("  ");
+        print_difference(name, width - 2, d);
+    }
+}
+
+static int widest_name(const json_t *tasks)
+{
+    int width = 4;
+    size_t i, g;
+    const json_t *task, *group;
+    json_array_foreach (tasks, i, task) {
+        const int n = columns_of(json_string_value(json_object_get(task, "name")));
+        width = n > width ? n : width;
+        void *first = json_object_iter(json_object_get(task, "masks"));
+        json_array_foreach (json_object_get(json_object_iter_value(first), "groups"), g, group) {
+            const int m = columns_of(json_string_value(json_object_get(group, "name"))) + 2;
+            width = m > width ? m : width;
+        }
+    }
+    return width;
+}
+
+static void print_table(const json_t *results)
+{
+    const json_t *tasks = json_object_get(results, "tasks"), *task;
+    const int width = widest_name(tasks);
+    size_t i;
+    printf("%-*s  mask    accuracy  95 %% interval    macro-F1     exact       ECE  majority\n", width, "task");
+    json_array_foreach (tasks, i, task) {
+        print_masks(json_string_value(json_object_get(task, "name")), width, task, task);
+        print_groups(width, task);
+    }
+    const json_t *mean = json_object_get(results, "mean");
+    if (mean) print_masks("mean", width, mean, NULL);
+}
+
+/* Settings of the run in front of the results. */
+static enum status describe_run(json_t **out, const struct job *j, json_t *results)
+{
+    const struct gptjt_info *info = &j->model.info;
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:I}", "model", j->model.name, "weights", info->weights, "compute",
+                          info->compute, "cpu", info->cpu, "limit", (json_int_t)j->set->limit);
+    if (!o || json_object_update(o, results)) {
+        json_decref(o);
+        return fail(E_NOMEM, "no memory for the results");
+    }
+    *out = o;
+    return OK;
+}
+
+static enum status show(struct job *j)
+{
+    json_t *results, *all = NULL;
+    TRY(task_results(&results, j->runs, j->n, j->set->report ? WRONG_ANSWERS : 0));
+    enum status s = describe_run(&all, j, results);
+    json_decref(results);
+    if (s == OK && j->set->output) {
+        char path[MAX_PATH];
+        s = file_join(path, sizeof path, j->set->output, "results.json");
+        if (s == OK) s = json_write_file(all, path);
+    }
+    if (s == OK && j->set->json) return cli_json_print(all);
+    if (s == OK) print_table(all);
+    json_decref(all);
+    return s;
+}
+
+static enum status run_job(struct job *j)
+{
+    TRY(find_tasks(j));
+    TRY(read_tasks(j));
+    TRY(cli_model_open(&j->model, &j->set->common));
+    if (!j->set->compare_masks) cli_mask_note(&j->model, &j->set->common);
+    TRY(ask_all(j));
+    return show(j);
+}
 
 enum status eval_tasks(const struct eval_settings *set)
 {
-    (void)set;
-    return fail(E_UNSUPPORTED, "eval --tasks is being built");
+    struct job j = {.set = set};
+    const enum status s = run_job(&j);
+    for (int i = 0; i < j.n; i++) {
+        if (j.runs) task_run_free(&j.runs[i]);
+        if (j.data) task_data_free(&j.data[i]);
+        if (j.tasks) task_free(&j.tasks[i]);
+        free(j.paths[i]);
+    }
+    free(j.runs);
+    free(j.data);
+    free(j.tasks);
+    free(j.paths);
+    free(j.out_paths);
+    buf_free(&j.model_text);
+    cli_model_close(&j.model);
+    return s;
 }

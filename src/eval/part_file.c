@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "eval/part_file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+uint64_t part_file_hash(uint64_t hash, const char *text)
+{
+    for (size_t i = 0, n = strlen(text) + 1; i < n; i++)
+        hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3;
+    return hash;
+}
+
+enum status part_file_open(struct part_file *p, const char *out, uint64_t fingerprint)
+{
+    const int n = snprintf(p->path, sizeof p->path, "%s.part-%016" PRIx64, out, fingerprint);
+    if (n < 0 || (size_t)n >= sizeof p->path) {
+        p->path[0] = 0;
+        return fail(E_LIMIT, "%.100s...: path too long", out);
+    }
+    p->stream = fopen(p->path, "abe");
+    if (!p->stream) return fail(E_IO, "%s: %s", p->path, strerror(errno));
+    if (flock(fileno(p->stream), LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return fail(E_IO, "%s: another process is writing it", p->path);
+    return OK;
+}
+
+enum status part_file_cut(struct part_file *p, uint64_t bytes)
+{
+    return ftruncate(fileno(p->stream), (off_t)bytes) ? fail(E_IO, "%s: %s", p->path, strerror(errno)) : OK;
+}
+
+enum status part_file_write(struct part_file *p, struct buf *text)
+{
+    TRY(buf_status(text));
+    const size_t n = text->len;
+    if (n && (fwrite(text->data, 1, n, p->stream) != n || fflush(p->stream)))
+        return fail(E_IO, "%s: %s", p->path, strerror(errno));
+    buf_clear(text);
+    return OK;
+}
+
+enum status part_file_finish(struct part_file *p, const char *out)
+{
+    if (fsync(fileno(p->stream))) return fail(E_IO, "%s: %s", p->path, strerror(errno));
+    if (rename(p->path, out)) return fail(E_IO, "%s: cannot rename to %s: %s", p->path, out, strerror(errno));
+    return OK;
+}
+
+enum status part_file_close(struct part_file *p)
+{
+    FILE *stream = p->stream;
+    p->stream = NULL;
+    return stream && fclose(stream) ? fail(E_IO, "%s: %s", p->path, strerror(errno)) : OK;
+}
