@@ -4,7 +4,7 @@
 #include "cli/command.h"
 #include "cli/eval.h"
 
-static const struct eval_settings defaults = {.common = COMMON_DEFAULTS};
+static const struct eval_settings defaults = {.common = COMMON_DEFAULTS, .perturbed = true, .batch = 8};
 
 #define FIELD(name) .offset = offsetof(struct eval_settings, name)
 
@@ -23,6 +23,22 @@ static const struct option options[] = {
      .type = OPTION_FLAG,
      FIELD(compare_recorded),
      .help = "--helm: also say how far answers and log-probabilities agree with those in the files"},
+    {.name = "perturbed",
+     .type = OPTION_FLAG,
+     FIELD(perturbed),
+     .help = "--helm: also the perturbed copies of instances; --no-perturbed leaves out what only robustness and "
+             "fairness need"},
+    {.name = "batch",
+     .type = OPTION_INT,
+     FIELD(batch),
+     .min = 1,
+     .max = 256,
+     .meta = "N",
+     .help = "--helm: requests that go through the model together, and are lost together when it is interrupted"},
+    {.name = "dry-run",
+     .type = OPTION_FLAG,
+     FIELD(dry_run),
+     .help = "--helm: measure a few requests, say how long all would take, and stop"},
     {.name = "tasks",
      .letter = 't',
      .type = OPTION_STRINGS,
@@ -75,6 +91,8 @@ static enum status run(void *settings, const struct option_args *args)
     if (kinds > 1)
         return fail(E_ARG, "--helm, --tasks, and --text or --last-word are runs of their own; give one of them");
     if (set->helm) return eval_helm(set);
+    if (set->recorded || set->compare_recorded || set->dry_run || !set->perturbed)
+        return fail(E_ARG, "--recorded, --compare-recorded, --dry-run and --no-perturbed go with --helm");
     return text ? eval_text(set) : eval_tasks(set);
 }
 

@@ -18,7 +18,7 @@ static const char state_file[] = "scenario_state.json";
 struct reading {
     struct helm_run *run;
     json_t *instances; /* split and id of an instance -> its number */
-    int max_instances;
+    struct helm_filter filter;
     char where[160]; /* the file and the request at hand, for messages */
 };
 
@@ -207,7 +207,8 @@ static enum status add_request(struct reading *r, const json_t *state, size_t in
                     r->where);
     *q = (struct helm_request){.state = state};
     TRY(take_instance(r, q, (int)index));
-    if (r->max_instances && q->instance >= r->max_instances) return OK;
+    if (r->filter.n_instances && q->instance >= r->filter.n_instances) return OK;
+    if (r->filter.original && q->perturbation >= 0) return OK;
     run->n_requests++; /* from here on its list of stops is freed with the run */
     TRY(take_request(r, q));
     TRY(take_result(r, q));
@@ -249,7 +250,7 @@ static enum status take_all(struct reading *r)
     size_t i;
     json_array_foreach (states, i, state)
         TRY(add_request(r, state, i));
-    return OK;
+    return run->n_requests ? OK : fail(E_FORMAT, "%s: every request is about a perturbed copy", run->path);
 }
 
 /* The directory's own name, of the path of a file in it. */
@@ -265,11 +266,12 @@ static char *directory_name(const char *path)
     return strndup(start, (size_t)(end - start));
 }
 
-enum status helm_run_read_text(struct helm_run **out, const char *text, size_t len, const char *path, int n_instances)
+enum status helm_run_read_text(struct helm_run **out, const char *text, size_t len, const char *path,
+                               struct helm_filter filter)
 {
     struct helm_run *run = calloc(1, sizeof *run);
     if (!run) return fail(E_NOMEM, "%s: out of memory", path);
-    struct reading r = {.run = run, .max_instances = n_instances};
+    struct reading r = {.run = run, .filter = filter};
     run->path = strdup(path);
     run->name = directory_name(path);
     enum status s = run->path && run->name ? OK : fail(E_NOMEM, "%s: out of memory", path);
@@ -283,14 +285,14 @@ enum status helm_run_read_text(struct helm_run **out, const char *text, size_t l
     return s;
 }
 
-enum status helm_run_open(struct helm_run **out, const char *dir, int n_instances)
+enum status helm_run_open(struct helm_run **out, const char *dir, struct helm_filter filter)
 {
     char path[HELM_PATH_MAX], plain[PATH_MAX];
     if (!realpath(dir, plain)) return fail(E_IO, "%s: %s", dir, strerror(errno)); /* "." has a name of its own */
     TRY(file_join(path, sizeof path, plain, state_file));
     struct buf text = {0};
     enum status s = file_read(&text, path, HELM_JSON_MAX_BYTES);
-    if (s == OK) s = helm_run_read_text(out, text.data ? text.data : "", text.len, path, n_instances);
+    if (s == OK) s = helm_run_read_text(out, text.data ? text.data : "", text.len, path, filter);
     buf_free(&text);
     return s;
 }

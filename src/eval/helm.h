@@ -43,10 +43,16 @@ struct helm_run {
     int num_outputs;
 };
 
-/* One run. n_instances 0: all, else only the requests of the first ones. E_FORMAT names the file and the request that
- * is wrong. Owned: helm_run_close(). */
-enum status helm_run_open(struct helm_run **out, const char *dir, int n_instances);
-enum status helm_run_read_text(struct helm_run **out, const char *text, size_t len, const char *path, int n_instances);
+/* Which requests are wanted; all of them when zero. */
+struct helm_filter {
+    int n_instances; /* only those about the first instances; 0: all */
+    bool original;   /* only those about instances as they are, not about perturbed copies */
+};
+
+/* One run. E_FORMAT names the file and the request that is wrong. Owned: helm_run_close(). */
+enum status helm_run_open(struct helm_run **out, const char *dir, struct helm_filter filter);
+enum status helm_run_read_text(struct helm_run **out, const char *text, size_t len, const char *path,
+                               struct helm_filter filter);
 void helm_run_close(struct helm_run *run);
 
 /* The directories of runs that path names: itself, or those in it, by name. [*n] strings, owned: helm_free_list(). */

@@ -68,6 +68,7 @@ double helm_stat_mean(const struct helm_stat *s); /* NaN when it is of nothing *
 /* What was answered to one request, and what is known beside it. */
 struct helm_answer {
     const json_t *result;  /* as HELM writes it; NULL: no answer, which is wrong */
+    const json_t *state;   /* the request as it was put, NULL: as it is in the run */
     int64_t prompt_tokens; /* -1: not known */
 };
 

@@ -140,12 +140,13 @@ enum status helm_values(double *values, const struct helm_run *run, const struct
                         const struct helm_answer *answer, locale_t locale)
 {
     const json_t *completions = json_object_get(answer->result, "completions");
-    const json_t *truncated = json_object_get(q->state, "prompt_truncated");
+    const json_t *state = answer->state ? answer->state : q->state;
+    const json_t *truncated = json_object_get(state, "prompt_truncated");
     const double trials = number(run->adapter, "num_train_trials");
     const json_t *references = json_object_get(json_object_get(q->state, "instance"), "references");
     values[HELM_NUM_TRAIN_TRIALS] = isnan(trials) ? run->n_trials : trials;
     values[HELM_NUM_REFERENCES] = (double)json_array_size(references);
-    values[HELM_NUM_TRAIN_INSTANCES] = number(q->state, "num_train_instances");
+    values[HELM_NUM_TRAIN_INSTANCES] = number(state, "num_train_instances");
     if (json_is_boolean(truncated)) values[HELM_PROMPT_TRUNCATED] = json_is_true(truncated);
     if (answer->prompt_tokens >= 0) values[HELM_NUM_PROMPT_TOKENS] = (double)answer->prompt_tokens;
     TRY(match_all(values, run, q, completions, locale));
