@@ -220,7 +220,9 @@ static struct duration duration(double seconds)
         snprintf(d.text, sizeof d.text, "unknown");
     else if (seconds < 10)
         snprintf(d.text, sizeof d.text, "%.1f s", seconds);
-    else if (s < 600)
+    else if (s < 120)
+        snprintf(d.text, sizeof d.text, "%lld s", s);
+    else if (s < 3600)
         snprintf(d.text, sizeof d.text, "%lld min %lld s", s / 60, s % 60);
     else
         snprintf(d.text, sizeof d.text, "%lld h %lld min", s / 3600, s / 60 % 60);

@@ -63,8 +63,10 @@ static enum status match_all(double *values, const struct helm_run *run, const s
     const json_t *reference, *completion;
     json_array_foreach (json_object_get(json_object_get(q->state, "instance"), "references"), g, reference) {
         if (!is_correct(reference)) continue;
-        for (int m = 0; m < HELM_N_MATCHES; m++)
+        for (int m = 0; m < HELM_N_MATCHES; m++) {
             keep_larger(&values[m], 0);
+            if (run->num_outputs != 1) keep_larger(&values[HELM_EXACT_MATCH_K + m], 0);
+        }
         json_array_foreach (completions, k, completion) {
             bool right[HELM_N_MATCHES];
             TRY(helm_match(right, helm_text_of(reference, "output"), prediction(q, completion), locale));
