@@ -5,6 +5,7 @@
  *     session     one thread's KV cache and working memory on an engine
  *     generate    prompt -> continuations, streamed
  *     score       prompt + continuations -> log-likelihoods
+ *     ..._many    several different requests through the model together
  *     logits      one row of tokens -> the logits at every position
  *     tokenizer   text <-> token ids; also usable without a model
  *
@@ -142,16 +143,18 @@ GPTJT_API void gptjt_engine_info(const struct gptjt_engine *e, struct gptjt_info
 
 struct gptjt_session;
 
-/* max_tokens: K/V rows held at once, over all sequences of one call; see gptjt_tokens_needed(). 0: one window.
- * All working memory is allocated here. Owned: gptjt_session_close().
+/* max_tokens: K/V rows held at once, over all sequences of one call; see gptjt_tokens_needed(), whose sum over as many
+ * requests as shall run side by side is what the ..._many calls want. 0: one window. All working memory is allocated
+ * here. Owned: gptjt_session_close().
  *
  * A session remembers its last prompt: a causal call whose prompt begins the same way computes only what is new; in
  * prefix mode a changed prompt is a different prompt everywhere, so only an identical one is reused. */
 GPTJT_API enum gptjt_status gptjt_session_create(struct gptjt_session **out, struct gptjt_engine *e, size_t max_tokens);
 GPTJT_API void gptjt_session_close(struct gptjt_session *s);
 
-/* Called every few milliseconds to seconds while a prompt (or the tokens to be scored) goes through the layers: done of
- * total tokens' worth of work. Return false to stop: the call then returns GPTJT_E_CANCELLED. */
+/* Called every few milliseconds to seconds while prompts (or the tokens to be scored) go through the layers: done of
+ * total tokens' worth of work, over all requests of the call. Return false to stop: the call then returns
+ * GPTJT_E_CANCELLED. */
 typedef bool gptjt_progress_fn(void *user, size_t done, size_t total);
 GPTJT_API void gptjt_session_set_progress(struct gptjt_session *s, gptjt_progress_fn *fn, void *user); /* NULL: none */
 
@@ -203,13 +206,24 @@ struct gptjt_completion {
 struct gptjt_generation {
     struct gptjt_completion *completions; /* [n] */
     int n;
-    size_t n_reused; /* prompt tokens found in the session's cache */
-    double prefill_s, decode_s;
+    size_t n_reused;            /* prompt tokens that had been computed already */
+    double prefill_s, decode_s; /* from when it joined to its first token, and from there to its last */
 };
 
 GPTJT_API enum gptjt_status gptjt_generate(struct gptjt_session *s, const struct gptjt_generate_request *r,
                                            struct gptjt_generation *out); /* owned: gptjt_generation_free() */
 GPTJT_API void gptjt_generation_free(struct gptjt_generation *g);
+
+/* n requests, as different as they like, through the model together: prompts in common steps, then a token a step for
+ * every sequence that still goes on. Each result has the bits that gptjt_generate() gives the request alone.
+ *
+ * Requests begin in their order, as many as there is room for in the session; one that ends early leaves and makes
+ * room for the next. Only a request that would not fit alone is refused, E_LIMIT, before any begins. All or nothing:
+ * when one fails, or a callback stops, the call returns that status, with the request's index in the message if n > 1,
+ * and no outputs. on_token calls of different requests are interleaved.
+ * out: [n], each owned: gptjt_generation_free(). */
+GPTJT_API enum gptjt_status gptjt_generate_many(struct gptjt_session *s, const struct gptjt_generate_request *requests,
+                                                size_t n, struct gptjt_generation *out);
 
 /* ---- Score ------------------------------------------------------------------------------------------------------ */
 
@@ -230,6 +244,19 @@ struct gptjt_score {
 GPTJT_API enum gptjt_status gptjt_score(struct gptjt_session *s, struct gptjt_span prompt, enum gptjt_mask prompt_mask,
                                         const struct gptjt_span *continuations, size_t n, struct gptjt_score *scores);
 GPTJT_API void gptjt_scores_free(struct gptjt_score *scores, size_t n);
+
+struct gptjt_score_request {
+    struct gptjt_span prompt;
+    enum gptjt_mask prompt_mask;            /* AUTO: the engine's */
+    const struct gptjt_span *continuations; /* [n] */
+    size_t n;                               /* 0: nothing is done for this prompt */
+};
+
+/* n requests at once, each with the bits that gptjt_score() gives it alone: prompts in common steps, continuations in
+ * common steps with each other and with the prompts of later requests. Order, room and failure are as with
+ * gptjt_generate_many(). scores: one for every continuation of every request, those of requests[0] first. */
+GPTJT_API enum gptjt_status gptjt_score_many(struct gptjt_session *s, const struct gptjt_score_request *requests,
+                                             size_t n, struct gptjt_score *scores);
 
 /* ---- Logits ----------------------------------------------------------------------------------------------------- */
 

@@ -131,12 +131,11 @@ static enum status prefill(struct job *j, uint64_t stream, int n)
     struct gptjt_session *s = j->s;
     for (int i = 0; i < n; i++)
         j->prompt[i] = (int32_t)(rng_u64(0, stream, (uint64_t)i) % (uint64_t)s->engine->config.model.V);
-    s->n_cached = 0;
     const bool prefix = session_mask(s, GPTJT_MASK_AUTO) == GPTJT_MASK_PREFIX;
-    size_t first = 0;
-    TRY(session_prefill(s, j->prompt, (size_t)n, prefix ? (size_t)n : 0, false, &first));
-    const int32_t last = n - 1 - (int32_t)first;
-    return step_logits(s, &last, 1);
+    const int32_t last = n - 1;
+    TRY(session_prefill(s, (struct gptjt_span){j->prompt, (size_t)n}, prefix ? (size_t)n : 0, false));
+    step_logits(s, &last, 1);
+    return step_check(s, last, s->logits);
 }
 
 /* ---- Prefill ---- */
@@ -183,9 +182,11 @@ static enum status choose_next(struct job *j)
     const size_t V = (size_t)s->engine->config.model.V;
     for (int i = 0; i < j->batch; i += LOGITS_BLOCK) {
         const int n = j->batch - i < LOGITS_BLOCK ? j->batch - i : LOGITS_BLOCK;
-        TRY(step_logits(s, j->rows + i, n));
-        for (int k = 0; k < n; k++)
+        step_logits(s, j->rows + i, n);
+        for (int k = 0; k < n; k++) {
+            TRY(step_check(s, j->rows[i + k], s->logits + (size_t)k * V));
             j->last[i + k] = (int32_t)s->engine->host.argmax(s->logits + (size_t)k * V, V);
+        }
     }
     return OK;
 }
@@ -198,7 +199,7 @@ static enum status decode_step(struct job *j, int position)
         step_add_row(j->s, sequence, j->last[i], (size_t)position, 0, (size_t)position + 1);
         j->rows[i] = i;
     }
-    TRY(step_run(j->s));
+    TRY(step_run(j->s, NULL));
     return choose_next(j);
 }
 

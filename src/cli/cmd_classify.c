@@ -21,7 +21,7 @@
 #include "eval/classify_file.h"
 #include "eval/shots.h"
 
-enum { INSTRUCTION_MAX_BYTES = 1 << 20, BAR_WIDTH = 20, MAX_LABELS = 10000 };
+enum { INSTRUCTION_MAX_BYTES = 1 << 20, BAR_WIDTH = 20 };
 
 struct settings {
     struct common common;
@@ -224,8 +224,7 @@ static enum status make_spec(struct job *j)
                                           .n_fields = j->fields.n,
                                           .text_field = set->text_field,
                                           .label_field = set->label_field,
-                                          .label_name = set->label_name,
-                                          .max_labels = MAX_LABELS};
+                                          .label_name = set->label_name};
         TRY(shots_load(&j->shots, set->shots, &query, j->labels.items, j->labels.n));
     }
     j->spec = (struct fewshot_spec){.instruction = j->instruction.data,
@@ -363,6 +362,14 @@ static enum status classify_text(struct job *j)
 
 /* ---- A file ---- */
 
+static bool not_interrupted(void *user, size_t done, size_t total)
+{
+    (void)user;
+    (void)done;
+    (void)total;
+    return !interrupt_seen();
+}
+
 static bool on_progress(void *user, uint64_t done, uint64_t total)
 {
     struct job *j = user;
@@ -482,7 +489,8 @@ static enum status run_job(struct job *j)
     if (!set->show_prompt) cli_mask_note(&j->model, &set->common);
     const struct classify_options o = {.normalize = (enum classify_normalize)set->normalize,
                                        .calibrate = set->calibrate && !set->show_prompt,
-                                       .content_free = set->content_free};
+                                       .content_free = set->content_free,
+                                       .progress = not_interrupted};
     TRY(classify_create(&j->classify, j->model.engine, &j->spec, &o));
     if (set->show_prompt) return print_first_prompt(j);
     return set->text ? classify_text(j) : classify_rows(j);

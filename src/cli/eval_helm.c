@@ -319,7 +319,6 @@ static enum status check_settings(const struct eval_settings *set)
     if (set->recorded && set->compare_recorded)
         return fail(E_ARG, "--compare-recorded compares a model with the answers that --recorded takes; give one");
     if (set->recorded && set->dry_run) return fail(E_ARG, "--recorded runs nothing that --dry-run could leave out");
-    if (set->report) return fail(E_ARG, "--report goes with --tasks");
     return set->compare_masks ? fail(E_ARG, "--compare-masks goes with --tasks") : OK;
 }
 

@@ -3,6 +3,7 @@
  * are read before the model is opened, so that what is wrong in them is said at once. */
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@ struct job {
     struct buf model_text;
     struct cli_model model;
     struct progress progress;
-    uint64_t done;
+    uint64_t done; /* answers of the tasks before the one that is being asked */
 };
 
 /* ---- Task files ---- */
@@ -101,10 +102,10 @@ static enum status read_tasks(struct job *j)
 
 /* ---- Answers ---- */
 
-static bool on_answer(void *user)
+static bool on_progress(void *user, size_t n_done)
 {
     struct job *j = user;
-    progress_update(&j->progress, j->done++);
+    progress_update(&j->progress, j->done + n_done);
     return !interrupt_seen();
 }
 
@@ -118,52 +119,49 @@ static enum status out_path(struct job *j, int i)
     return OK;
 }
 
-static enum status open_runs(struct job *j, uint64_t *total)
+static enum status open_runs(struct job *j, uint64_t *total, uint64_t *resumed)
 {
     TRY(cli_model_describe(&j->model_text, &j->model, &j->set->common));
     if (j->set->output) TRY(file_make_dirs(j->set->output));
     for (int i = 0; i < j->n; i++) {
         struct task_run *r = &j->runs[i];
-        *r = (struct task_run){.task = &j->tasks[i],
-                               .data = &j->data[i],
-                               .masks = {j->model.info.prompt_mask},
-                               .n_masks = 1,
-                               .settings = j->model_text.data};
-        if (j->set->compare_masks) {
-            r->masks[0] = GPTJT_MASK_PREFIX;
-            r->masks[1] = GPTJT_MASK_CAUSAL;
-            r->n_masks = 2;
-        }
+        *r = (struct task_run){.task = &j->tasks[i], .data = &j->data[i], .settings = j->model_text.data};
+        r->n_masks = eval_masks(r->masks, j->set, j->model.info.prompt_mask);
         if (j->set->output) TRY(out_path(j, i));
         TRY(task_run_open(r));
         *total += r->n;
-        j->done += r->n_resumed;
+        *resumed += r->n_resumed;
     }
     return OK;
 }
 
+static void note_stop(const struct job *j, uint64_t total)
+{
+    uint64_t done = 0;
+    for (int i = 0; i < j->n; i++)
+        done += j->runs[i].n_done;
+    fprintf(stderr, "stopped after %" PRIu64 " of %" PRIu64 " answers%s\n", done, total,
+            j->set->output ? "; they are kept, and the same command goes on from there" : "");
+}
+
 static enum status ask_all(struct job *j)
 {
-    uint64_t total = 0;
-    TRY(open_runs(j, &total));
+    uint64_t total = 0, resumed = 0;
     const bool quiet = j->set->common.quiet;
-    if (j->done && !quiet)
-        fprintf(stderr, "going on after %llu of %llu answers\n", (unsigned long long)j->done,
-                (unsigned long long)total);
+    TRY(open_runs(j, &total, &resumed));
+    if (resumed && !quiet) fprintf(stderr, "going on after %" PRIu64 " of %" PRIu64 " answers\n", resumed, total);
     interrupt_catch();
     progress_begin(&j->progress, "eval", "answers", total, quiet);
-    j->progress.before = j->done;
+    j->progress.before = resumed;
     enum status s = OK;
     for (int i = 0; i < j->n && s == OK; i++) {
         snprintf(j->progress.note, sizeof j->progress.note, "%.90s", j->tasks[i].name);
-        s = task_run_all(&j->runs[i], j->model.engine, on_answer, j);
+        s = task_run_all(&j->runs[i], j->model.engine, on_progress, j);
+        j->done += j->runs[i].n_done;
     }
     if (s == OK) progress_update(&j->progress, j->done);
     progress_end(&j->progress);
-    if (s == E_CANCELLED)
-        fprintf(stderr, "stopped after %llu of %llu answers%s\n", (unsigned long long)j->done - 1,
-                (unsigned long long)total,
-                j->set->output ? "; they are kept, and the same command goes on from there" : "");
+    if (s == E_CANCELLED) note_stop(j, total);
     for (int i = 0; i < j->n && s == OK; i++)
         s = task_run_finish(&j->runs[i]);
     return s;
@@ -288,33 +286,14 @@ static void print_table(const json_t *results)
     if (mean) print_masks("mean", width, mean, NULL);
 }
 
-/* Settings of the run in front of the results. */
-static enum status describe_run(json_t **out, const struct job *j, json_t *results)
-{
-    const struct gptjt_info *info = &j->model.info;
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:I}", "model", j->model.name, "weights", info->weights, "compute",
-                          info->compute, "cpu", info->cpu, "limit", (json_int_t)j->set->limit);
-    if (!o || json_object_update(o, results)) {
-        json_decref(o);
-        return fail(E_NOMEM, "no memory for the results");
-    }
-    *out = o;
-    return OK;
-}
-
 static enum status show(struct job *j)
 {
-    json_t *results, *all = NULL;
-    TRY(task_results(&results, j->runs, j->n, j->set->report ? WRONG_ANSWERS : 0));
-    enum status s = describe_run(&all, j, results);
+    json_t *results = NULL, *all = eval_describe(&j->model, j->set);
+    enum status s = task_results(&results, j->runs, j->n, j->set->report ? WRONG_ANSWERS : 0);
+    if (s == OK && (!all || json_object_update(all, results))) s = fail(E_NOMEM, "no memory for the results");
+    if (s == OK) s = eval_write_results(j->set, all);
+    if (s == OK && !j->set->json) print_table(all);
     json_decref(results);
-    if (s == OK && j->set->output) {
-        char path[MAX_PATH];
-        s = file_join(path, sizeof path, j->set->output, "results.json");
-        if (s == OK) s = json_write_file(all, path);
-    }
-    if (s == OK && j->set->json) return cli_json_print(all);
-    if (s == OK) print_table(all);
     json_decref(all);
     return s;
 }

@@ -6,6 +6,7 @@
 
 #include <limits.h>
 
+#include "engine/sampling.h"
 #include "formats/gptj_config.h"
 #include "formats/source.h"
 #include "gptjt.h"
@@ -70,6 +71,15 @@ struct session_size {
 };
 struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens, enum dtype kv_dtype);
 
+/* What a row of a step predicts: a token of one of a job's sequences (scheduler.h). */
+struct target {
+    struct job *job;
+    int sequence; /* TARGET_PROMPT: the row is the prompt's last */
+    int token;
+};
+
+enum { TARGET_PROMPT = -1 };
+
 /* The rows of the step under construction; arrays of max_rows. */
 struct step {
     int T, first_wanted; /* as in struct batch */
@@ -78,17 +88,24 @@ struct step {
     int n_sequences;
 };
 
+/* A step's share of a call's work, in rows, for the progress callback. */
+struct step_work {
+    size_t before, now, all;
+};
+
 struct gptjt_session {
     struct gptjt_engine *engine;
     struct kvcache *kv;
     struct workspace *workspace;
     struct step step;
+    struct target *targets; /* [max_rows] of those of the step's rows whose logits are read */
     int max_rows;
-    float *logits;               /* [LOGITS_BLOCK][V] on the host */
+    float *logits; /* [LOGITS_BLOCK][V] on the host */
+    struct sampling_room sampling;
     gptjt_progress_fn *progress; /* may be NULL */
     void *progress_user;
 
-    struct kv_sequence prompt; /* K/V of the first n_cached of cached[] ... */
+    struct kv_sequence prompt; /* remembered: K/V of the first n_cached of cached[] ... */
     int32_t *cached;           /* [P] */
     size_t n_cached;
     size_t cached_prefix; /* ... computed with this many of them seeing each other (0 or >= 2) */
@@ -97,20 +114,32 @@ struct gptjt_session {
 /* Checks ids against the vocabulary; what names them in errors ("prompt"). */
 enum status session_check_ids(const struct gptjt_session *s, const int32_t *ids, size_t n, const char *what);
 
-/* Makes s->prompt hold the K/V of ids[0..n), whose first n_prefix tokens see each other, reusing what is cached. The
- * rows computed are the last ones of the step: position p is row p - *first. At least row n-1 is computed, and unless
- * every_row it is the only one whose logits can be read. */
-enum status session_prefill(struct gptjt_session *s, const int32_t *ids, size_t n, size_t n_prefix, bool every_row,
-                            size_t *first);
+/* Remembers the prompt that kv holds, instead of what was remembered before; forgets it. */
+enum status session_remember(struct gptjt_session *s, const struct kv_sequence *kv, struct gptjt_span prompt,
+                             size_t n_prefix);
+void session_forget(struct gptjt_session *s);
+
+/* Computes the K/V of row's tokens, whose first n_prefix see each other, in s->prompt (which is not remembered), and
+ * nothing else in one step: row p of it is position p. Logits of all rows can be read, or else of the last only. */
+enum status session_prefill(struct gptjt_session *s, struct gptjt_span row, size_t n_prefix, bool every_row);
 
 /* Building and running a step: rows of one sequence together, positions ascending, its K/V extended beforehand. */
 void step_begin(struct gptjt_session *s);
 int step_add_sequence(struct gptjt_session *s, const struct kv_sequence *kv);
 void step_add_row(struct gptjt_session *s, int sequence, int32_t token, size_t position, size_t lo, size_t hi);
-enum status step_run(struct gptjt_session *s); /* E_CANCELLED when the progress callback says so */
 
-/* Logits of n <= LOGITS_BLOCK rows of the last step into s->logits; E_NUMERIC where one is not finite. */
-enum status step_logits(struct gptjt_session *s, const int32_t *rows, int n);
+/* Positions from .. to of a prompt whose first n_prefix tokens see each other. */
+void step_add_prompt(struct gptjt_session *s, const struct kv_sequence *kv, const int32_t *ids, size_t from, size_t to,
+                     size_t n_prefix);
+
+/* E_CANCELLED when the progress callback says so. work NULL: this step is all of it. */
+enum status step_run(struct gptjt_session *s, const struct step_work *work);
+
+/* Logits of n <= LOGITS_BLOCK rows of the last step into s->logits. */
+void step_logits(struct gptjt_session *s, const int32_t *rows, int n);
+
+/* E_NUMERIC if one of the logits of a row is not finite. */
+enum status step_check(const struct gptjt_session *s, int row, const float *logits);
 
 /* E_LIMIT unless n_prompt tokens and n_sequences continuations of n_new fit the window and the session. */
 enum status session_admit(const struct gptjt_session *s, size_t n_prompt, size_t n_sequences, size_t n_new);

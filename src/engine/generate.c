@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Generation: one prefill, then one row a step for every sequence that still goes on. All sequences of a request fork
- * from the prompt's K/V and step together. */
+/* Generation: a prompt, then one row a step for every sequence that still goes on. All sequences of a request fork from
+ * the prompt's K/V and step together, with those of all other requests. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +8,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/utf8.h"
-#include "engine/engine.h"
-#include "engine/sampling.h"
+#include "engine/scheduler.h"
 #include "engine/stop.h"
 
 void gptjt_generate_init(struct gptjt_generate_request *r)
@@ -34,21 +33,22 @@ struct stream {
     bool done;
 };
 
-struct generator {
+/* A request on its way. */
+struct generation {
+    struct job job; /* first: a pointer to one is a pointer to the other */
     struct gptjt_session *s;
     const struct gptjt_generate_request *r;
     const struct tokenizer *tokenizer; /* NULL: no text */
     struct stop_list stop;
     bool greedy;
     struct sampling sampling;
-    struct stream *streams; /* [n] */
-    int n;
-    int32_t *seen;                /* [prompt + max_new_tokens] scratch of the repetition penalty */
-    float *scores;                /* [V] */
-    uint8_t *marks;               /* [V] */
-    struct candidate *candidates; /* [2 V] */
-    double *probability;          /* [V] */
+    struct stream *streams;               /* [n] */
+    struct gptjt_completion *completions; /* [n], where the streams' go in the end */
+    int n, n_live;
+    int64_t begun_ns, done_ns; /* when the first token was there, and the last */
 };
+
+static const struct job_kind generation_kind;
 
 static enum status check_stops(const struct gptjt_generate_request *r, bool has_tokenizer)
 {
@@ -82,23 +82,27 @@ static enum status check_request(const struct gptjt_session *s, const struct gpt
     return session_admit(s, r->n_prompt, (size_t)r->num_return_sequences, (size_t)r->max_new_tokens);
 }
 
-static enum status generator_open(struct generator *g, struct gptjt_session *s, const struct gptjt_generate_request *r)
+static enum status generation_open(struct generation *g, struct gptjt_session *s,
+                                   const struct gptjt_generate_request *r)
 {
-    const size_t V = (size_t)s->engine->config.model.V, most = r->n_prompt + (size_t)r->max_new_tokens;
-    *g = (struct generator){.s = s,
-                            .r = r,
-                            .tokenizer = s->engine->tokenizer.bpe,
-                            .stop = {r->stop, r->n_stop},
-                            .greedy = !r->do_sample || r->temperature == 0,
-                            .sampling = {r->temperature, r->top_k, r->top_p, r->repetition_penalty},
-                            .n = r->num_return_sequences};
+    const size_t end = r->n_prompt + (size_t)r->max_new_tokens;
+    const bool prefix = session_mask(s, r->prompt_mask) == GPTJT_MASK_PREFIX;
+    *g = (struct generation){.s = s,
+                             .r = r,
+                             .tokenizer = s->engine->tokenizer.bpe,
+                             .stop = {r->stop, r->n_stop},
+                             .greedy = !r->do_sample || r->temperature == 0,
+                             .sampling = {r->temperature, r->top_k, r->top_p, r->repetition_penalty},
+                             .n = r->num_return_sequences,
+                             .n_live = r->num_return_sequences};
+    g->job = (struct job){.kind = &generation_kind,
+                          .prompt = {r->prompt, r->n_prompt},
+                          .n_prefix = prefix ? r->n_prompt : 0,
+                          .work = r->n_prompt,
+                          .n_promised = g->n * scheduler_pages(r->n_prompt, end)};
     g->streams = calloc((size_t)g->n, sizeof *g->streams);
-    g->seen = calloc(most, sizeof *g->seen);
-    g->scores = calloc(V, sizeof *g->scores);
-    g->marks = calloc(V, 1);
-    g->candidates = calloc(2 * V, sizeof *g->candidates);
-    g->probability = calloc(V, sizeof *g->probability);
-    bool ok = g->streams && g->seen && g->scores && g->marks && g->candidates && g->probability;
+    g->completions = calloc((size_t)g->n, sizeof *g->completions);
+    bool ok = g->streams && g->completions;
     for (int i = 0; ok && i < g->n; i++) {
         const size_t n = r->max_new_tokens ? (size_t)r->max_new_tokens : 1;
         g->streams[i].c.tokens = calloc(n, sizeof(int32_t));
@@ -109,7 +113,7 @@ static enum status generator_open(struct generator *g, struct gptjt_session *s, 
     return ok ? OK : fail(E_NOMEM, "generate: out of memory");
 }
 
-static void generator_close(struct generator *g)
+static void generation_close(struct generation *g)
 {
     for (int i = 0; g->streams && i < g->n; i++) {
         struct stream *t = &g->streams[i];
@@ -119,33 +123,33 @@ static void generator_close(struct generator *g)
         buf_free(&t->text);
     }
     free(g->streams);
-    free(g->seen);
-    free(g->scores);
-    free(g->marks);
-    free(g->candidates);
-    free(g->probability);
+    free(g->completions);
 }
 
 /* The next token of stream i from its logits. */
-static int32_t choose(struct generator *g, int i, const float *logits)
+static int32_t choose(struct generation *g, int i, const float *logits)
 {
     const struct gptjt_generate_request *r = g->r;
+    const struct kernels *host = &g->s->engine->host;
     const struct stream *t = &g->streams[i];
+    const struct sampling_room *room = &g->s->sampling;
     const int V = g->s->engine->config.model.V;
-    memcpy(g->scores, logits, (size_t)V * sizeof *logits);
+    const float *scores = logits;
     if (r->repetition_penalty != 1) {
-        memcpy(g->seen, r->prompt, r->n_prompt * sizeof *g->seen);
-        memcpy(g->seen + r->n_prompt, t->c.tokens, t->c.n_tokens * sizeof *g->seen);
-        sampling_penalise(g->scores, V, g->seen, r->n_prompt + t->c.n_tokens, r->repetition_penalty, g->marks);
+        memcpy(room->scores, logits, (size_t)V * sizeof *logits);
+        memcpy(room->seen, r->prompt, r->n_prompt * sizeof *room->seen);
+        memcpy(room->seen + r->n_prompt, t->c.tokens, t->c.n_tokens * sizeof *room->seen);
+        sampling_penalise(room->scores, V, room->seen, r->n_prompt + t->c.n_tokens, r->repetition_penalty, room->marks);
+        scores = room->scores;
     }
-    if (g->greedy) return (int32_t)g->s->engine->host.argmax(g->scores, (size_t)V);
+    if (g->greedy) return (int32_t)host->argmax(scores, (size_t)V);
     int n;
-    sampling_distribution(&g->s->engine->host, g->candidates, g->probability, &n, g->scores, V, &g->sampling);
-    return sampling_pick(g->candidates, g->probability, n, rng_uniform(r->seed, (uint64_t)i, t->c.n_tokens));
+    sampling_distribution(host, room->candidates, room->probability, &n, scores, V, &g->sampling);
+    return sampling_pick(room->candidates, room->probability, n, rng_uniform(r->seed, (uint64_t)i, t->c.n_tokens));
 }
 
 /* Adds the token's text, looks for a stop string, and says how much may be shown. */
-static enum status take_text(struct generator *g, struct stream *t, int32_t id, bool last)
+static enum status take_text(struct generation *g, struct stream *t, int32_t id, bool last)
 {
     size_t len;
     const size_t before = t->text.len, longest = stop_longest(&g->stop);
@@ -163,7 +167,7 @@ static enum status take_text(struct generator *g, struct stream *t, int32_t id, 
     return OK;
 }
 
-static enum status show(struct generator *g, int i, int32_t id)
+static enum status show(struct generation *g, int i, int32_t id)
 {
     struct stream *t = &g->streams[i];
     if (!g->r->on_token) return OK;
@@ -181,7 +185,7 @@ static enum status show(struct generator *g, int i, int32_t id)
 }
 
 /* Appends the next token of stream i, given the logits at its end. */
-static enum status take_token(struct generator *g, int i, const float *logits)
+static enum status take_token(struct generation *g, int i, const float *logits)
 {
     struct stream *t = &g->streams[i];
     const size_t V = (size_t)g->s->engine->config.model.V;
@@ -196,101 +200,123 @@ static enum status take_token(struct generator *g, int i, const float *logits)
         t->done = true;
     }
     if (g->tokenizer) TRY(take_text(g, t, id, t->done));
+    g->n_live -= t->done;
     return show(g, i, id);
 }
 
-/* One decoding step for the streams that go on; *active tells whether any did. */
-static enum status decode_step(struct generator *g, bool *active)
+/* ---- What the scheduler asks for ---- */
+
+static int live_rows(const struct job *j)
 {
-    struct gptjt_session *s = g->s;
-    const size_t V = (size_t)s->engine->config.model.V;
-    int row_of[LOGITS_BLOCK];
-    int32_t rows[LOGITS_BLOCK];
-    step_begin(s);
+    return ((const struct generation *)j)->n_live;
+}
+
+static enum status add_rows(struct job *j, struct scheduler *c, int n)
+{
+    (void)n; /* all of them */
+    struct generation *g = (struct generation *)j;
     for (int i = 0; i < g->n; i++) {
         const struct stream *t = &g->streams[i];
         if (t->done) continue;
-        const size_t position = g->r->n_prompt + t->c.n_tokens - 1;
-        step_add_row(s, step_add_sequence(s, &t->kv), t->c.tokens[t->c.n_tokens - 1], position, 0, position + 1);
-    }
-    *active = s->step.T > 0;
-    if (!*active) return OK;
-    TRY(step_run(s));
-    int row = 0, n = 0;
-    for (int i = 0; i < g->n; i++) {
-        if (!g->streams[i].done) {
-            row_of[n] = i;
-            rows[n++] = row++;
-        }
-        if (n < LOGITS_BLOCK && i + 1 < g->n) continue;
-        if (n) TRY(step_logits(s, rows, n));
-        for (int k = 0; k < n; k++)
-            TRY(take_token(g, row_of[k], s->logits + (size_t)k * V));
-        n = 0;
+        scheduler_add_row(c, step_add_sequence(g->s, &t->kv), t->c.tokens[t->c.n_tokens - 1],
+                          g->r->n_prompt + t->c.n_tokens - 1, (struct target){j, i, 0});
     }
     return OK;
 }
 
-static enum status begin(struct generator *g, size_t *n_reused)
+/* The prompt is there: every sequence goes on from it, with the first token from the same logits. */
+static enum status begin(struct generation *g, struct scheduler *c, const float *logits)
 {
-    struct gptjt_session *s = g->s;
-    const struct gptjt_generate_request *r = g->r;
-    const bool prefix = session_mask(s, r->prompt_mask) == GPTJT_MASK_PREFIX;
-    TRY(session_prefill(s, r->prompt, r->n_prompt, prefix ? r->n_prompt : 0, false, n_reused));
-    const int32_t last = (int32_t)(r->n_prompt - 1 - *n_reused);
-    TRY(step_logits(s, &last, 1));
-    for (int i = 0; i < g->n; i++) {
-        /* The worst case is reserved now, so that nothing can run out of pages half-way. */
-        TRY(kvcache_fork(s->kv, &g->streams[i].kv, &s->prompt, (int)r->n_prompt));
-        TRY(kvcache_extend(s->kv, &g->streams[i].kv, (int)r->n_prompt + r->max_new_tokens));
-    }
     for (int i = 0; i < g->n; i++)
-        TRY(take_token(g, i, s->logits));
+        TRY(scheduler_fork(c, &g->job, &g->streams[i].kv, g->r->n_prompt + (size_t)g->r->max_new_tokens));
+    for (int i = 0; i < g->n; i++)
+        TRY(take_token(g, i, logits));
+    g->begun_ns = clock_ns();
     return OK;
+}
+
+static enum status read_row(struct job *j, struct scheduler *c, const struct target *t, const float *logits)
+{
+    struct generation *g = (struct generation *)j;
+    if (t->sequence == TARGET_PROMPT)
+        TRY(begin(g, c, logits));
+    else
+        TRY(take_token(g, t->sequence, logits));
+    j->done = g->n_live == 0;
+    if (j->done) g->done_ns = clock_ns();
+    return OK;
+}
+
+static const struct job_kind generation_kind = {.rows = live_rows, .add = add_rows, .read = read_row};
+
+/* ---- Calls ---- */
+
+static enum status open_all(struct generation *all, struct gptjt_session *s,
+                            const struct gptjt_generate_request *requests, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        TRY(generation_open(&all[i], s, &requests[i]));
+        all[i].job.index = i;
+        all[i].job.of = n;
+    }
+    return OK;
+}
+
+static enum status run_all(struct generation *all, struct gptjt_session *s, size_t n)
+{
+    struct scheduler c;
+    scheduler_open(&c, s, scheduler_fail_all);
+    for (size_t i = 0; i < n; i++)
+        if (all[i].r->max_new_tokens > 0) scheduler_add(&c, &all[i].job);
+    const enum status st = scheduler_run(&c);
+    scheduler_close(&c);
+    return st;
 }
 
 /* Moves the streams' results out. */
-static enum status finish(struct generator *g, struct gptjt_generation *out)
+static void finish(struct generation *g, struct gptjt_generation *out)
 {
-    struct gptjt_completion *all = calloc((size_t)g->n, sizeof *all);
-    if (!all) return fail(E_NOMEM, "generate: out of memory");
     for (int i = 0; i < g->n; i++) {
         struct stream *t = &g->streams[i];
         t->c.text_len = t->text.len;
-        all[i] = t->c;
-        all[i].text = t->text.data;
-        if (all[i].text) all[i].text[all[i].text_len] = 0;
+        t->c.text = t->text.data;
+        if (t->c.text) t->c.text[t->c.text_len] = 0;
+        g->completions[i] = t->c;
         t->text = (struct buf){0};
         t->c = (struct gptjt_completion){0};
     }
-    out->completions = all;
-    out->n = g->n;
-    return OK;
+    *out = (struct gptjt_generation){.completions = g->completions,
+                                     .n = g->n,
+                                     .n_reused = g->job.n_reused,
+                                     .prefill_s = clock_seconds(g->job.joined_ns, g->begun_ns),
+                                     .decode_s = clock_seconds(g->begun_ns, g->done_ns)};
+    g->completions = NULL;
+}
+
+enum gptjt_status gptjt_generate_many(struct gptjt_session *s, const struct gptjt_generate_request *requests, size_t n,
+                                      struct gptjt_generation *out)
+{
+    if (n == 0) return GPTJT_OK;
+    for (size_t i = 0; i < n; i++) {
+        const enum status bad = check_request(s, &requests[i]);
+        if (bad != OK) return (enum gptjt_status)scheduler_name(bad, i, n);
+    }
+    struct generation *all = calloc(n, sizeof *all);
+    enum status st = all ? OK : fail(E_NOMEM, "generate: out of memory");
+    if (st == OK) st = open_all(all, s, requests, n);
+    if (st == OK) st = run_all(all, s, n);
+    for (size_t i = 0; st == OK && i < n; i++)
+        finish(&all[i], &out[i]);
+    for (size_t i = 0; all && i < n; i++)
+        generation_close(&all[i]);
+    free(all);
+    return (enum gptjt_status)st;
 }
 
 enum gptjt_status gptjt_generate(struct gptjt_session *s, const struct gptjt_generate_request *r,
                                  struct gptjt_generation *out)
 {
-    const enum status bad = check_request(s, r);
-    if (bad != OK) return (enum gptjt_status)bad;
-    struct generator g;
-    struct gptjt_generation result = {0};
-    const int64_t start = clock_ns();
-    int64_t prefilled = start;
-    enum status st = generator_open(&g, s, r);
-    if (st == OK && r->max_new_tokens > 0) {
-        st = begin(&g, &result.n_reused);
-        prefilled = clock_ns();
-        for (bool active = true; st == OK && active;)
-            st = decode_step(&g, &active);
-    }
-    if (st == OK) st = finish(&g, &result);
-    generator_close(&g);
-    if (st != OK) return (enum gptjt_status)st;
-    result.prefill_s = clock_seconds(start, prefilled);
-    result.decode_s = clock_seconds(prefilled, clock_ns());
-    *out = result;
-    return GPTJT_OK;
+    return gptjt_generate_many(s, r, 1, out);
 }
 
 void gptjt_generation_free(struct gptjt_generation *g)

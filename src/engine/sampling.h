@@ -21,6 +21,15 @@ struct candidate {
     int32_t id;
 };
 
+/* Room for choosing a token among V, allocated once. */
+struct sampling_room {
+    int32_t *seen;                /* [P] a prompt and its continuation */
+    float *scores;                /* [V] */
+    uint8_t *marks;               /* [V] */
+    struct candidate *candidates; /* [2 V] */
+    double *probability;          /* [V] */
+};
+
 /* In place on logits[V]: every id in seen[0..n) is penalised once. */
 void sampling_penalise(float *logits, int V, const int32_t *seen, size_t n, double penalty, uint8_t *marks);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/engine.h"
+#include "engine/scheduler.h"
 
 static void read_token(const struct gptjt_engine *e, struct gptjt_score *score, size_t i, int32_t id,
                        const float *logits)
@@ -19,118 +19,160 @@ static void read_token(const struct gptjt_engine *e, struct gptjt_score *score, 
     score->greedy &= e->host.argmax(logits, V) == (size_t)id;
 }
 
-/* Which token a row of the step predicts. */
-struct target {
-    int continuation;
-    size_t token;
+/* A request on its way. */
+struct scoring {
+    struct job job; /* first: a pointer to one is a pointer to the other */
+    struct gptjt_session *s;
+    const struct gptjt_span *c; /* [n] continuations */
+    size_t n;
+    struct gptjt_score *scores; /* [n] */
+    struct kv_sequence *forks;  /* [n] */
+    size_t at, token;           /* the continuation and its token that are the next row */
+    int n_left, n_unread;       /* rows not in a step yet; rows not read yet, the prompt's last included */
 };
 
-/* Reads the targets of all rows of the step. */
-static enum status read_step(struct gptjt_session *s, const struct gptjt_span *c, struct gptjt_score *scores,
-                             const struct target *targets)
+/* ---- What the scheduler asks for ---- */
+
+static int rows_left(const struct job *j)
 {
-    const size_t V = (size_t)s->engine->config.model.V;
-    for (int row = 0; row < s->step.T; row += LOGITS_BLOCK) {
-        int32_t rows[LOGITS_BLOCK];
-        int n = 0;
-        while (n < LOGITS_BLOCK && row + n < s->step.T) {
-            rows[n] = row + n;
-            n++;
-        }
-        TRY(step_logits(s, rows, n));
-        for (int k = 0; k < n; k++) {
-            const struct target *t = &targets[row + k];
-            read_token(s->engine, &scores[t->continuation], t->token, c[t->continuation].ids[t->token],
-                       s->logits + (size_t)k * V);
-        }
+    return ((const struct scoring *)j)->n_left;
+}
+
+/* Up to n rows of the continuation that is next; returns how many there were. */
+static enum status add_some(struct scoring *g, struct scheduler *c, int n, int *added)
+{
+    const struct gptjt_span *span = &g->c[g->at];
+    const size_t n_prompt = g->job.prompt.n;
+    *added = 0;
+    if (g->token == 0 && span->n > 1) TRY(scheduler_fork(c, &g->job, &g->forks[g->at], n_prompt + span->n - 1));
+    const int sequence = span->n > 1 ? step_add_sequence(g->s, &g->forks[g->at]) : 0;
+    for (; *added < n && g->token + 1 < span->n; g->token++, (*added)++)
+        scheduler_add_row(c, sequence, span->ids[g->token], n_prompt + g->token,
+                          (struct target){&g->job, (int)g->at, (int)g->token + 1});
+    if (g->token + 1 == span->n) {
+        g->at++;
+        g->token = 0;
     }
     return OK;
 }
 
-/* Continuations [first, *end) as forks of the prompt in one step; as many as fit max_rows. */
-static enum status score_some(struct gptjt_session *s, const struct gptjt_span *c, size_t n, size_t first, size_t *end,
-                              struct gptjt_score *scores, struct kv_sequence *forks, struct target *targets)
+static enum status add_rows(struct job *j, struct scheduler *c, int n)
 {
-    const int n_prompt = s->prompt.length;
-    step_begin(s);
-    size_t i = first;
-    for (; i < n && s->step.T + (int)c[i].n - 1 <= s->max_rows; i++) {
-        if (c[i].n == 1) continue; /* the prompt's last row said it all */
-        TRY(kvcache_fork(s->kv, &forks[i], &s->prompt, n_prompt));
-        TRY(kvcache_extend(s->kv, &forks[i], n_prompt + (int)c[i].n - 1));
-        const int sequence = step_add_sequence(s, &forks[i]);
-        for (size_t k = 0; k + 1 < c[i].n; k++) {
-            const size_t position = (size_t)n_prompt + k;
-            targets[s->step.T] = (struct target){(int)i, k + 1};
-            step_add_row(s, sequence, c[i].ids[k], position, 0, position + 1);
-        }
-    }
-    *end = i;
-    if (s->step.T == 0) return OK;
-    TRY(step_run(s));
-    return read_step(s, c, scores, targets);
+    struct scoring *g = (struct scoring *)j;
+    g->n_left -= n;
+    for (int added; n > 0; n -= added)
+        TRY(add_some(g, c, n, &added));
+    return OK;
 }
 
-static enum status check(struct gptjt_session *s, struct gptjt_span prompt, const struct gptjt_span *c, size_t n)
+static enum status read_row(struct job *j, struct scheduler *c, const struct target *t, const float *logits)
+{
+    struct scoring *g = (struct scoring *)j;
+    const struct gptjt_engine *e = g->s->engine;
+    if (t->sequence == TARGET_PROMPT) {
+        for (size_t i = 0; i < g->n; i++)
+            read_token(e, &g->scores[i], 0, g->c[i].ids[0], logits);
+    } else {
+        const size_t i = (size_t)t->sequence, k = (size_t)t->token;
+        read_token(e, &g->scores[i], k, g->c[i].ids[k], logits);
+        if (k + 1 == g->c[i].n) kvcache_truncate(c->s->kv, &g->forks[i], 0);
+    }
+    j->done = --g->n_unread == 0;
+    return OK;
+}
+
+static const struct job_kind scoring_kind = {.divisible = true, .rows = rows_left, .add = add_rows, .read = read_row};
+
+/* ---- Calls ---- */
+
+static enum status check(struct gptjt_session *s, const struct gptjt_score_request *r)
 {
     size_t longest = 1;
-    if (prompt.n == 0) return fail(E_ARG, "prompt is empty; its last token predicts the continuation's first");
-    TRY(session_check_ids(s, prompt.ids, prompt.n, "prompt"));
-    for (size_t i = 0; i < n; i++) {
-        if (c[i].n == 0) return fail(E_ARG, "continuation %zu is empty", i);
-        TRY(session_check_ids(s, c[i].ids, c[i].n, "continuation"));
-        longest = c[i].n > longest ? c[i].n : longest;
+    if (r->prompt.n == 0) return fail(E_ARG, "prompt is empty; its last token predicts the continuation's first");
+    TRY(session_check_ids(s, r->prompt.ids, r->prompt.n, "prompt"));
+    for (size_t i = 0; i < r->n; i++) {
+        const struct gptjt_span *c = &r->continuations[i];
+        if (c->n == 0) return fail(E_ARG, "continuation %zu is empty", i);
+        TRY(session_check_ids(s, c->ids, c->n, "continuation"));
+        longest = c->n > longest ? c->n : longest;
     }
-    return session_admit(s, prompt.n, n, longest);
+    return session_admit(s, r->prompt.n, r->n, longest);
 }
 
-static enum status alloc_scores(struct gptjt_score *scores, const struct gptjt_span *c, size_t n)
+static enum status scoring_open(struct scoring *g, struct gptjt_session *s, const struct gptjt_score_request *r,
+                                struct gptjt_score *scores, struct kv_sequence *forks)
 {
-    for (size_t i = 0; i < n; i++) {
-        scores[i] = (struct gptjt_score){.n = c[i].n, .greedy = true, .logprobs = calloc(c[i].n, sizeof(float))};
+    const bool prefix = session_mask(s, r->prompt_mask) == GPTJT_MASK_PREFIX;
+    *g = (struct scoring){.s = s, .c = r->continuations, .n = r->n, .scores = scores, .forks = forks};
+    g->job = (struct job){.kind = &scoring_kind, .prompt = r->prompt, .n_prefix = prefix ? r->prompt.n : 0};
+    for (size_t i = 0; i < r->n; i++) {
+        const size_t n = r->continuations[i].n;
+        scores[i] = (struct gptjt_score){.n = n, .greedy = true, .logprobs = calloc(n, sizeof(float))};
         if (!scores[i].logprobs) return fail(E_NOMEM, "score: out of memory");
+        if (n > 1) g->job.n_promised += scheduler_pages(r->prompt.n, r->prompt.n + n - 1);
+        g->n_left += (int)n - 1;
     }
+    g->n_unread = g->n_left + 1;
+    g->job.work = r->prompt.n + (size_t)g->n_left;
     return OK;
 }
 
-static enum status score_all(struct gptjt_session *s, struct gptjt_span prompt, bool prefix, const struct gptjt_span *c,
-                             size_t n, struct gptjt_score *scores, struct kv_sequence *forks, struct target *targets)
+/* The scores of all continuations of all requests, and a fork for each. */
+struct scored {
+    struct scoring *all;        /* [n] */
+    struct gptjt_score *scores; /* [n_scores] */
+    struct kv_sequence *forks;  /* [n_scores] */
+    size_t n_scores;
+};
+
+static enum status score_all(struct scored *x, struct gptjt_session *s, const struct gptjt_score_request *r, size_t n)
 {
-    size_t first;
-    TRY(session_prefill(s, prompt.ids, prompt.n, prefix ? prompt.n : 0, false, &first));
-    const int32_t last = (int32_t)(prompt.n - 1 - first);
-    TRY(step_logits(s, &last, 1));
+    struct scheduler c;
+    if (!x->all || !x->scores || !x->forks) return fail(E_NOMEM, "score: out of memory");
+    for (size_t i = 0, at = 0; i < n; at += r[i++].n) {
+        TRY(scoring_open(&x->all[i], s, &r[i], x->scores + at, x->forks + at));
+        x->all[i].job.index = i;
+        x->all[i].job.of = n;
+    }
+    scheduler_open(&c, s, scheduler_fail_all);
     for (size_t i = 0; i < n; i++)
-        read_token(s->engine, &scores[i], 0, c[i].ids[0], s->logits);
-    for (size_t i = 0; i < n;)
-        TRY(score_some(s, c, n, i, &i, scores, forks, targets));
-    return OK;
+        if (r[i].n) scheduler_add(&c, &x->all[i].job);
+    const enum status st = scheduler_run(&c);
+    scheduler_close(&c);
+    return st;
+}
+
+enum gptjt_status gptjt_score_many(struct gptjt_session *s, const struct gptjt_score_request *requests, size_t n,
+                                   struct gptjt_score *scores)
+{
+    struct scored x = {0};
+    for (size_t i = 0; i < n; i++) {
+        const enum status bad = check(s, &requests[i]);
+        if (bad != OK) return (enum gptjt_status)scheduler_name(bad, i, n);
+        x.n_scores += requests[i].n;
+    }
+    if (x.n_scores == 0) return GPTJT_OK;
+    x.all = calloc(n, sizeof *x.all);
+    x.scores = calloc(x.n_scores, sizeof *x.scores);
+    x.forks = calloc(x.n_scores, sizeof *x.forks);
+    const enum status st = score_all(&x, s, requests, n);
+    for (size_t i = 0; x.forks && i < x.n_scores; i++)
+        kvcache_release(s->kv, &x.forks[i]);
+    if (st == OK)
+        memcpy(scores, x.scores, x.n_scores * sizeof *scores);
+    else if (x.scores)
+        gptjt_scores_free(x.scores, x.n_scores);
+    free(x.all);
+    free(x.scores);
+    free(x.forks);
+    return (enum gptjt_status)st;
 }
 
 enum gptjt_status gptjt_score(struct gptjt_session *s, struct gptjt_span prompt, enum gptjt_mask prompt_mask,
                               const struct gptjt_span *continuations, size_t n, struct gptjt_score *scores)
 {
-    const enum status bad = check(s, prompt, continuations, n);
-    if (bad != OK || n == 0) return (enum gptjt_status)bad;
-    struct gptjt_score *result = calloc(n, sizeof *result);
-    struct kv_sequence *forks = calloc(n, sizeof *forks);
-    struct target *targets = calloc((size_t)s->max_rows, sizeof *targets);
-    enum status st = result && forks && targets ? OK : fail(E_NOMEM, "score: out of memory");
-    if (st == OK) st = alloc_scores(result, continuations, n);
-    if (st == OK) {
-        const bool prefix = session_mask(s, prompt_mask) == GPTJT_MASK_PREFIX;
-        st = score_all(s, prompt, prefix, continuations, n, result, forks, targets);
-    }
-    for (size_t i = 0; forks && i < n; i++)
-        kvcache_release(s->kv, &forks[i]);
-    if (st == OK)
-        memcpy(scores, result, n * sizeof *scores);
-    else if (result)
-        gptjt_scores_free(result, n);
-    free(result);
-    free(forks);
-    free(targets);
-    return (enum gptjt_status)st;
+    const struct gptjt_score_request one = {prompt, prompt_mask, continuations, n};
+    return gptjt_score_many(s, &one, 1, scores);
 }
 
 void gptjt_scores_free(struct gptjt_score *scores, size_t n)
@@ -145,9 +187,7 @@ static enum status each_row(struct gptjt_session *s, struct gptjt_span row, size
                             void *user)
 {
     const size_t V = (size_t)s->engine->config.model.V;
-    size_t first;
-    s->n_cached = 0; /* every row's logits are wanted, so every row is computed */
-    TRY(session_prefill(s, row.ids, row.n, n_prefix, true, &first));
+    TRY(session_prefill(s, row, n_prefix, true));
     for (size_t t = 0; t < row.n; t += LOGITS_BLOCK) {
         int32_t rows[LOGITS_BLOCK];
         int n = 0;
@@ -155,10 +195,12 @@ static enum status each_row(struct gptjt_session *s, struct gptjt_span row, size
             rows[n] = (int32_t)t + n;
             n++;
         }
-        TRY(step_logits(s, rows, n));
-        for (int k = 0; k < n; k++)
+        step_logits(s, rows, n);
+        for (int k = 0; k < n; k++) {
+            TRY(step_check(s, rows[k], s->logits + (size_t)k * V));
             if (!each(user, t + (size_t)k, s->logits + (size_t)k * V))
                 return fail(E_CANCELLED, "logits were cancelled");
+        }
     }
     return OK;
 }

@@ -28,9 +28,30 @@ struct session_size session_size_for(const struct gptj_config *c, size_t max_tok
     /* A prompt is up to P rows of one step; one row each of all continuations, which have a page at least, another. */
     z.max_rows = z.n_pages < c->P / KV_PAGE ? z.n_pages * KV_PAGE : c->P > z.n_pages ? c->P : z.n_pages;
     z.kv_bytes = kvcache_bytes(c->L, c->H, c->K, z.n_pages, kv_dtype);
-    z.work_bytes = workspace_bytes(c, z.max_rows) + (size_t)z.max_rows * (5 * sizeof(int32_t) + sizeof(void *)) +
-                   (size_t)c->P * sizeof(int32_t) + (size_t)LOGITS_BLOCK * (size_t)c->V * sizeof(float);
+    const size_t row = 5 * sizeof(int32_t) + sizeof(void *) + sizeof(struct target);
+    const size_t word = (LOGITS_BLOCK + 1) * sizeof(float) + 2 * sizeof(struct candidate) + sizeof(double) + 1;
+    z.work_bytes = workspace_bytes(c, z.max_rows) + (size_t)z.max_rows * row + (size_t)c->V * word +
+                   2 * (size_t)c->P * sizeof(int32_t);
     return z;
+}
+
+static bool alloc_sampling(struct sampling_room *r, size_t V, size_t P)
+{
+    r->seen = calloc(P, sizeof *r->seen);
+    r->scores = calloc(V, sizeof *r->scores);
+    r->marks = calloc(V, sizeof *r->marks);
+    r->candidates = calloc(2 * V, sizeof *r->candidates);
+    r->probability = calloc(V, sizeof *r->probability);
+    return r->seen && r->scores && r->marks && r->candidates && r->probability;
+}
+
+static void free_sampling(struct sampling_room *r)
+{
+    free(r->seen);
+    free(r->scores);
+    free(r->marks);
+    free(r->candidates);
+    free(r->probability);
 }
 
 static enum status alloc_host(struct gptjt_session *s)
@@ -46,7 +67,9 @@ static enum status alloc_host(struct gptjt_session *s)
     t->pages = calloc(n, sizeof *t->pages);
     s->logits = calloc((size_t)LOGITS_BLOCK * (size_t)c->V, sizeof *s->logits);
     s->cached = calloc((size_t)c->P, sizeof *s->cached);
-    const bool ok = t->token && t->position && t->lo && t->hi && t->sequence && t->pages && s->logits && s->cached;
+    s->targets = calloc(n, sizeof *s->targets);
+    const bool ok = t->token && t->position && t->lo && t->hi && t->sequence && t->pages && s->logits && s->cached &&
+                    s->targets && alloc_sampling(&s->sampling, (size_t)c->V, (size_t)c->P);
     return ok ? OK : fail(E_NOMEM, "session: out of memory");
 }
 
@@ -84,8 +107,10 @@ void gptjt_session_close(struct gptjt_session *s)
     free(s->step.hi);
     free(s->step.sequence);
     free(s->step.pages);
+    free(s->targets);
     free(s->logits);
     free(s->cached);
+    free_sampling(&s->sampling);
     free(s);
 }
 
@@ -156,64 +181,68 @@ void step_add_row(struct gptjt_session *s, int sequence, int32_t token, size_t p
     t->T++;
 }
 
-enum status step_run(struct gptjt_session *s)
+void step_add_prompt(struct gptjt_session *s, const struct kv_sequence *kv, const int32_t *ids, size_t from, size_t to,
+                     size_t n_prefix)
 {
-    const struct step *t = &s->step;
-    const struct batch batch = {t->T, t->token, t->position, t->lo, t->hi, t->sequence, t->pages, t->first_wanted};
-    const size_t T = (size_t)t->T, blocks = forward_steps(s->engine->model, &batch);
-    struct forward f;
-    forward_begin(&f, s->engine->model, s->workspace, s->kv, &batch);
-    for (size_t done = 1; forward_step(&f); done++)
-        if (s->progress && !s->progress(s->progress_user, T * done / blocks, T))
-            return fail(E_CANCELLED, "stopped after %zu of %zu tokens", T * done / blocks, T);
-    return OK;
+    const int sequence = step_add_sequence(s, kv);
+    for (size_t p = from; p < to; p++)
+        step_add_row(s, sequence, ids[p], p, 0, p + 1 > n_prefix ? p + 1 : n_prefix);
 }
 
-enum status step_logits(struct gptjt_session *s, const int32_t *rows, int n)
+enum status step_run(struct gptjt_session *s, const struct step_work *work)
 {
-    const size_t V = (size_t)s->engine->config.model.V;
-    forward_logits(s->engine->model, s->workspace, rows, n, s->logits);
-    for (int i = 0; i < n; i++) {
-        const size_t bad = s->engine->host.first_not_finite(s->logits + (size_t)i * V, V);
-        if (bad == V) continue;
-        return fail(E_NUMERIC,
-                    "logit of token %zu at position %d is not finite; gptjt inspect --verify names bad weights", bad,
-                    s->step.position[rows[i]]);
+    const struct step *t = &s->step;
+    const struct step_work all = {0, (size_t)t->T, (size_t)t->T}, *w = work ? work : &all;
+    const struct batch batch = {t->T, t->token, t->position, t->lo, t->hi, t->sequence, t->pages, t->first_wanted};
+    const size_t blocks = forward_steps(s->engine->model, &batch);
+    struct forward f;
+    forward_begin(&f, s->engine->model, s->workspace, s->kv, &batch);
+    for (size_t step = 1; forward_step(&f); step++) {
+        const size_t done = w->before + w->now * step / blocks;
+        if (s->progress && !s->progress(s->progress_user, done, w->all))
+            return fail(E_CANCELLED, "stopped after %zu of %zu tokens", done, w->all);
     }
     return OK;
 }
 
-/* ---- The prompt ---- */
-
-/* How many leading rows of the cache are what the new prompt would compute: the same tokens under the same mask. */
-static size_t reusable(const struct gptjt_session *s, const int32_t *ids, size_t n, size_t n_prefix)
+void step_logits(struct gptjt_session *s, const int32_t *rows, int n)
 {
-    size_t same = 0;
-    while (same < n && same < s->n_cached && ids[same] == s->cached[same])
-        same++;
-    return n_prefix == s->cached_prefix && n_prefix <= same ? same : 0;
+    forward_logits(s->engine->model, s->workspace, rows, n, s->logits);
 }
 
-enum status session_prefill(struct gptjt_session *s, const int32_t *ids, size_t n, size_t n_prefix, bool every_row,
-                            size_t *first)
+enum status step_check(const struct gptjt_session *s, int row, const float *logits)
 {
-    if (n_prefix < 2) n_prefix = 0; /* a single token sees itself either way */
-    size_t keep = reusable(s, ids, n, n_prefix);
-    if (keep >= n) keep = n - 1; /* the last row's activations are wanted */
-    s->n_cached = 0;             /* until this is done there is nothing to reuse */
-    kvcache_truncate(s->kv, &s->prompt, (int)keep);
-    TRY(kvcache_extend(s->kv, &s->prompt, (int)n));
+    const size_t V = (size_t)s->engine->config.model.V, bad = s->engine->host.first_not_finite(logits, V);
+    if (bad == V) return OK;
+    return fail(E_NUMERIC, "logit of token %zu at position %d is not finite; gptjt inspect --verify names bad weights",
+                bad, s->step.position[row]);
+}
 
-    step_begin(s);
-    const int sequence = step_add_sequence(s, &s->prompt);
-    for (size_t p = keep; p < n; p++)
-        step_add_row(s, sequence, ids[p], p, 0, p + 1 > n_prefix ? p + 1 : n_prefix);
-    if (!every_row) s->step.first_wanted = s->step.T - 1;
-    TRY(step_run(s));
+/* ---- The prompt ---- */
 
-    memcpy(s->cached, ids, n * sizeof *ids);
-    s->n_cached = n;
+void session_forget(struct gptjt_session *s)
+{
+    s->n_cached = 0;
+    kvcache_truncate(s->kv, &s->prompt, 0);
+}
+
+enum status session_remember(struct gptjt_session *s, const struct kv_sequence *kv, struct gptjt_span prompt,
+                             size_t n_prefix)
+{
+    session_forget(s);
+    TRY(kvcache_fork(s->kv, &s->prompt, kv, (int)prompt.n));
+    memcpy(s->cached, prompt.ids, prompt.n * sizeof *prompt.ids);
+    s->n_cached = prompt.n;
     s->cached_prefix = n_prefix;
-    *first = keep;
     return OK;
+}
+
+enum status session_prefill(struct gptjt_session *s, struct gptjt_span row, size_t n_prefix, bool every_row)
+{
+    session_forget(s);
+    TRY(kvcache_extend(s->kv, &s->prompt, (int)row.n));
+    step_begin(s);
+    step_add_prompt(s, &s->prompt, row.ids, 0, row.n, n_prefix);
+    if (!every_row) s->step.first_wanted = s->step.T - 1;
+    return step_run(s, NULL);
 }

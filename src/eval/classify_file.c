@@ -15,11 +15,11 @@ struct running {
     struct classify *classify;
     const struct classify_job *job;
     struct classify_report *report;
-    struct rows *rows;
+    struct rows *rows, *ahead; /* the input, as far as it is written, and as far as it is read */
     struct rows_writer *writer;
     bool to_file; /* else to standard output */
     struct part_file part;
-    const char **values; /* [n_fields] of the row */
+    const char **values; /* [CLASSIFY_MANY][n_fields] texts that are read ahead, owned */
     struct buf line;
 };
 
@@ -90,7 +90,8 @@ static enum status skip_done(struct running *r)
     for (uint64_t i = 0; i < r->report->n_resumed && s == OK; i++) {
         const struct row *row, *old;
         const char *label;
-        s = rows_next(r->rows, &row);
+        s = rows_next(r->ahead, &row);
+        if (s == OK) s = rows_next(r->rows, &row);
         if (s == OK) s = rows_next(done, &old);
         if (s == OK && (!row || !old)) s = changed(r);
         if (s == OK) s = rows_text(done, old, rows_writer_label_column(r->writer), &label);
@@ -100,35 +101,104 @@ static enum status skip_done(struct running *r)
     return s;
 }
 
-static enum status one_row(struct running *r, const struct row *row)
+static void drop_texts(struct running *r)
+{
+    for (int i = 0; i < CLASSIFY_MANY * r->job->survey->n_fields; i++) {
+        free((void *)(uintptr_t)r->values[i]);
+        r->values[i] = NULL;
+    }
+}
+
+/* Reads the texts of the next n rows, which the other reader writes when they have their labels. */
+static enum status read_ahead(struct running *r, int n)
 {
     const struct classify_survey *survey = r->job->survey;
-    for (int i = 0; i < survey->n_fields; i++)
-        TRY(rows_text(r->rows, row, survey->fields[i], &r->values[i]));
+    drop_texts(r);
+    for (int i = 0; i < n; i++) {
+        const struct row *row;
+        TRY(rows_next(r->ahead, &row));
+        if (!row) return changed(r);
+        for (int k = 0; k < survey->n_fields; k++) {
+            const char *text;
+            TRY(rows_text(r->ahead, row, survey->fields[k], &text));
+            r->values[i * survey->n_fields + k] = strdup(text);
+            if (!r->values[i * survey->n_fields + k]) return fail(E_NOMEM, "%s: out of memory", r->job->input->path);
+        }
+    }
+    return OK;
+}
+
+static enum status write_row(struct running *r, const struct row *row, const struct classify_result *result)
+{
+    r->report->n_fewer_shots += result->n_shots < r->job->n_shots;
+    r->report->n_cut += result->n_dropped > 0;
+    count_gold(r, row, r->job->input->labels[result->best]);
+    TRY(rows_writer_row(r->writer, &r->line, rows_where(r->rows, row), row, result->best, result->probabilities));
+    TRY(write_line(r));
+    r->report->n_rows++;
+    return OK;
+}
+
+static enum status go_on(const struct running *r)
+{
+    const uint64_t done = r->report->n_rows, total = r->job->survey->n_rows;
+    if (!r->job->progress || r->job->progress(r->job->user, done, total)) return OK;
+    return fail(E_CANCELLED, "stopped after %" PRIu64 " of %" PRIu64 " rows", done, total);
+}
+
+static enum status ask(struct running *r, int first, int n, struct classify_result *results)
+{
+    return classify_run_many(r->classify, r->values + first * r->job->survey->n_fields, n, results);
+}
+
+static enum status write_rows(struct running *r, const struct classify_result *results, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const struct row *row;
+        TRY(rows_next(r->rows, &row));
+        if (!row) return changed(r);
+        TRY(write_row(r, row, &results[i]));
+        TRY(go_on(r));
+    }
+    return OK;
+}
+
+static enum status one_row(struct running *r, int i)
+{
     struct classify_result result;
-    const enum status s = classify_run(r->classify, r->values, &result);
-    if (s != OK) return fail(s, "%s: %s", rows_where(r->rows, row), status_message());
-    r->report->n_fewer_shots += result.n_shots < r->job->n_shots;
-    r->report->n_cut += result.n_dropped > 0;
-    count_gold(r, row, r->job->input->labels[result.best]);
-    TRY(rows_writer_row(r->writer, &r->line, rows_where(r->rows, row), row, result.best, result.probabilities));
-    return write_line(r);
+    const enum status s = ask(r, i, 1, &result);
+    if (s == OK) return write_rows(r, &result, 1);
+    const struct row *row;
+    char message[512];
+    snprintf(message, sizeof message, "%s", status_message());
+    TRY(rows_next(r->rows, &row));
+    return row ? fail(s, "%s: %s", rows_where(r->rows, row), message) : changed(r);
+}
+
+/* When rows fail together they are asked one by one, so that those before the culprit are kept and it is named. */
+static enum status next_rows(struct running *r, int n)
+{
+    struct classify_result results[CLASSIFY_MANY];
+    TRY(read_ahead(r, n));
+    const enum status s = ask(r, 0, n, results);
+    if (s == OK) return write_rows(r, results, n);
+    if (s == E_CANCELLED) return s;
+    for (int i = 0; i < n; i++)
+        TRY(one_row(r, i));
+    return OK;
 }
 
 static enum status all_rows(struct running *r)
 {
     const uint64_t total = r->job->survey->n_rows;
+    struct batch batch = {0};
+    const struct row *row;
     r->report->n_rows = r->report->n_resumed;
-    for (;;) {
-        if (r->job->progress && !r->job->progress(r->job->user, r->report->n_rows, total))
-            return fail(E_CANCELLED, "stopped after %" PRIu64 " of %" PRIu64 " rows", r->report->n_rows, total);
-        const struct row *row;
-        TRY(rows_next(r->rows, &row));
-        if (!row) break;
-        TRY(one_row(r, row));
-        r->report->n_rows++;
-    }
-    return r->report->n_rows == total ? OK : changed(r);
+    TRY(go_on(r));
+    while (r->report->n_rows < total)
+        TRY(next_rows(r, batch_next(&batch, total - r->report->n_rows)));
+    TRY(rows_next(r->ahead, &row));
+    return row ? changed(r) : OK;
 }
 
 static enum status run(struct running *r)
@@ -139,11 +209,12 @@ static enum status run(struct running *r)
         return fail(E_FORMAT,
                     "%s line %" PRIu64 ": its fields are not those of the first row; csv cannot hold both, write jsonl",
                     in->path, job->survey->odd_line);
-    r->values = calloc((size_t)job->survey->n_fields, sizeof *r->values);
+    r->values = calloc(CLASSIFY_MANY * (size_t)job->survey->n_fields, sizeof *r->values);
     if (!r->values) return fail(E_NOMEM, "%s: out of memory", in->path);
     TRY(rows_writer_create(&r->writer, job->out_format, job->survey->columns, job->survey->n_columns, in->labels,
                            in->n_labels));
     TRY(rows_open(&r->rows, in->path, in->format));
+    TRY(rows_open(&r->ahead, in->path, in->format));
     if (r->to_file) {
         TRY(open_part(r));
         TRY(skip_done(r));
@@ -164,6 +235,8 @@ enum status classify_file(struct classify *c, const struct classify_job *job, st
     if (s == OK) s = closed;
     strcpy(report->part, r.part.path);
     rows_close(r.rows);
+    rows_close(r.ahead);
+    if (r.values) drop_texts(&r);
     rows_writer_free(r.writer);
     buf_free(&r.line);
     free(r.values);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -31,6 +32,34 @@ enum status part_file_open(struct part_file *p, const char *out, uint64_t finger
 enum status part_file_cut(struct part_file *p, uint64_t bytes)
 {
     return ftruncate(fileno(p->stream), (off_t)bytes) ? fail(E_IO, "%s: %s", p->path, strerror(errno)) : OK;
+}
+
+static enum status each_line(FILE *f, const struct part_file *p, part_file_line_fn *each, void *user, size_t *n,
+                             uint64_t *bytes)
+{
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t len;
+    enum status s = OK;
+    while (s == OK && (len = getline(&line, &cap, f)) > 0 && line[len - 1] == '\n') {
+        s = each(user, line, (size_t)len);
+        *bytes += (uint64_t)len;
+        ++*n;
+    }
+    if (s == OK && ferror(f)) s = fail(E_IO, "%s: %s", p->path, strerror(errno));
+    free(line);
+    return s;
+}
+
+enum status part_file_resume(struct part_file *p, part_file_line_fn *each, void *user, size_t *n_lines)
+{
+    FILE *f = fopen(p->path, "re");
+    if (!f) return fail(E_IO, "%s: %s", p->path, strerror(errno));
+    uint64_t bytes = 0;
+    *n_lines = 0;
+    const enum status s = each_line(f, p, each, user, n_lines, &bytes);
+    fclose(f);
+    return s == OK ? part_file_cut(p, bytes) : s;
 }
 
 enum status part_file_write(struct part_file *p, struct buf *text)

@@ -29,6 +29,11 @@ struct part_file {
 enum status part_file_open(struct part_file *p, const char *out, uint64_t fingerprint);
 enum status part_file_cut(struct part_file *p, uint64_t bytes); /* what is behind them goes */
 
+/* Hands every whole line of the file (JSON, one object a line) to each, cuts off what is behind the last, and says how
+ * many there are. */
+typedef enum status part_file_line_fn(void *user, const char *line, size_t len);
+enum status part_file_resume(struct part_file *p, part_file_line_fn *each, void *user, size_t *n_lines);
+
 /* Appends what is in text and clears it. */
 enum status part_file_write(struct part_file *p, struct buf *text);
 enum status part_file_finish(struct part_file *p, const char *out);

@@ -4,6 +4,7 @@
 #ifndef GPTJT_EVAL_REPLY_H
 #define GPTJT_EVAL_REPLY_H
 
+#include "eval/batch.h"
 #include "eval/fewshot.h"
 
 struct reply;
@@ -15,11 +16,21 @@ struct reply_result {
     size_t n_dropped; /* tokens cut from the end of the query */
 };
 
-/* spec and engine are borrowed until reply_free(). Prompts leave room for max_tokens in the model's window. */
+struct reply_options {
+    int max_tokens; /* of an answer; prompts leave room for them in the model's window */
+    enum gptjt_mask prompt_mask;
+    gptjt_progress_fn *progress; /* NULL, or asked while the model runs whether to go on */
+    void *user;
+};
+
+/* spec and engine are borrowed until reply_free(). */
 enum status reply_create(struct reply **out, struct gptjt_engine *engine, const struct fewshot_spec *spec,
-                         int max_tokens, enum gptjt_mask prompt_mask);
+                         const struct reply_options *options);
 void reply_free(struct reply *r);
 
-enum status reply_run(struct reply *r, const char *const *values, struct reply_result *out); /* values [n_fields] */
+/* n <= REPLY_MANY queries through the model together, each with the answer that it gets alone: values [n][n_fields],
+ * out [n]. All or nothing. */
+enum { REPLY_MANY = BATCH_MOST };
+enum status reply_run_many(struct reply *r, const char *const *values, int n, struct reply_result *out);
 
 #endif

@@ -94,9 +94,9 @@ static enum status add_shot(struct loading *l, const struct row *row)
     free(values);
     if (s != OK) return s;
     label = shots->items[shots->n++].label;
-    if (!l->query->max_labels || shots_label_index(label, shots->labels, shots->n_labels) >= 0) return OK;
-    if (shots->n_labels == l->query->max_labels)
-        return fail(E_LIMIT, "%s: more than %d labels", rows_where(l->rows, row), l->query->max_labels);
+    if (l->query->any_label || shots_label_index(label, shots->labels, shots->n_labels) >= 0) return OK;
+    if (shots->n_labels == SHOTS_MAX_LABELS)
+        return fail(E_LIMIT, "%s: more than %d labels", rows_where(l->rows, row), SHOTS_MAX_LABELS);
     shots->labels[shots->n_labels++] = label;
     return OK;
 }

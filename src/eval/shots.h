@@ -12,7 +12,7 @@ struct shots_query {
     const char *text_field;  /* NULL: found; only without fields */
     const char *label_field; /* NULL: the field named like label_name, whatever its case */
     const char *label_name;  /* "Label" */
-    int max_labels;          /* distinct ones to list; 0: none is listed, and any number may differ */
+    bool any_label;          /* labels are free text: no list is made of them */
 };
 
 struct shots {
@@ -22,8 +22,9 @@ struct shots {
     int n_labels;
 };
 
-/* labels [n_labels]: those a shot may have; n_labels 0: any. At most SHOTS_MAX rows. Owned: shots_free(). */
-enum { SHOTS_MAX = 1000000 };
+/* labels [n_labels]: those a shot may have; n_labels 0: any, up to SHOTS_MAX_LABELS different ones unless any_label.
+ * At most SHOTS_MAX rows. Owned: shots_free(). */
+enum { SHOTS_MAX = 1000000, SHOTS_MAX_LABELS = 10000 };
 enum status shots_load(struct shots *out, const char *path, const struct shots_query *query, const char *const *labels,
                        int n_labels);
 void shots_free(struct shots *shots);

@@ -10,7 +10,7 @@
 #include "base/yaml.h"
 #include "eval/classify.h"
 
-enum { MAX_TRIALS = 1000, MAX_TOKENS = 1 << 16, MAX_LABELS = 10000 };
+enum { MAX_TRIALS = 1000, MAX_TOKENS = 1 << 16 };
 
 #define FIELD(name) .offset = offsetof(struct task, name)
 
@@ -213,17 +213,15 @@ void task_free(struct task *t)
 
 static enum status load_rows(struct task_data *out, const struct task *t, const char **fields)
 {
-    struct shots_query query = {.fields = fields,
-                                .n_fields = t->fields.n,
-                                .label_field = t->label,
-                                .max_labels = t->answer == TASK_FREE ? 0 : MAX_LABELS};
+    struct shots_query query = {
+        .fields = fields, .n_fields = t->fields.n, .label_field = t->label, .any_label = t->answer == TASK_FREE};
     if (t->train_path) TRY(shots_load(&out->train, t->train_path, &query, t->labels.items, t->labels.n));
     out->labels = t->labels.n ? t->labels.items : out->train.labels;
     out->n_labels = t->labels.n ? t->labels.n : out->train.n_labels;
     if (t->answer != TASK_FREE && classify_check_labels(out->labels, out->n_labels) != OK)
         return fail(E_FORMAT, "%s: %s", t->train_path, status_message());
     query.n_fields += t->group != NULL;
-    query.max_labels = 0;
+    query.any_label = true;
     return shots_load(&out->test, t->test_path, &query, out->labels, out->n_labels);
 }
 

@@ -7,11 +7,10 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "eval/batch.h"
 #include "eval/classify.h"
 #include "eval/normalize.h"
 #include "eval/reply.h"
-#include "eval/rows.h"
-#include "eval/rows_write.h"
 
 /* Which answer is the k-th: masks, in them trials, in them instances. */
 struct place {
@@ -59,6 +58,7 @@ static enum status quasi_label(int *label, bool *quasi, const struct task_data *
 /* Fills in what follows from the text. */
 static enum status judge(struct task_answer *a, const struct task_run *r, const char *text, const char *gold)
 {
+    free(a->text); /* of an attempt that failed behind here */
     a->text = strdup(text);
     if (!a->text) return fail(E_NOMEM, "%s: out of memory", r->task->name);
     a->exact = normalize_exact_match(text, gold);
@@ -129,153 +129,199 @@ static enum status write_answer(struct task_run *r, const struct place *at, cons
     return s;
 }
 
-static enum status take_up(struct task_run *r, const char *line, size_t len)
+static enum status read_answer(struct task_run *r, struct task_answer *a, const json_t *line)
 {
     const struct place at = place_of(r, r->n_done);
-    struct task_answer *a = &r->answers[r->n_done];
-    json_t *object;
     int64_t trial = -1, instance = -1, prompt_tokens = 0, shots = 0, cut = 0;
     const char *text = NULL, *where = r->part.path;
-    TRY(json_read_text(&object, line, len, where));
-    enum status s = json_get_string(object, where, "answer", &text);
-    if (s == OK) s = json_get_int(object, where, "trial", 0, INT32_MAX, &trial);
-    if (s == OK) s = json_get_int(object, where, "instance", 0, INT32_MAX, &instance);
-    if (s == OK) s = json_get_int(object, where, "prompt_tokens", 0, INT32_MAX, &prompt_tokens);
-    if (s == OK) s = json_get_int(object, where, "shots", 0, INT32_MAX, &shots);
-    if (s == OK) s = json_get_int(object, where, "cut", 0, INT32_MAX, &cut);
-    if (s == OK) s = json_get_number(object, where, "probability", &a->probability);
-    if (s == OK && (!text || trial != at.trial || instance != at.instance))
-        s = fail(E_FORMAT, "%s: line %zu is not the answer that was to be there; remove the file", where,
-                 r->n_done + 1);
-    if (s == OK) s = judge(a, r, text, r->data->test.items[at.instance].label);
+    TRY(json_get_string(line, where, "answer", &text));
+    TRY(json_get_int(line, where, "trial", 0, INT32_MAX, &trial));
+    TRY(json_get_int(line, where, "instance", 0, INT32_MAX, &instance));
+    TRY(json_get_int(line, where, "prompt_tokens", 0, INT32_MAX, &prompt_tokens));
+    TRY(json_get_int(line, where, "shots", 0, INT32_MAX, &shots));
+    TRY(json_get_int(line, where, "cut", 0, INT32_MAX, &cut));
+    TRY(json_get_number(line, where, "probability", &a->probability));
+    if (!text || trial != at.trial || instance != at.instance)
+        return fail(E_FORMAT, "%s: line %zu is not the answer that was to be there; remove the file", where,
+                    r->n_done + 1);
     a->prompt_tokens = (size_t)prompt_tokens;
     a->n_shots = (int)shots;
     a->n_dropped = (size_t)cut;
-    json_decref(object);
-    return s;
+    return judge(a, r, text, r->data->test.items[at.instance].label);
 }
 
-static enum status resume(struct task_run *r)
+static enum status take_up(void *run, const char *line, size_t len)
 {
-    uint64_t hash = 0, n, bytes;
-    TRY(fingerprint(&hash, r));
-    TRY(part_file_open(&r->part, r->out_path, hash));
-    TRY(rows_count_whole(r->part.path, ROWS_JSONL, &n, &bytes));
-    if (n > r->n) return fail(E_FORMAT, "%s: has more answers than there are questions; remove it", r->part.path);
-    TRY(part_file_cut(&r->part, bytes));
-    FILE *f = fopen(r->part.path, "re");
-    if (!f) return fail(E_IO, "%s: cannot be read", r->part.path);
-    char *line = NULL;
-    size_t cap = 0;
-    enum status s = OK;
-    while (s == OK && r->n_done < n) {
-        const ssize_t len = getline(&line, &cap, f);
-        s = len < 0 ? fail(E_IO, "%s: cannot be read", r->part.path) : take_up(r, line, (size_t)len);
-        if (s == OK) r->n_done++;
-    }
-    free(line);
-    fclose(f);
-    r->n_resumed = r->n_done;
+    struct task_run *r = run;
+    json_t *object;
+    if (r->n_done == r->n)
+        return fail(E_FORMAT, "%s: has more answers than there are questions; remove it", r->part.path);
+    TRY(json_read_text(&object, line, len, r->part.path));
+    const enum status s = read_answer(r, &r->answers[r->n_done], object);
+    r->n_done += s == OK;
+    json_decref(object);
     return s;
 }
 
 enum status task_run_open(struct task_run *r)
 {
+    uint64_t hash = 0;
     r->n = (size_t)r->n_masks * (size_t)r->task->trials * (size_t)r->data->test.n;
     r->answers = calloc(r->n, sizeof *r->answers);
     if (!r->answers) return fail(E_NOMEM, "%s: out of memory for %zu answers", r->task->name, r->n);
-    return r->out_path ? resume(r) : OK;
+    if (!r->out_path) return OK;
+    TRY(fingerprint(&hash, r));
+    TRY(part_file_open(&r->part, r->out_path, hash));
+    return part_file_resume(&r->part, take_up, r, &r->n_resumed);
 }
 
 /* ---- Asking ---- */
 
 /* One trial under one mask. */
 struct asker {
-    struct fewshot_spec spec;
+    struct task_run *run;
+    task_progress_fn *progress;
+    void *user;
+    const char **values; /* [BATCH_MOST][n_fields] of the questions of a batch */
     struct fewshot_shot shots[TASK_MAX_SHOTS];
+    struct fewshot_spec spec;
     struct classify *classify; /* choice */
     struct reply *reply;       /* generate, free */
 };
 
-static enum status asker_open(struct asker *a, struct gptjt_engine *engine, const struct task_run *r,
-                              const struct place *at)
+static bool go_on(void *asker, size_t done, size_t total)
 {
-    const struct task *t = r->task;
-    *a = (struct asker){.spec = {.instruction = t->instruction,
-                                 .labels = r->data->labels,
-                                 .n_labels = r->data->n_labels,
-                                 .list_labels = t->list_labels && t->answer != TASK_FREE,
-                                 .label_name = t->label_name,
-                                 .names = t->names,
-                                 .n_fields = t->fields.n}};
-    TRY(task_draw(a->shots, &a->spec.n_shots, t, r->data, at->trial));
-    a->spec.shots = a->shots;
-    if (t->answer != TASK_CHOICE)
-        return reply_create(&a->reply, engine, &a->spec, (int)t->max_tokens, r->masks[at->mask]);
+    const struct asker *a = asker;
+    (void)done;
+    (void)total;
+    return a->progress(a->user, a->run->n_done);
+}
+
+static enum status open_trial(struct asker *a, struct gptjt_engine *engine, const struct place *at)
+{
+    const struct task *t = a->run->task;
+    const struct task_data *d = a->run->data;
+    const enum gptjt_mask mask = a->run->masks[at->mask];
+    a->spec = (struct fewshot_spec){.instruction = t->instruction,
+                                    .labels = d->labels,
+                                    .n_labels = d->n_labels,
+                                    .list_labels = t->list_labels,
+                                    .label_name = t->label_name,
+                                    .names = t->names,
+                                    .n_fields = t->fields.n,
+                                    .shots = a->shots};
+    TRY(task_draw(a->shots, &a->spec.n_shots, t, d, at->trial));
+    if (t->answer != TASK_CHOICE) {
+        const struct reply_options o = {
+            .max_tokens = (int)t->max_tokens, .prompt_mask = mask, .progress = go_on, .user = a};
+        return reply_create(&a->reply, engine, &a->spec, &o);
+    }
     const struct classify_options o = {.normalize = (enum classify_normalize)t->normalize,
                                        .calibrate = t->calibrate,
-                                       .prompt_mask = r->masks[at->mask]};
+                                       .prompt_mask = mask,
+                                       .progress = go_on,
+                                       .user = a};
     return classify_create(&a->classify, engine, &a->spec, &o);
 }
 
-static void asker_close(struct asker *a)
+static void close_trial(struct asker *a)
 {
     classify_free(a->classify);
     reply_free(a->reply);
+    a->classify = NULL;
+    a->reply = NULL;
 }
 
-static enum status ask_choice(struct asker *a, struct task_run *r, const struct place *at, struct task_answer *out)
+static enum status ask_choice(const struct asker *a, int n, struct task_answer *out, const struct fewshot_shot *asked)
 {
-    const struct fewshot_shot *question = &r->data->test.items[at->instance];
-    struct classify_result result;
-    TRY(classify_run(a->classify, question->values, &result));
-    TRY(judge(out, r, r->data->labels[result.best], question->label));
-    out->probability = result.probabilities[result.best];
-    out->prompt_tokens = result.prompt_tokens;
-    out->n_shots = result.n_shots;
-    out->n_dropped = result.n_dropped;
-    return write_answer(r, at, out, result.log_likelihoods);
+    struct classify_result results[CLASSIFY_MANY];
+    struct task_run *r = a->run;
+    TRY(classify_run_many(a->classify, a->values, n, results));
+    for (int i = 0; i < n; i++) {
+        const struct classify_result *x = &results[i];
+        const struct place at = place_of(r, r->n_done);
+        TRY(judge(&out[i], r, r->data->labels[x->best], asked[i].label));
+        out[i].probability = x->probabilities[x->best];
+        out[i].prompt_tokens = x->prompt_tokens;
+        out[i].n_shots = x->n_shots;
+        out[i].n_dropped = x->n_dropped;
+        TRY(write_answer(r, &at, &out[i], x->log_likelihoods));
+        r->n_done++;
+    }
+    return OK;
 }
 
-static enum status ask_words(struct asker *a, struct task_run *r, const struct place *at, struct task_answer *out)
+static enum status ask_words(const struct asker *a, int n, struct task_answer *out, const struct fewshot_shot *asked)
 {
-    const struct fewshot_shot *question = &r->data->test.items[at->instance];
-    struct reply_result result;
-    TRY(reply_run(a->reply, question->values, &result));
-    TRY(judge(out, r, result.text, question->label));
-    out->prompt_tokens = result.prompt_tokens;
-    out->n_shots = result.n_shots;
-    out->n_dropped = result.n_dropped;
-    return write_answer(r, at, out, NULL);
+    struct reply_result results[REPLY_MANY];
+    struct task_run *r = a->run;
+    TRY(reply_run_many(a->reply, a->values, n, results));
+    for (int i = 0; i < n; i++) {
+        const struct reply_result *x = &results[i];
+        const struct place at = place_of(r, r->n_done);
+        TRY(judge(&out[i], r, x->text, asked[i].label));
+        out[i].prompt_tokens = x->prompt_tokens;
+        out[i].n_shots = x->n_shots;
+        out[i].n_dropped = x->n_dropped;
+        TRY(write_answer(r, &at, &out[i], NULL));
+        r->n_done++;
+    }
+    return OK;
+}
+
+/* The next n questions of the trial. */
+static enum status ask(struct asker *a, int n)
+{
+    struct task_run *r = a->run;
+    struct task_answer *out = &r->answers[r->n_done];
+    const struct fewshot_shot *asked = &r->data->test.items[place_of(r, r->n_done).instance];
+    const size_t n_fields = (size_t)r->task->fields.n;
+    for (int i = 0; i < n; i++)
+        memcpy(a->values + (size_t)i * n_fields, asked[i].values, n_fields * sizeof *a->values);
+    return a->classify ? ask_choice(a, n, out, asked) : ask_words(a, n, out, asked);
+}
+
+/* When questions fail together they are asked one by one, so that those before the culprit are kept and it is named. */
+static enum status ask_batch(struct asker *a, int n)
+{
+    struct task_run *r = a->run;
+    const size_t before = r->n_done;
+    enum status s = ask(a, n);
+    if (s == OK || s == E_CANCELLED || r->n_done != before) return s;
+    for (int i = 0; i < n; i++) {
+        const int row = place_of(r, r->n_done).instance + 1;
+        s = ask(a, 1);
+        if (s != OK) return fail(s, "%s row %d: %s", r->task->test_path, row, status_message());
+    }
+    return OK;
 }
 
 /* What is left of a trial. */
-static enum status ask_trial(struct task_run *r, struct asker *a, size_t end, task_progress_fn *progress, void *user)
+static enum status ask_trial(struct asker *a, struct gptjt_engine *engine)
 {
+    struct task_run *r = a->run;
+    struct batch batch = {0};
+    const struct place at = place_of(r, r->n_done);
+    const size_t end = r->n_done + (size_t)(r->data->test.n - at.instance);
+    TRY(open_trial(a, engine, &at));
     while (r->n_done < end) {
-        if (!progress(user))
-            return fail(E_CANCELLED, "%s: stopped after %zu of %zu answers", r->task->name, r->n_done, r->n);
-        const struct place at = place_of(r, r->n_done);
-        struct task_answer *out = &r->answers[r->n_done];
-        const enum status s = a->classify ? ask_choice(a, r, &at, out) : ask_words(a, r, &at, out);
-        if (s != OK) return fail(s, "%s row %d: %s", r->task->test_path, at.instance + 1, status_message());
-        r->n_done++;
+        if (!a->progress(a->user, r->n_done)) return fail(E_CANCELLED, "%s: stopped", r->task->name);
+        TRY(ask_batch(a, batch_next(&batch, end - r->n_done)));
     }
     return OK;
 }
 
 enum status task_run_all(struct task_run *r, struct gptjt_engine *engine, task_progress_fn *progress, void *user)
 {
-    struct asker *a = malloc(sizeof *a);
-    if (!a) return fail(E_NOMEM, "%s: out of memory", r->task->name);
-    enum status s = OK;
+    struct asker *a = calloc(1, sizeof *a);
+    const char **values = calloc(BATCH_MOST * (size_t)r->task->fields.n, sizeof *values);
+    enum status s = a && values ? OK : fail(E_NOMEM, "%s: out of memory", r->task->name);
+    if (s == OK) *a = (struct asker){.run = r, .progress = progress, .user = user, .values = values};
     while (s == OK && r->n_done < r->n) {
-        const struct place at = place_of(r, r->n_done);
-        const size_t end = r->n_done + (size_t)(r->data->test.n - at.instance);
-        s = asker_open(a, engine, r, &at);
-        if (s == OK) s = ask_trial(r, a, end, progress, user);
-        asker_close(a);
+        s = ask_trial(a, engine);
+        close_trial(a);
     }
+    free(values);
     free(a);
     return s;
 }

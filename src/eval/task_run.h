@@ -35,8 +35,9 @@ struct task_run {
     struct part_file part;
 };
 
-/* Called after every answer. Return false to stop: the call then returns E_CANCELLED, the answers so far are safe. */
-typedef bool task_progress_fn(void *user);
+/* Called now and then with the run's n_done. Return false to stop: the call then returns E_CANCELLED, the answers so
+ * far are safe. */
+typedef bool task_progress_fn(void *user, size_t n_done);
 
 /* Takes up what an earlier run has left in the part file. Owned: task_run_free(), also after an error. */
 enum status task_run_open(struct task_run *r);

@@ -100,21 +100,27 @@ static void copy_page(struct kvcache *c, int32_t to, int32_t from)
     }
 }
 
+/* The page that length cuts is about to be written; the ones before it never are. */
+static bool must_copy(const struct kvcache *c, const struct kv_sequence *s)
+{
+    return s->length % KV_PAGE != 0 && c->references[s->pages[s->n_pages - 1]] > 1;
+}
+
+int kvcache_pages_to_extend(const struct kvcache *c, const struct kv_sequence *s, int new_length)
+{
+    return new_length <= s->length ? 0 : kvcache_pages_for(new_length) - s->n_pages + must_copy(c, s);
+}
+
 enum status kvcache_extend(struct kvcache *c, struct kv_sequence *s, int new_length)
 {
     if (new_length <= s->length) return OK;
-    const int total = kvcache_pages_for(new_length);
-    /* The page that length cuts is about to be written; the ones before it never are. */
-    const bool cut = s->length % KV_PAGE != 0;
-    const int32_t last = cut ? s->pages[s->n_pages - 1] : -1;
-    const bool copy = cut && c->references[last] > 1;
-    const int needed = total - s->n_pages + copy;
+    const int total = kvcache_pages_for(new_length), needed = kvcache_pages_to_extend(c, s, new_length);
     if (needed > c->n_free)
         return fail(E_LIMIT, "kv cache: %d pages of %d tokens needed, %d of %d free", needed, KV_PAGE, c->n_free,
                     c->n_pages);
     TRY(reserve(s, total));
-    if (copy) {
-        const int32_t own = take_page(c);
+    if (must_copy(c, s)) {
+        const int32_t last = s->pages[s->n_pages - 1], own = take_page(c);
         copy_page(c, own, last);
         drop_page(c, last);
         s->pages[s->n_pages - 1] = own;

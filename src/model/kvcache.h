@@ -42,6 +42,9 @@ enum status kvcache_create(struct kvcache **out, struct ops *ops, int n_layers, 
                            enum dtype dtype);
 void kvcache_free(struct kvcache *c); /* accepts NULL */
 
+/* Pages that kvcache_extend() would take from the store. */
+int kvcache_pages_to_extend(const struct kvcache *c, const struct kv_sequence *s, int new_length);
+
 /* Makes positions length .. new_length-1 writable: takes pages, and copies the last one if it is shared. E_LIMIT when
  * the store has too few free pages; the sequence is then unchanged. */
 enum status kvcache_extend(struct kvcache *c, struct kv_sequence *s, int new_length);
