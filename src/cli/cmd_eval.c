@@ -7,7 +7,7 @@
 #include "cli/command.h"
 #include "cli/eval.h"
 
-static const struct eval_settings defaults = {.common = COMMON_DEFAULTS, .perturbed = true, .batch = 8};
+static const struct eval_settings defaults = {.common = COMMON_DEFAULTS, .perturbed = true};
 
 #define FIELD(name) .offset = offsetof(struct eval_settings, name)
 
@@ -31,13 +31,6 @@ static const struct option options[] = {
      FIELD(perturbed),
      .help = "--helm: also the perturbed copies of instances; --no-perturbed leaves out what only robustness and "
              "fairness need"},
-    {.name = "batch",
-     .type = OPTION_INT,
-     FIELD(batch),
-     .min = 1,
-     .max = 256,
-     .meta = "N",
-     .help = "--helm: requests that go through the model together, and are lost together when it is interrupted"},
     {.name = "dry-run",
      .type = OPTION_FLAG,
      FIELD(dry_run),

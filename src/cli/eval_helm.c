@@ -140,21 +140,16 @@ static void print_estimate(struct job *j)
     helm_show_estimate(stderr, &j->work, known_pace(j));
 }
 
-/* One request to warm up, then a batch to measure, then the rest. */
+/* One request to warm up, then a few to measure, then the rest. */
 static enum status run_requests(struct job *j, struct helm_runner *r)
 {
-    const int batch = r->batch;
     for (int warm_up = 1; warm_up >= 0 && !j->pace.n_batches; warm_up--) {
-        r->batch = warm_up ? 1 : batch;
-        r->max_batches = 1;
-        const enum status s = helm_runner_run(r);
+        const enum status s = helm_runner_run(r, warm_up ? 1 : BATCH_LEAST);
         take_pace(j, r);
         TRY(s);
     }
     print_estimate(j);
-    r->batch = batch;
-    r->max_batches = 0;
-    return j->set->dry_run ? OK : helm_runner_run(r);
+    return j->set->dry_run ? OK : helm_runner_run(r, r->run->n_requests);
 }
 
 static void tell_stopped(const struct helm_runner *r)
@@ -205,7 +200,6 @@ static enum status evaluate_model(struct job *j, struct helm_evaluated *e, int i
                             .plan = &plan,
                             .engine = j->model.engine,
                             .session = j->session,
-                            .batch = (int)j->set->batch,
                             .compare = j->set->compare_recorded,
                             .settings = j->settings.data,
                             .progress = on_progress,
@@ -259,7 +253,7 @@ static enum status open_model(struct job *j)
     cli_mask_note(&j->model, &j->set->common);
     TRY(cli_model_describe(&j->settings, &j->model, &j->set->common));
     TRY(survey(j, &session_tokens));
-    return cli_status(gptjt_session_create(&j->session, j->model.engine, session_tokens));
+    return cli_status(gptjt_session_create(&j->session, j->model.engine, batch_room(j->model.engine, session_tokens)));
 }
 
 /* ---- All runs ---- */
@@ -331,8 +325,7 @@ static enum status run_job(struct job *j)
     if (!j->parts) return fail(E_NOMEM, "out of memory");
     TRY(j->set->recorded ? open_tokenizer(j) : open_model(j));
     interrupt_catch();
-    progress_begin(&j->progress, "eval", "tokens", j->work.n_prompt_tokens,
-                   j->set->common.quiet || j->set->recorded);
+    progress_begin(&j->progress, "eval", "tokens", j->work.n_prompt_tokens, j->set->common.quiet || j->set->recorded);
     return evaluate_all(j);
 }
 

@@ -269,179 +269,235 @@ static enum status write_line(struct helm_runner *r, int index, const struct hel
     return s;
 }
 
-/* ---- Batches ---- */
+/* ---- Questions ---- */
 
 struct item {
+    struct asking *asking;
     int index;
     struct helm_prompt prompt;
     struct gptjt_generation generation;
+    bool begun;        /* its first token is there */
     int32_t *recorded; /* [n_recorded] the tokens of the recorded answer; owned */
     size_t n_recorded;
-    struct gptjt_score score;
 };
 
-struct batch {
+/* Requests that go through the model together. */
+struct asking {
     struct helm_runner *r;
     struct item *items; /* [n] */
-    int n;
-    uint64_t n_prompt_tokens, passed, current; /* of its prompts: all, those that are through, the one at hand */
+    int n, n_begun;
+    uint64_t n_prompt_tokens, through; /* of all of them; how many of these are done */
+    int64_t start_ns, begun_ns;        /* begun_ns: when every answer had its first token */
     double prompt_s, new_s, score_s;
+    bool scoring;
 };
 
-static enum status api_status(const struct batch *b, int index, enum gptjt_status s)
+static enum status api_status(const struct asking *a, enum gptjt_status s)
 {
     if (s == GPTJT_OK) return OK;
-    return fail((enum status)s, "%s: request %d: %s", b->r->run->name, index, gptjt_error());
+    return fail((enum status)s, "%s: request %d%s: %s", a->r->run->name, a->items[0].index,
+                a->n > 1 ? " or one of those after it" : "", gptjt_error());
 }
 
+static bool go_on(const struct asking *a)
+{
+    const struct helm_runner *r = a->r;
+    return !r->progress || r->progress(r->user, r->tokens_done + a->through);
+}
+
+/* Answers and the scoring of recorded ones are a half each of the work. */
 static bool on_session(void *user, size_t done, size_t total)
 {
-    const struct batch *b = user;
-    const struct helm_runner *r = b->r;
-    const double share = total ? (double)done / (double)total : 0;
-    return !r->progress || r->progress(r->user, r->tokens_done + b->passed + (uint64_t)(share * (double)b->current));
+    struct asking *a = user;
+    double share = total ? (double)done / (double)total : 0;
+    if (a->r->compare) share = (share + a->scoring) / 2;
+    a->through = (uint64_t)(share * (double)a->n_prompt_tokens);
+    return go_on(a);
 }
 
 static bool on_token(void *user, int sequence, int32_t token, const char *text, size_t text_len)
 {
     (void)sequence, (void)token, (void)text, (void)text_len;
-    const struct batch *b = user;
-    return !b->r->progress || b->r->progress(b->r->user, b->r->tokens_done + b->passed);
+    struct item *item = user;
+    struct asking *a = item->asking;
+    if (!item->begun && ++a->n_begun == a->n) a->begun_ns = clock_ns();
+    item->begun = true;
+    return go_on(a);
 }
 
-static enum status generate(struct batch *b, struct item *item)
+static void make_request(struct gptjt_generate_request *out, struct item *item, const struct helm_request *q)
 {
-    const struct helm_request *q = &b->r->run->requests[item->index];
-    struct gptjt_generate_request g;
-    gptjt_generate_init(&g);
-    g.prompt = item->prompt.ids;
-    g.n_prompt = item->prompt.n_ids;
-    g.max_new_tokens = q->max_tokens;
-    g.num_return_sequences = (int)n_sequences(q);
-    g.do_sample = samples(q);
-    g.temperature = samples(q) ? q->temperature : 1;
-    g.top_p = q->top_p;
-    g.seed = (uint64_t)item->index + 1;
-    g.stop = q->stop;
-    g.n_stop = q->n_stop;
-    g.on_token = on_token;
-    g.user = b;
-    TRY(api_status(b, item->index, gptjt_generate(b->r->session, &g, &item->generation)));
-    b->prompt_s += item->generation.prefill_s;
-    b->new_s += item->generation.decode_s;
-    return OK;
+    gptjt_generate_init(out);
+    out->prompt = item->prompt.ids;
+    out->n_prompt = item->prompt.n_ids;
+    out->max_new_tokens = q->max_tokens;
+    out->num_return_sequences = (int)n_sequences(q);
+    out->do_sample = samples(q);
+    out->temperature = samples(q) ? q->temperature : 1;
+    out->top_p = q->top_p;
+    out->seed = (uint64_t)item->index + 1;
+    out->stop = q->stop;
+    out->n_stop = q->n_stop;
+    out->on_token = on_token;
+    out->user = item;
 }
 
-/* The ids of recorded tokens, which the file has as texts; n 0 when one of them is no token here. */
-static enum status find_recorded(const struct gptjt_tokenizer *t, struct item *item, const struct helm_request *q)
+static enum status generate(struct asking *a)
 {
-    const json_t *first = json_array_get(json_object_get(q->result, "completions"), 0);
-    const json_t *tokens = json_object_get(first, "tokens");
-    const size_t n = json_array_size(tokens);
-    item->recorded = calloc(n ? n : 1, sizeof *item->recorded);
-    if (!item->recorded) return fail(E_NOMEM, "out of memory");
-    struct buf bytes = {0};
-    enum status s = OK;
-    for (size_t i = 0; s == OK && i < n; i++) {
-        const struct helm_text text = helm_text_of(json_array_get(tokens, i), "text");
-        buf_clear(&bytes);
-        int32_t *ids;
-        size_t n_ids;
-        if (!alphabet_decode(&bytes, text.data, text.len)) break;
-        const enum gptjt_status e = gptjt_encode(t, bytes.data ? bytes.data : "", bytes.len, true, &ids, &n_ids);
-        if (e != GPTJT_OK) s = fail((enum status)e, "a recorded token: %s", gptjt_error());
-        if (s != OK) break;
-        item->recorded[i] = ids[0];
-        gptjt_free(ids);
-        if (n_ids != 1) break;
-        item->n_recorded = i + 1;
+    struct gptjt_generate_request *requests = calloc((size_t)a->n, sizeof *requests);
+    struct gptjt_generation *out = calloc((size_t)a->n, sizeof *out);
+    enum status s = requests && out ? OK : fail(E_NOMEM, "out of memory");
+    if (s == OK) {
+        for (int i = 0; i < a->n; i++)
+            make_request(&requests[i], &a->items[i], &a->r->run->requests[a->items[i].index]);
+        a->start_ns = clock_ns();
+        s = api_status(a, gptjt_generate_many(a->r->session, requests, (size_t)a->n, out));
+        const int64_t end = clock_ns(), begun = a->n_begun == a->n ? a->begun_ns : end;
+        a->prompt_s = clock_seconds(a->start_ns, begun);
+        a->new_s = clock_seconds(begun, end);
     }
-    if (item->n_recorded < n) item->n_recorded = 0;
+    for (int i = 0; s == OK && i < a->n; i++)
+        a->items[i].generation = out[i];
+    free(requests);
+    free(out);
+    return s;
+}
+
+/* ---- Recorded answers ---- */
+
+/* The id of a token that the file has as text, -1 when it is no token here. */
+static enum status token_id(int32_t *id, const struct gptjt_tokenizer *t, struct helm_text text)
+{
+    struct buf bytes = {0};
+    int32_t *ids;
+    size_t n;
+    *id = -1;
+    enum status s = OK;
+    if (alphabet_decode(&bytes, text.data, text.len) && bytes.len) {
+        const enum gptjt_status e = gptjt_encode(t, bytes.data, bytes.len, true, &ids, &n);
+        if (e != GPTJT_OK) s = fail((enum status)e, "a recorded token: %s", gptjt_error());
+        if (s == OK && n == 1) *id = ids[0];
+        if (s == OK) gptjt_free(ids);
+    }
+    if (s == OK) s = buf_status(&bytes);
     buf_free(&bytes);
     return s;
 }
 
-/* Only a prompt that was put as it was recorded can be compared. */
-static enum status score(struct batch *b, struct item *item)
+/* Only a prompt that was put as it was recorded can be compared, and only tokens that the model has. */
+static enum status find_recorded(struct item *item, const struct gptjt_tokenizer *t, const struct helm_request *q,
+                                 int n_positions)
 {
-    struct helm_runner *r = b->r;
-    if (item->prompt.cut) return OK;
-    TRY(find_recorded(gptjt_engine_tokenizer(r->engine), item, &r->run->requests[item->index]));
-    struct gptjt_info info;
-    gptjt_engine_info(r->engine, &info);
-    if (!item->n_recorded || item->prompt.n_ids + item->n_recorded > (size_t)info.n_positions) return OK;
-    const int64_t start = clock_ns();
-    const struct gptjt_span prompt = {item->prompt.ids, item->prompt.n_ids};
-    const struct gptjt_span recorded = {item->recorded, item->n_recorded};
-    TRY(api_status(b, item->index, gptjt_score(r->session, prompt, GPTJT_MASK_AUTO, &recorded, 1, &item->score)));
-    b->score_s += clock_seconds(start, clock_ns());
-    json_t *list = json_array();
-    for (size_t i = 0; i < item->score.n; i++)
-        json_array_append_new(list, json_real((double)item->score.logprobs[i]));
-    r->recorded[item->index] = list;
-    return OK;
-}
-
-static enum status ask(struct batch *b)
-{
-    for (int i = 0; i < b->n; i++) {
-        struct item *item = &b->items[i];
-        b->current = item->prompt.n_ids;
-        TRY(generate(b, item));
-        b->passed += b->current;
-        b->current = 0;
-        if (b->r->compare) TRY(score(b, item));
+    const json_t *first = json_array_get(json_object_get(q->result, "completions"), 0);
+    const json_t *tokens = json_object_get(first, "tokens");
+    const size_t n = json_array_size(tokens);
+    if (!n || item->prompt.cut || item->prompt.n_ids + n > (size_t)n_positions) return OK;
+    item->recorded = calloc(n, sizeof *item->recorded);
+    if (!item->recorded) return fail(E_NOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        TRY(token_id(&item->recorded[i], t, helm_text_of(json_array_get(tokens, i), "text")));
+        if (item->recorded[i] < 0) return OK;
     }
+    item->n_recorded = n;
     return OK;
 }
 
-static enum status keep(struct batch *b, struct item *item)
+static void keep_scores(struct asking *a, const struct gptjt_score *scores)
 {
-    struct helm_runner *r = b->r;
+    for (int i = 0; i < a->n; i++) {
+        if (!a->items[i].n_recorded) continue;
+        json_t *list = json_array();
+        for (size_t k = 0; k < scores->n; k++)
+            json_array_append_new(list, json_real((double)scores->logprobs[k]));
+        a->r->recorded[a->items[i].index] = list;
+        scores++;
+    }
+}
+
+static enum status score(struct asking *a)
+{
+    struct gptjt_score_request *requests = calloc((size_t)a->n, sizeof *requests);
+    struct gptjt_span *spans = calloc((size_t)a->n, sizeof *spans);
+    struct gptjt_score *scores = calloc((size_t)a->n, sizeof *scores);
+    enum status s = requests && spans && scores ? OK : fail(E_NOMEM, "out of memory");
+    size_t n = 0;
+    for (int i = 0; s == OK && i < a->n; i++) {
+        const struct item *item = &a->items[i];
+        if (!item->n_recorded) continue;
+        spans[n] = (struct gptjt_span){item->recorded, item->n_recorded};
+        requests[n] = (struct gptjt_score_request){
+            .prompt = {item->prompt.ids, item->prompt.n_ids}, .continuations = &spans[n], .n = 1};
+        n++;
+    }
+    const int64_t start = clock_ns();
+    a->scoring = true;
+    if (s == OK && n) s = api_status(a, gptjt_score_many(a->r->session, requests, n, scores));
+    a->score_s = clock_seconds(start, clock_ns());
+    if (s == OK) keep_scores(a, scores);
+    if (s == OK) gptjt_scores_free(scores, n);
+    free(requests);
+    free(spans);
+    free(scores);
+    return s;
+}
+
+/* ---- Batches ---- */
+
+static enum status keep(struct asking *a, const struct item *item)
+{
+    struct helm_runner *r = a->r;
     const struct helm_request *q = &r->run->requests[item->index];
-    json_t *result = result_json(gptjt_engine_tokenizer(r->engine), q, &item->generation, b->prompt_s + b->new_s, b->n);
+    const struct helm_prompt *p = &item->prompt;
+    json_t *result = result_json(gptjt_engine_tokenizer(r->engine), q, &item->generation, a->prompt_s + a->new_s, a->n);
     if (!result) return fail(E_NOMEM, "%s: no memory for an answer", r->run->path);
-    r->answers[item->index] = (struct helm_answer){.result = result, .prompt_tokens = (int64_t)item->prompt.n_ids};
-    if (item->prompt.cut)
-        r->answers[item->index].state = cut_state(q, item->prompt.text.data, item->prompt.text.len,
-                                                  item->prompt.n_shots);
+    r->answers[item->index] = (struct helm_answer){.result = result, .prompt_tokens = (int64_t)p->n_ids};
+    if (p->cut) r->answers[item->index].state = cut_state(q, p->text.data, p->text.len, p->n_shots);
     r->tokens_done += r->plan->prompt_tokens[item->index];
     r->n_done++;
-    return r->out_path ? write_line(r, item->index, &item->prompt) : OK;
+    return r->out_path ? write_line(r, item->index, p) : OK;
 }
 
-static void add_pace(struct helm_pace *p, const struct batch *b)
+static void add_pace(struct helm_pace *p, const struct asking *a)
 {
     p->n_batches++;
-    p->n_requests += (uint64_t)b->n;
-    p->n_prompt_tokens += b->n_prompt_tokens;
-    p->prompt_s += b->prompt_s;
-    p->new_s += b->new_s;
-    p->score_s += b->score_s;
-    for (int i = 0; i < b->n; i++)
-        for (int k = 0; k < b->items[i].generation.n; k++)
-            p->n_new_tokens += b->items[i].generation.completions[k].n_tokens;
+    p->n_requests += (uint64_t)a->n;
+    p->n_prompt_tokens += a->n_prompt_tokens;
+    p->prompt_s += a->prompt_s;
+    p->new_s += a->new_s;
+    p->score_s += a->score_s;
+    for (int i = 0; i < a->n; i++)
+        for (int k = 0; k < a->items[i].generation.n; k++)
+            p->n_new_tokens += a->items[i].generation.completions[k].n_tokens;
 }
 
-static enum status run_batch(struct batch *b)
+static enum status prepare(struct asking *a)
 {
-    struct helm_runner *r = b->r;
+    const struct helm_runner *r = a->r;
     const struct gptjt_tokenizer *t = gptjt_engine_tokenizer(r->engine);
     struct gptjt_info info;
     gptjt_engine_info(r->engine, &info);
-    for (int i = 0; i < b->n; i++) {
-        struct item *item = &b->items[i];
+    for (int i = 0; i < a->n; i++) {
+        struct item *item = &a->items[i];
         const struct helm_request *q = &r->run->requests[item->index];
         TRY(helm_fit(&item->prompt, r->run, q, t, room(q, info.n_positions)));
-        b->n_prompt_tokens += item->prompt.n_ids;
+        if (r->compare) TRY(find_recorded(item, t, q, info.n_positions));
+        a->n_prompt_tokens += item->prompt.n_ids;
     }
-    gptjt_session_set_progress(r->session, on_session, b);
-    const enum status s = ask(b);
+    return OK;
+}
+
+static enum status ask(struct asking *a)
+{
+    struct helm_runner *r = a->r;
+    TRY(prepare(a));
+    gptjt_session_set_progress(r->session, on_session, a);
+    enum status s = generate(a);
+    if (s == OK && r->compare) s = score(a);
     gptjt_session_set_progress(r->session, NULL, NULL);
     TRY(s);
-    for (int i = 0; i < b->n; i++)
-        TRY(keep(b, &b->items[i]));
-    add_pace(&r->pace, b);
+    for (int i = 0; i < a->n; i++)
+        TRY(keep(a, &a->items[i]));
+    add_pace(&r->pace, a);
     return OK;
 }
 
@@ -450,35 +506,32 @@ static void free_items(struct item *items, int n)
     for (int i = 0; i < n; i++) {
         helm_prompt_free(&items[i].prompt);
         gptjt_generation_free(&items[i].generation);
-        gptjt_scores_free(&items[i].score, 1);
         free(items[i].recorded);
     }
     free(items);
 }
 
-/* The next requests that have no answer yet. */
-static enum status next_batch(struct helm_runner *r, int *at)
+/* The next requests without an answer, n >= 1 of them at most. */
+static enum status ask_next(struct helm_runner *r, int n)
 {
-    struct batch b = {.r = r, .items = calloc((size_t)r->batch, sizeof *b.items)};
-    if (!b.items) return fail(E_NOMEM, "out of memory");
-    for (; *at < r->run->n_requests && b.n < r->batch; ++*at)
-        if (!r->answers[*at].result) b.items[b.n++].index = *at;
-    const enum status s = b.n ? run_batch(&b) : OK;
-    free_items(b.items, r->batch);
+    struct asking a = {.r = r, .items = calloc((size_t)n, sizeof *a.items)};
+    if (!a.items) return fail(E_NOMEM, "out of memory");
+    for (int i = 0; i < r->run->n_requests && a.n < n; i++)
+        if (!r->answers[i].result) a.items[a.n++] = (struct item){.asking = &a, .index = i};
+    const enum status s = ask(&a);
+    free_items(a.items, a.n);
     return s;
 }
 
-enum status helm_runner_run(struct helm_runner *r)
+enum status helm_runner_run(struct helm_runner *r, int n_requests)
 {
-    if (!r->progress || r->progress(r->user, r->tokens_done)) {
-        enum status s = OK;
-        for (int at = 0, n = 0; s == OK && r->n_done < r->run->n_requests; n++) {
-            if (r->max_batches && n == r->max_batches) break;
-            s = next_batch(r, &at);
-        }
-        return s;
+    const int left = r->run->n_requests - r->n_done, end = r->n_done + (n_requests < left ? n_requests : left);
+    while (r->n_done < end) {
+        if (r->progress && !r->progress(r->user, r->tokens_done))
+            return fail(E_CANCELLED, "stopped after %d of %d requests", r->n_done, r->run->n_requests);
+        TRY(ask_next(r, batch_next(&r->batch, (size_t)(end - r->n_done))));
     }
-    return fail(E_CANCELLED, "stopped after %d of %d requests", r->n_done, r->run->n_requests);
+    return OK;
 }
 
 void helm_runner_free(struct helm_runner *r)

@@ -5,6 +5,7 @@
 #ifndef GPTJT_EVAL_HELM_RUN_H
 #define GPTJT_EVAL_HELM_RUN_H
 
+#include "eval/batch.h"
 #include "eval/helm_fit.h"
 #include "eval/helm_stats.h"
 #include "eval/part_file.h"
@@ -47,8 +48,6 @@ struct helm_runner {
     const struct helm_plan *plan;
     struct gptjt_engine *engine;
     struct gptjt_session *session;
-    int batch;            /* requests at a time */
-    int max_batches;      /* stop after so many; 0: no */
     bool compare;         /* also score the recorded answers */
     const char *out_path; /* of the scenario_state.json to come; NULL: answers are kept in memory only */
     const char *settings; /* text that is different whenever the model's numbers could be; for the fingerprint */
@@ -60,12 +59,15 @@ struct helm_runner {
     int n_done, n_resumed;
     uint64_t tokens_done; /* of prompts */
     struct part_file part;
-    struct helm_pace pace; /* of the batches that were run */
+    struct batch batch;
+    struct helm_pace pace; /* of what was asked */
 };
 
 /* Takes up what an earlier run has left in the part file. Owned: helm_runner_free(), also after an error. */
 enum status helm_runner_open(struct helm_runner *r);
-enum status helm_runner_run(struct helm_runner *r);
+
+/* Asks the next n_requests that have no answer, or all that are left when they are fewer. */
+enum status helm_runner_run(struct helm_runner *r, int n_requests);
 void helm_runner_free(struct helm_runner *r);
 
 #endif
