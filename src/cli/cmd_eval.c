@@ -7,7 +7,7 @@
 #include "cli/command.h"
 #include "cli/eval.h"
 
-static const struct eval_settings defaults = {.common = COMMON_DEFAULTS};
+static const struct eval_settings defaults = {.common = COMMON_DEFAULTS, .perturbed = true};
 
 #define FIELD(name) .offset = offsetof(struct eval_settings, name)
 
@@ -26,6 +26,15 @@ static const struct option options[] = {
      .type = OPTION_FLAG,
      FIELD(compare_recorded),
      .help = "--helm: also say how far answers and log-probabilities agree with those in the files"},
+    {.name = "perturbed",
+     .type = OPTION_FLAG,
+     FIELD(perturbed),
+     .help = "--helm: also the perturbed copies of instances; --no-perturbed leaves out what only robustness and "
+             "fairness need"},
+    {.name = "dry-run",
+     .type = OPTION_FLAG,
+     FIELD(dry_run),
+     .help = "--helm: measure a few requests, say how long all would take, and stop"},
     {.name = "tasks",
      .letter = 't',
      .type = OPTION_STRINGS,
@@ -115,6 +124,8 @@ static enum status check(const struct eval_settings *set)
     if (set->compare_masks && set->common.prompt_mask)
         return fail(E_ARG, "--compare-masks runs under both masks; leave --prompt-mask out");
     if (set->report && !set->tasks.n) return fail(E_ARG, "--report goes with --tasks");
+    if (!set->helm && (set->recorded || set->compare_recorded || set->dry_run || !set->perturbed))
+        return fail(E_ARG, "--recorded, --compare-recorded, --dry-run and --no-perturbed go with --helm");
     if (set->stride && !set->text.n) return fail(E_ARG, "--stride goes with --text");
     return OK;
 }

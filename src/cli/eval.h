@@ -13,6 +13,7 @@ struct eval_settings {
     const char *last_word;           /* jsonl for LAMBADA-like accuracy     */
     const char *output, *report;     /* directory of results; an HTML page  */
     bool recorded, compare_recorded; /* --helm: the answers already in the file */
+    bool perturbed, dry_run;         /* --helm: also perturbed copies; measure only     */
     bool compare_masks, json;
     int64_t limit;  /* instances of each run, task or file; 0: all */
     int64_t stride; /* --text: tokens scored in a window; 0: half of it */

@@ -38,3 +38,22 @@ bool alphabet_decode(struct buf *out, const char *text, size_t len)
     }
     return true;
 }
+
+static unsigned character_of(unsigned byte)
+{
+    if (byte < FIRST_RANGE) return 0x100 + byte;
+    if (byte >= 0x7f && byte <= 0xa0) return 0x100 + FIRST_RANGE + byte - 0x7f;
+    return byte == 0xad ? 0x100 + UNPRINTABLE - 1 : byte;
+}
+
+void alphabet_encode(struct buf *out, const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        const unsigned c = character_of((unsigned char)bytes[i]);
+        const char one = (char)c, two[2] = {(char)(0xc0 | c >> 6), (char)(0x80 | (c & 0x3f))};
+        if (c < 0x80)
+            buf_append(out, &one, 1);
+        else
+            buf_append(out, two, 2);
+    }
+}

@@ -13,4 +13,7 @@
 /* Appends the bytes that text stands for. False, with out as it was, when a character is not of the alphabet. */
 bool alphabet_decode(struct buf *out, const char *text, size_t len);
 
+/* Appends what stands for bytes [len]. */
+void alphabet_encode(struct buf *out, const char *bytes, size_t len);
+
 #endif
