@@ -7,7 +7,6 @@
 
 #include "base/compiler.h"
 #include "eval/metrics.h"
-#include "eval/normalize.h"
 
 static void near(double a, double b, double tolerance)
 {
@@ -193,33 +192,6 @@ static void ece_is_that_computed_by_hand(void **state)
     assert_int_equal(bins[9].n, 3);
 }
 
-/* ---- Answers in words ---- */
-
-static void words_match_as_in_helm(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text, *normal;
-    } cases[] = {
-        {"The  Complaint.", "complaint"},
-        {" no complaint\n", "no complaint"},
-        {"an apple, a pear", "apple pear"},
-        {"U.S.A.", "usa"},
-        {"theory", "theory"},
-        {"...", ""},
-        {"", ""},
-    };
-    for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct buf b = {0};
-        normalize_text(&b, cases[i].text);
-        assert_string_equal(b.len ? b.data : "", cases[i].normal);
-        buf_free(&b);
-    }
-    assert_true(normalize_exact_match(" joy \n", "joy"));
-    assert_false(normalize_exact_match("Joy", "joy"));
-    assert_false(normalize_exact_match("", ""));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,7 +207,6 @@ int main(void)
         cmocka_unit_test(macro_f1_and_majority_are_those_computed_by_hand),
         cmocka_unit_test(labels_that_never_occur_do_not_count),
         cmocka_unit_test(ece_is_that_computed_by_hand),
-        cmocka_unit_test(words_match_as_in_helm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
