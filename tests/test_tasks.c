@@ -183,6 +183,29 @@ static void rows_have_their_group_behind_the_fields(void **state)
     tear_down(&t);
 }
 
+static void groups_are_found_when_rows_are_read(void **state)
+{
+    (void)state;
+    struct setting t;
+    struct task_data d;
+    struct buf text = {0};
+    set_up(&t, "group: who\n");
+    assert_int_equal(t.data.n_groups, 2);
+    assert_string_equal(t.data.groups[0], "x");
+    assert_int_equal(t.data.group_of[1], 1);
+    assert_int_equal(t.data.group_of[3], 0);
+    buf_puts(&text, "text,mood,who\n");
+    for (int i = 0; i <= TASK_MAX_GROUPS; i++)
+        buf_printf(&text, "a,joy,%d\n", i);
+    write_text(t.test, text.data);
+    assert_int_equal(task_load(&d, &t.task, 0), E_LIMIT);
+    assert_non_null(strstr(status_message(), "column \"who\""));
+    assert_int_equal(task_load(&d, &t.task, TASK_MAX_GROUPS), OK);
+    task_data_free(&d);
+    buf_free(&text);
+    tear_down(&t);
+}
+
 static void an_answer_that_is_no_label_is_refused(void **state)
 {
     (void)state;
@@ -543,6 +566,7 @@ int main(void)
         cmocka_unit_test(a_field_may_be_shown_under_another_name),
         cmocka_unit_test(a_wrong_task_file_is_refused_by_name),
         cmocka_unit_test(rows_have_their_group_behind_the_fields),
+        cmocka_unit_test(groups_are_found_when_rows_are_read),
         cmocka_unit_test(an_answer_that_is_no_label_is_refused),
         cmocka_unit_test(shots_come_one_a_label_in_order_of_frequency),
         cmocka_unit_test(trials_draw_differently_and_again_alike),

@@ -98,6 +98,9 @@ static enum status read_tasks(struct job *j)
         TRY(task_read(&j->tasks[i], j->paths[i]));
         TRY(check_name(j, i));
         TRY(task_load(&j->data[i], &j->tasks[i], j->set->limit));
+        if (j->tasks[i].shots > j->data[i].train.n)
+            log_line(LOG_WARN, "%s: %d rows for %" PRId64 " shots: there will be no more", j->tasks[i].train_path,
+                     j->data[i].train.n, j->tasks[i].shots);
     }
     return OK;
 }
@@ -284,6 +287,24 @@ static void print_table(const json_t *results)
     if (mean) print_masks("mean", width, mean, NULL);
 }
 
+/* Prompts that are not what the task asks for. */
+static void note_prompts(const struct job *j)
+{
+    for (int i = 0; i < j->n && !j->set->common.quiet; i++) {
+        const struct task_run *r = &j->runs[i];
+        const int64_t train = j->data[i].train.n, shots = r->task->shots < train ? r->task->shots : train;
+        size_t fewer = 0, cut = 0;
+        for (size_t k = 0; k < r->n; k++) {
+            fewer += r->answers[k].n_shots < shots;
+            cut += r->answers[k].n_dropped > 0;
+        }
+        if (fewer)
+            log_line(LOG_WARN, "%s: %zu of %zu prompts had no room for all %" PRId64 " shots", r->task->name, fewer,
+                     r->n, shots);
+        if (cut) log_line(LOG_WARN, "%s: %zu of %zu texts were too long and lost their end", r->task->name, cut, r->n);
+    }
+}
+
 static enum status write_page(const struct job *j, const json_t *results)
 {
     struct buf page = {0};
@@ -299,6 +320,7 @@ static enum status show(struct job *j)
     enum status s = task_results(&results, j->runs, j->n, j->set->report ? WRONG_ANSWERS : 0);
     if (s == OK && (!all || json_object_update(all, results))) s = fail(E_NOMEM, "no memory for the results");
     if (s == OK) s = eval_write_results(j->set, all);
+    if (s == OK) note_prompts(j);
     if (s == OK && !j->set->json) print_table(all);
     if (s == OK && j->set->report) s = write_page(j, all);
     json_decref(results);

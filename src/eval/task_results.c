@@ -78,22 +78,27 @@ static void put_interval(json_t **o, const struct metrics_interval *v)
 
 /* ---- Groups ---- */
 
-static enum status add_to_group(struct scratch *s, const char *name, int row, int n_rows)
+static enum status make_group(struct group *g, const char *name, int n)
 {
-    int at = 0;
-    while (at < s->n_groups && strcmp(s->groups[at].name, name))
-        at++;
-    if (at == s->n_groups) {
-        struct group *more = realloc(s->groups, (size_t)(at + 1) * sizeof *more);
-        if (!more) return fail(E_NOMEM, "groups: out of memory");
-        s->groups = more;
-        more[at] = (struct group){.name = name, .rows = calloc((size_t)n_rows, sizeof *more[at].rows)};
-        s->n_groups++;
-        if (!more[at].rows) return fail(E_NOMEM, "groups: out of memory");
+    *g = (struct group){.name = name, .rows = calloc((size_t)n + 1, sizeof *g->rows)};
+    return g->rows ? OK : fail(E_NOMEM, "results: out of memory");
+}
+
+static enum status make_groups(struct scratch *s, const struct task_data *d)
+{
+    int *sizes = calloc((size_t)d->n_groups + 1, sizeof *sizes);
+    s->groups = calloc((size_t)d->n_groups + 1, sizeof *s->groups);
+    enum status st = sizes && s->groups ? OK : fail(E_NOMEM, "results: out of memory");
+    for (int i = 0; st == OK && d->n_groups && i < d->test.n; i++)
+        sizes[d->group_of[i]]++;
+    for (int g = 0; st == OK && g < d->n_groups; g++, s->n_groups++)
+        st = make_group(&s->groups[g], d->groups[g], sizes[g]);
+    for (int i = 0; st == OK && d->n_groups && i < d->test.n; i++) {
+        struct group *g = &s->groups[d->group_of[i]];
+        g->rows[g->n++] = i;
     }
-    struct group *g = &s->groups[at];
-    g->rows[g->n++] = row;
-    return OK;
+    free(sizes);
+    return st;
 }
 
 static enum status make_scratch(struct scratch *s, const struct task_run *r)
@@ -101,13 +106,11 @@ static enum status make_scratch(struct scratch *s, const struct task_run *r)
     const int n = r->data->test.n;
     s->x = calloc((size_t)n, sizeof *s->x);
     s->d = calloc((size_t)n, sizeof *s->d);
-    s->all.rows = calloc((size_t)n, sizeof *s->all.rows);
-    if (!s->x || !s->d || !s->all.rows) return fail(E_NOMEM, "%s: out of memory", r->task->name);
-    for (int i = 0; i < n; i++) {
+    if (!s->x || !s->d) return fail(E_NOMEM, "%s: out of memory", r->task->name);
+    TRY(make_group(&s->all, "", n));
+    for (int i = 0; i < n; i++)
         s->all.rows[s->all.n++] = i;
-        if (r->task->group) TRY(add_to_group(s, r->data->test.items[i].values[r->task->fields.n], i, n));
-    }
-    return OK;
+    return make_groups(s, r->data);
 }
 
 static void free_scratch(struct scratch *s)
