@@ -55,6 +55,7 @@ static void a_field_may_be_shown_under_another_name(void **state)
     assert_string_equal(t.fields.items[1], "body");
     assert_string_equal(t.names[1], "Text");
     assert_null(t.train_path);
+    assert_int_equal(t.trials, 1); /* without shots there is nothing to draw */
     task_free(&t);
 }
 
@@ -81,6 +82,7 @@ static void a_wrong_task_file_is_refused_by_name(void **state)
         {"fields: a\ntest: b\nshots: 0\n", "neither \"labels\" nor"},
         {"fields: a\ntest: b\nshots: 0\nlabels: [x]\n", "two or more"},
         {"fields: a\ntest: b\nshots: 0\nlabels: [x, x]\n", "given twice"},
+        {"fields: a\ntest: b\nshots: 0\ntrials: 2\nlabels: [x, y]\n", "trials differ by their shots"},
         {"fields: a\ntest: b\ntrain: c\nanswer: free\nlabels: [x, y]\n", "not to free"},
         {"fields: a\ntest: b\ntrain: c\nanswer: generate\ncalibrate: true\n", "belongs to answer choice"},
         {"fields: a\ntest: b\ntrain: c\nanswer: free\nnormalize: length\n", "belongs to answer choice"},

@@ -290,7 +290,7 @@ static void print_table(const json_t *results)
 /* Prompts that are not what the task asks for. */
 static void note_prompts(const struct job *j)
 {
-    for (int i = 0; i < j->n && !j->set->common.quiet; i++) {
+    for (int i = 0; i < j->n; i++) {
         const struct task_run *r = &j->runs[i];
         const int64_t train = j->data[i].train.n, shots = r->task->shots < train ? r->task->shots : train;
         size_t fewer = 0, cut = 0;

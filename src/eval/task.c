@@ -147,6 +147,9 @@ static enum status check(const struct task *t, const char *path)
     if (t->shots && !t->train)
         return fail(E_ARG, "%s: \"shots\" is %lld, but there is no \"train\" file to take them from", path,
                     (long long)t->shots);
+    if (!t->shots && t->trials > 1)
+        return fail(E_ARG, "%s: \"trials\" is %lld, but trials differ by their shots and \"shots\" is 0", path,
+                    (long long)t->trials);
     if (free_answer && t->labels.n)
         return fail(E_ARG, "%s: \"labels\" belong to answer choice or generate, not to free", path);
     if (!free_answer && !t->labels.n && !t->train)
@@ -164,6 +167,7 @@ static enum status read_settings(struct task *t, const char *path)
     option_given given = 0;
     TRY(read_fields(t, t->file, path));
     TRY(options_parse_json(task_options, t, path, t->file, &given));
+    if (!t->shots && !options_given(task_options, given, "trials")) t->trials = 1;
     if (!t->name) t->name = t->own_name = name_of(path);
     if (!t->name) return fail(E_NOMEM, "%s: out of memory", path);
     TRY(check(t, path));

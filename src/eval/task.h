@@ -10,7 +10,7 @@
  *     answer: choice                  # choice: the likeliest label; generate: what the model says, matched with the
  *                                     # labels as HELM does it; free: what it says, compared with the right answer
  *     shots: 5                        # examples in the prompt, from the train file
- *     trials: 3                       # so many draws of them
+ *     trials: 3                       # so many draws of them; 1 without shots
  *     train: train.csv                # relative to the task file
  *     test: test.csv
  *     group: family                   # a column: results also for each of its values
