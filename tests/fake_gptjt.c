@@ -121,7 +121,8 @@ enum gptjt_status gptjt_score(struct gptjt_session *s, struct gptjt_span prompt,
 {
     (void)prompt_mask;
     struct gptjt_engine *e = s->engine;
-    if (++e->n_scored == e->fail_at) return GPTJT_E_NUMERIC;
+    if (++e->n_scored == e->fail_at) e->failing = mix(1, prompt);
+    if (e->failing && mix(1, prompt) == e->failing) return GPTJT_E_NUMERIC;
     size_t longest = 0;
     for (size_t i = 0; i < n; i++)
         if (continuations[i].n > longest) longest = continuations[i].n;
@@ -135,6 +136,72 @@ enum gptjt_status gptjt_score(struct gptjt_session *s, struct gptjt_span prompt,
         scores[i].logprobs = calloc(continuations[i].n, sizeof(float));
     }
     return GPTJT_OK;
+}
+
+enum gptjt_status gptjt_score_many(struct gptjt_session *s, const struct gptjt_score_request *requests, size_t n,
+                                   struct gptjt_score *scores)
+{
+    size_t done = 0;
+    if (n > s->engine->most_at_once) s->engine->most_at_once = n;
+    for (size_t i = 0; i < n; i++) {
+        const struct gptjt_score_request *r = &requests[i];
+        const enum gptjt_status e = gptjt_score(s, r->prompt, r->prompt_mask, r->continuations, r->n, scores + done);
+        if (e != GPTJT_OK) {
+            gptjt_scores_free(scores, done);
+            return e;
+        }
+        done += r->n;
+    }
+    return GPTJT_OK;
+}
+
+void gptjt_session_set_progress(struct gptjt_session *s, gptjt_progress_fn *fn, void *user)
+{
+    (void)s;
+    (void)fn;
+    (void)user;
+}
+
+void gptjt_generate_init(struct gptjt_generate_request *r)
+{
+    *r = (struct gptjt_generate_request){.max_new_tokens = 20, .num_return_sequences = 1, .top_p = 1};
+}
+
+/* Says the line of engine->says whose place is the prompt's hash, with one space in front as a model would. */
+static enum gptjt_status say(struct gptjt_engine *e, const struct gptjt_generate_request *r,
+                             struct gptjt_generation *out)
+{
+    const struct gptjt_span prompt = {r->prompt, r->n_prompt};
+    if (r->n_prompt + (size_t)r->max_new_tokens > (size_t)e->n_positions) return GPTJT_E_LIMIT;
+    const char *text = e->says[mix(1, prompt) % (uint64_t)e->n_says];
+    struct gptjt_completion *c = calloc(1, sizeof *c);
+    c->text = malloc(strlen(text) + 2);
+    c->text[0] = ' ';
+    strcpy(c->text + 1, text);
+    c->text_len = strlen(c->text);
+    *out = (struct gptjt_generation){.completions = c, .n = 1};
+    e->n_generated++;
+    return GPTJT_OK;
+}
+
+enum gptjt_status gptjt_generate_many(struct gptjt_session *s, const struct gptjt_generate_request *requests, size_t n,
+                                      struct gptjt_generation *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        const enum gptjt_status e = say(s->engine, &requests[i], &out[i]);
+        if (e == GPTJT_OK) continue;
+        while (i)
+            gptjt_generation_free(&out[--i]);
+        return e;
+    }
+    return GPTJT_OK;
+}
+
+void gptjt_generation_free(struct gptjt_generation *g)
+{
+    for (int i = 0; i < g->n; i++)
+        free(g->completions[i].text);
+    free(g->completions);
 }
 
 void gptjt_scores_free(struct gptjt_score *scores, size_t n)

@@ -9,10 +9,14 @@
 struct gptjt_engine {
     int n_positions;
     bool has_tokenizer;
-    int n_scored;  /* calls of gptjt_score() */
-    int fail_at;   /* the call that fails, 0: none */
-    double poison; /* added to every total */
+    int n_scored;     /* prompts that were scored */
+    int fail_at;      /* the one that fails, then and whenever it comes again; 0: none */
+    uint64_t failing; /* its hash */
+    double poison;    /* added to every total */
     size_t longest_prompt, n_rows;
+    size_t most_at_once;     /* requests of one call */
+    const char *const *says; /* [n_says] what it generates, one of these for a prompt */
+    int n_says, n_generated;
     char *last_continuation; /* of the last call, all continuations one after the other; owned by the test */
 };
 

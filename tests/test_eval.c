@@ -324,6 +324,7 @@ static void failures_of_the_engine_are_passed_on(void **state)
     e->fail_at = 1;
     assert_int_equal(classify_create(&c, e, &spec, &options), E_NUMERIC);
     assert_string_equal(status_message(), gptjt_error());
+    e->failing = 0;
     assert_int_equal(classify_create(&c, e, &spec, &options), OK);
     e->poison = NAN;
     assert_int_equal(classify_run(c, &query, &r), E_NUMERIC);
@@ -574,6 +575,7 @@ static void an_engine_failure_names_the_row_and_keeps_the_others(void **state)
     assert_int_equal(run_until(&t, UINT64_MAX, &r), E_NUMERIC);
     assert_non_null(strstr(status_message(), "in.csv line 5: the fake engine"));
     assert_int_equal(r.n_rows, 2);
+    t.engine->failing = 0;
     assert_int_equal(run_until(&t, UINT64_MAX, &r), OK);
     assert_int_equal(r.n_resumed, 2);
     tear_down(&t);

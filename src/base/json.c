@@ -88,10 +88,14 @@ enum status json_get_string(const json_t *object, const char *where, const char 
 
 enum status json_write_stream(const json_t *value, void *stdio_stream, bool indented)
 {
+    return json_write_stream_digits(value, stdio_stream, indented, 9);
+}
+
+enum status json_write_stream_digits(const json_t *value, void *stdio_stream, bool indented, int digits)
+{
     FILE *f = stdio_stream;
-    const size_t style = indented ? JSON_INDENT(2) : 0;
-    if (json_dumpf(value, f, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9) | style) || fputc('\n', f) == EOF)
-        return fail(E_IO, "cannot write JSON");
+    const size_t style = JSON_REAL_PRECISION((size_t)digits) | (indented ? JSON_INDENT(2) : 0);
+    if (json_dumpf(value, f, JSON_ENCODE_ANY | style) || fputc('\n', f) == EOF) return fail(E_IO, "cannot write JSON");
     return OK;
 }
 

@@ -29,7 +29,10 @@ enum status json_get_string(const json_t *object, const char *where, const char 
 /* Writes value and a newline to a C stream, keys in insertion order, compact or indented by two. */
 enum status json_write_stream(const json_t *value, void *stdio_stream, bool indented);
 
-/* The same, indented, to a file that appears whole or not at all. */
+/* The same with that many significant digits of a number, at most 17, where the one above has 9. */
+enum status json_write_stream_digits(const json_t *value, void *stdio_stream, bool indented, int digits);
+
+/* As json_write_stream(), indented, to a file that appears whole or not at all. */
 enum status json_write_file(const json_t *value, const char *path);
 
 #endif

@@ -17,7 +17,6 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"
-#include "cli/model_path.h"
 #include "eval/classify.h"
 #include "eval/classify_file.h"
 #include "eval/shots.h"
@@ -363,6 +362,14 @@ static enum status classify_text(struct job *j)
 
 /* ---- A file ---- */
 
+static bool not_interrupted(void *user, size_t done, size_t total)
+{
+    (void)user;
+    (void)done;
+    (void)total;
+    return !interrupt_seen();
+}
+
 static bool on_progress(void *user, uint64_t done, uint64_t total)
 {
     struct job *j = user;
@@ -382,19 +389,12 @@ static void put(struct buf *out, const char *text)
     buf_puts(out, text);
 }
 
-/* Everything that decides results but the input, its columns and the labels, each text with its length in front. The
- * instruction set belongs to it: sums round differently. The number of threads does not. */
+/* Everything that decides results but the input, its columns and the labels, each text with its length in front. */
 static enum status describe(struct buf *out, const struct job *j)
 {
     const struct settings *set = j->set;
-    const struct gptjt_info *info = &j->model.info;
-    struct model_path path;
-    TRY(model_path_resolve(&path, set->common.model));
-    put(out, path.dir);
-    put(out, info->weights);
-    put(out, info->cpu);
-    buf_printf(out, "%d %d %" PRId64 " %d %d %d ", (int)info->prompt_mask, set->common.compute, info->parameters,
-               set->normalize, set->calibrate, set->list_labels);
+    TRY(cli_model_describe(out, &j->model, &set->common));
+    buf_printf(out, "%d %d %d ", set->normalize, set->calibrate, set->list_labels);
     put(out, set->calibrate ? set->content_free : "");
     put(out, j->instruction.len ? j->instruction.data : "");
     put(out, set->label_name);
@@ -489,7 +489,8 @@ static enum status run_job(struct job *j)
     if (!set->show_prompt) cli_mask_note(&j->model, &set->common);
     const struct classify_options o = {.normalize = (enum classify_normalize)set->normalize,
                                        .calibrate = set->calibrate && !set->show_prompt,
-                                       .content_free = set->content_free};
+                                       .content_free = set->content_free,
+                                       .progress = not_interrupted};
     TRY(classify_create(&j->classify, j->model.engine, &j->spec, &o));
     if (set->show_prompt) return print_first_prompt(j);
     return set->text ? classify_text(j) : classify_rows(j);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* gptjt eval: how good a model is at something. The kinds of evaluation are in eval_helm.c, eval_tasks.c and
  * eval_text.c; here is the command line that they share. */
+#include <stdio.h>
+
+#include "base/file.h"
 #include "cli/command.h"
 #include "cli/eval.h"
 
-static const struct eval_settings defaults = {.common = COMMON_DEFAULTS};
+static const struct eval_settings defaults = {.common = COMMON_DEFAULTS, .perturbed = true};
 
 #define FIELD(name) .offset = offsetof(struct eval_settings, name)
 
@@ -23,12 +26,23 @@ static const struct option options[] = {
      .type = OPTION_FLAG,
      FIELD(compare_recorded),
      .help = "--helm: also say how far answers and log-probabilities agree with those in the files"},
+    {.name = "perturbed",
+     .type = OPTION_FLAG,
+     FIELD(perturbed),
+     .help = "--helm: also the perturbed copies of instances; --no-perturbed leaves out what only robustness and "
+             "fairness need"},
+    {.name = "dry-run",
+     .type = OPTION_FLAG,
+     FIELD(dry_run),
+     .help = "--helm: measure a few requests, say how long all would take, and stop"},
     {.name = "tasks",
      .letter = 't',
      .type = OPTION_STRINGS,
      FIELD(tasks),
      .meta = "FILE",
-     .help = "a task of your own: a small YAML file that names csv or jsonl files; may be given again"},
+     .help =
+         "a task of your own: a small YAML file that names csv or jsonl files, or a directory of such; may be given "
+         "again"},
     {.name = "compare-masks",
      .type = OPTION_FLAG,
      FIELD(compare_masks),
@@ -43,6 +57,13 @@ static const struct option options[] = {
      FIELD(last_word),
      .meta = "FILE",
      .help = "how often the last word of a text is foretold (LAMBADA): jsonl with \"text\""},
+    {.name = "stride",
+     .type = OPTION_INT,
+     FIELD(stride),
+     .max = 1e9,
+     .meta = "N",
+     .help = "--text: tokens scored in each window of the model's size, the rest being what they are predicted from "
+             "(default 0: half of it)"},
     {.name = "limit",
      .type = OPTION_INT,
      FIELD(limit),
@@ -62,18 +83,60 @@ static const struct option options[] = {
     {0},
 };
 
-static enum status run(void *settings, const struct option_args *args)
+int eval_masks(enum gptjt_mask masks[2], const struct eval_settings *set, enum gptjt_mask otherwise)
 {
-    const struct eval_settings *set = settings;
-    (void)args;
+    masks[0] = set->common.prompt_mask ? (enum gptjt_mask)set->common.prompt_mask : otherwise;
+    if (!set->compare_masks) return 1;
+    masks[0] = GPTJT_MASK_PREFIX;
+    masks[1] = GPTJT_MASK_CAUSAL;
+    return 2;
+}
+
+const char *eval_mask_name(enum gptjt_mask mask)
+{
+    return mask == GPTJT_MASK_PREFIX ? "prefix" : "causal";
+}
+
+json_t *eval_describe(const struct cli_model *m, const struct eval_settings *set)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:I}", "model", m->name, "weights", m->info.weights, "compute",
+                     m->info.compute, "cpu", m->info.cpu, "limit", (json_int_t)set->limit);
+}
+
+enum status eval_write_results(const struct eval_settings *set, const json_t *results)
+{
+    char path[4096];
+    if (set->output) {
+        TRY(file_join(path, sizeof path, set->output, "results.json"));
+        TRY(json_write_file(results, path));
+    }
+    return set->json ? json_write_stream(results, stdout, false) : OK;
+}
+
+static enum status check(const struct eval_settings *set)
+{
     const bool text = set->text.n || set->last_word;
     const int kinds = !!set->helm + !!set->tasks.n + text;
     if (!kinds)
         return fail(E_ARG, "nothing to evaluate: give --helm DIR, --tasks FILE, --text FILE or --last-word FILE");
     if (kinds > 1)
         return fail(E_ARG, "--helm, --tasks, and --text or --last-word are runs of their own; give one of them");
+    if (set->compare_masks && set->common.prompt_mask)
+        return fail(E_ARG, "--compare-masks runs under both masks; leave --prompt-mask out");
+    if (set->report && !set->tasks.n) return fail(E_ARG, "--report goes with --tasks");
+    if (!set->helm && (set->recorded || set->compare_recorded || set->dry_run || !set->perturbed))
+        return fail(E_ARG, "--recorded, --compare-recorded, --dry-run and --no-perturbed go with --helm");
+    if (set->stride && !set->text.n) return fail(E_ARG, "--stride goes with --text");
+    return OK;
+}
+
+static enum status run(void *settings, const struct option_args *args)
+{
+    const struct eval_settings *set = settings;
+    (void)args;
+    TRY(check(set));
     if (set->helm) return eval_helm(set);
-    return text ? eval_text(set) : eval_tasks(set);
+    return set->tasks.n ? eval_tasks(set) : eval_text(set);
 }
 
 const struct command command_eval = {

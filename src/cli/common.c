@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/common.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/file.h"
 #include "base/utf8.h"
 #include "cli/interrupt.h"
 #include "cli/model_path.h"
@@ -48,6 +51,26 @@ void cli_model_close(struct cli_model *m)
 {
     gptjt_engine_close(m->engine);
     *m = (struct cli_model){0};
+}
+
+/* Each text with its length in front, so that neighbours cannot trade bytes. */
+static void put_text(struct buf *out, const char *text)
+{
+    buf_printf(out, "%zu:", strlen(text));
+    buf_puts(out, text);
+}
+
+enum status cli_model_describe(struct buf *out, const struct cli_model *m, const struct common *common)
+{
+    struct model_path path;
+    TRY(model_path_resolve(&path, common->model));
+    put_text(out, path.dir);
+    put_text(out, common->adapter ? common->adapter : "");
+    put_text(out, m->info.weights);
+    put_text(out, m->info.compute);
+    put_text(out, m->info.cpu);
+    buf_printf(out, "%d %" PRId64 " ", (int)m->info.prompt_mask, m->info.parameters);
+    return buf_status(out);
 }
 
 const char *cli_mask_name(const struct cli_model *m)
@@ -166,6 +189,24 @@ json_t *cli_json_tokens(const struct gptjt_tokenizer *t, const int32_t *ids, siz
     }
     buf_free(&text);
     return array;
+}
+
+enum status cli_write_page(const struct common *common, const char *path, const struct buf *page)
+{
+    struct file_writer w;
+    if (!strcmp(path, "-")) {
+        fwrite(page->data, 1, page->len, stdout); /* main() looks for errors */
+        return OK;
+    }
+    TRY(file_writer_open(&w, path));
+    const enum status s = file_writer_write(&w, page->data, page->len);
+    if (s != OK) {
+        file_writer_abort(&w);
+        return s;
+    }
+    TRY(file_writer_commit(&w));
+    if (!common->quiet) fprintf(stderr, "%s: written\n", path);
+    return OK;
 }
 
 enum status cli_json_print(json_t *value)

@@ -114,6 +114,11 @@ struct cli_model {
 enum status cli_model_open(struct cli_model *out, const struct common *common);
 void cli_model_close(struct cli_model *m);
 
+/* Appends text that is different whenever the numbers that a model gives could be, for names of results: where it is,
+ * weights, adapter, mask, what is computed in, instruction set (sums round differently). The number of threads does not
+ * belong to it. */
+enum status cli_model_describe(struct buf *out, const struct cli_model *m, const struct common *common);
+
 const char *cli_mask_name(const struct cli_model *m); /* "prefix" or "causal" */
 
 /* One line on stderr, unless quiet: the mask, why, and how to choose where the checkpoint does not say. */
@@ -149,6 +154,9 @@ json_t *cli_json_number(double number);
 json_t *cli_json_numbers(const float *numbers, size_t n);
 json_t *cli_json_ids(const int32_t *ids, size_t n);
 json_t *cli_json_tokens(const struct gptjt_tokenizer *t, const int32_t *ids, size_t n); /* texts; null without t */
+
+/* Writes a page to a file that appears whole, and says so unless quiet; "-" is standard output. */
+enum status cli_write_page(const struct common *common, const char *path, const struct buf *page);
 
 /* One line on stdout. Takes the reference. */
 enum status cli_json_print(json_t *value);

@@ -13,9 +13,22 @@ struct eval_settings {
     const char *last_word;           /* jsonl for LAMBADA-like accuracy     */
     const char *output, *report;     /* directory of results; an HTML page  */
     bool recorded, compare_recorded; /* --helm: the answers already in the file */
+    bool perturbed, dry_run;         /* --helm: also perturbed copies; measure only     */
     bool compare_masks, json;
-    int64_t limit; /* instances of each run, task or file; 0: all */
+    int64_t limit;  /* instances of each run, task or file; 0: all */
+    int64_t stride; /* --text: tokens scored in a window; 0: half of it */
 };
+
+/* The masks that everything runs under: the one given, else otherwise; or both. Returns how many. */
+int eval_masks(enum gptjt_mask masks[2], const struct eval_settings *set, enum gptjt_mask otherwise);
+
+const char *eval_mask_name(enum gptjt_mask mask); /* "prefix" or "causal" */
+
+/* The run's settings (model, weights, compute, cpu, limit), to put results into. New reference; NULL without memory. */
+json_t *eval_describe(const struct cli_model *m, const struct eval_settings *set);
+
+/* Writes results to OUTPUT/results.json if there is an output, and to stdout if --json asks for it. */
+enum status eval_write_results(const struct eval_settings *set, const json_t *results);
 
 /* What --helm, --tasks, and --text or --last-word do. */
 enum status eval_helm(const struct eval_settings *set);

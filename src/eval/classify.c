@@ -13,13 +13,15 @@ struct classify {
     struct classify_options options;
     struct gptjt_session *session;
     const struct gptjt_tokenizer *tokenizer;
-    size_t max_prompt;                 /* tokens that leave room for the longest label */
-    struct gptjt_span *continuations;  /* [n_labels], ids owned */
-    struct gptjt_score *scores;        /* [n_labels] */
-    size_t *lengths;                   /* [n_labels] tokens of each continuation */
-    double *numbers;                   /* [4 n_labels], the block that the next four lie in */
-    double *totals, *mean, *prior, *p; /* [n_labels] S, s, s(x0), p(l|x) */
-    struct fewshot_prompt prompt;
+    size_t max_prompt;                /* tokens that leave room for the longest label */
+    struct gptjt_span *continuations; /* [n_labels], ids owned */
+    struct gptjt_score *scores;       /* [CLASSIFY_MANY][n_labels] */
+    size_t *lengths;                  /* [n_labels] tokens of each continuation */
+    double *numbers;                  /* the block that the next four lie in */
+    double *totals, *p;               /* [CLASSIFY_MANY][n_labels] S, p(l|x) */
+    double *mean, *prior;             /* [n_labels] s, s(x0) */
+    struct fewshot_prompt prompts[CLASSIFY_MANY];
+    struct gptjt_score_request requests[CLASSIFY_MANY];
 };
 
 static enum status failed(enum gptjt_status s)
@@ -106,22 +108,29 @@ static enum status open_session(struct classify *c, struct gptjt_engine *engine,
         return fail(E_LIMIT, "the longest label takes %zu tokens, the model's window is %zu", longest, window);
     c->max_prompt = window - longest;
     const size_t rows = gptjt_tokens_needed(c->max_prompt, (size_t)c->spec->n_labels, longest);
-    const enum gptjt_status e = gptjt_session_create(&c->session, engine, rows);
-    return e == GPTJT_OK ? OK : failed(e);
+    const enum gptjt_status e = gptjt_session_create(&c->session, engine, batching_room(engine, rows));
+    if (e != GPTJT_OK) return failed(e);
+    gptjt_session_set_progress(c->session, c->options.progress, c->options.user);
+    return OK;
 }
 
-/* Fills totals (S) and mean (s) for the query. */
-static enum status score(struct classify *c, const char *const *values)
+/* Fills totals (S) for n queries. */
+static enum status score(struct classify *c, const char *const *values, int n)
 {
-    const size_t n = (size_t)c->spec->n_labels;
-    TRY(fewshot_fit(&c->prompt, c->spec, c->tokenizer, values, c->max_prompt));
-    const struct gptjt_span prompt = {.ids = c->prompt.ids, .n = c->prompt.n_ids};
-    const enum gptjt_status e = gptjt_score(c->session, prompt, c->options.prompt_mask, c->continuations, n, c->scores);
+    const size_t n_labels = (size_t)c->spec->n_labels;
+    for (int i = 0; i < n; i++) {
+        struct fewshot_prompt *p = &c->prompts[i];
+        TRY(fewshot_fit(p, c->spec, c->tokenizer, values + i * c->spec->n_fields, c->max_prompt));
+        c->requests[i] = (struct gptjt_score_request){.prompt = {.ids = p->ids, .n = p->n_ids},
+                                                      .prompt_mask = c->options.prompt_mask,
+                                                      .continuations = c->continuations,
+                                                      .n = n_labels};
+    }
+    const enum gptjt_status e = gptjt_score_many(c->session, c->requests, (size_t)n, c->scores);
     if (e != GPTJT_OK) return failed(e);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < (size_t)n * n_labels; i++)
         c->totals[i] = c->scores[i].total;
-    gptjt_scores_free(c->scores, n);
-    classify_scores(c->mean, c->totals, c->lengths, c->spec->n_labels, c->options.normalize);
+    gptjt_scores_free(c->scores, (size_t)n * n_labels);
     return OK;
 }
 
@@ -131,25 +140,25 @@ static enum status calibrate(struct classify *c)
     if (!values) return fail(E_NOMEM, "classify: out of memory");
     for (int i = 0; i < c->spec->n_fields; i++)
         values[i] = c->options.content_free ? c->options.content_free : "N/A";
-    const enum status s = score(c, values);
-    if (s == OK) memcpy(c->prior, c->mean, (size_t)c->spec->n_labels * sizeof *c->prior);
+    const enum status s = score(c, values, 1);
+    if (s == OK) classify_scores(c->prior, c->totals, c->lengths, c->spec->n_labels, c->options.normalize);
     free(values);
     return s;
 }
 
 static enum status allocate(struct classify *c)
 {
-    const size_t n = (size_t)c->spec->n_labels;
+    const size_t n = (size_t)c->spec->n_labels, all = n * CLASSIFY_MANY;
     c->continuations = calloc(n, sizeof *c->continuations);
-    c->scores = calloc(n, sizeof *c->scores);
+    c->scores = calloc(all, sizeof *c->scores);
     c->lengths = calloc(n, sizeof *c->lengths);
-    c->numbers = calloc(4 * n, sizeof *c->numbers);
+    c->numbers = calloc(2 * (all + n), sizeof *c->numbers);
     if (!c->continuations || !c->scores || !c->lengths || !c->numbers)
         return fail(E_NOMEM, "classify: out of memory for %zu labels", n);
     c->totals = c->numbers;
-    c->mean = c->numbers + n;
-    c->prior = c->numbers + 2 * n;
-    c->p = c->numbers + 3 * n;
+    c->p = c->numbers + all;
+    c->mean = c->numbers + 2 * all;
+    c->prior = c->numbers + 2 * all + n;
     return OK;
 }
 
@@ -187,30 +196,47 @@ void classify_free(struct classify *c)
     free(c->scores);
     free(c->lengths);
     free(c->numbers);
-    fewshot_free(&c->prompt);
+    for (int i = 0; i < CLASSIFY_MANY; i++)
+        fewshot_free(&c->prompts[i]);
     gptjt_session_close(c->session);
     free(c);
 }
 
-enum status classify_run(struct classify *c, const char *const *values, struct classify_result *out)
+/* From the scores of query i. */
+static enum status read_result(struct classify *c, int i, struct classify_result *out)
 {
-    TRY(score(c, values));
+    const int n = c->spec->n_labels;
+    double *totals = c->totals + i * n, *p = c->p + i * n;
     int best;
-    TRY(classify_softmax(c->p, c->mean, c->options.calibrate ? c->prior : NULL, c->spec->n_labels, &best));
+    classify_scores(c->mean, totals, c->lengths, n, c->options.normalize);
+    TRY(classify_softmax(p, c->mean, c->options.calibrate ? c->prior : NULL, n, &best));
     *out = (struct classify_result){
         .best = best,
-        .probabilities = c->p,
-        .log_likelihoods = c->totals,
-        .prompt_tokens = c->prompt.n_ids,
-        .n_shots = c->prompt.n_shots,
-        .n_dropped = c->prompt.n_dropped,
+        .probabilities = p,
+        .log_likelihoods = totals,
+        .prompt_tokens = c->prompts[i].n_ids,
+        .n_shots = c->prompts[i].n_shots,
+        .n_dropped = c->prompts[i].n_dropped,
     };
     return OK;
 }
 
+enum status classify_run_many(struct classify *c, const char *const *values, int n, struct classify_result *out)
+{
+    TRY(score(c, values, n));
+    for (int i = 0; i < n; i++)
+        TRY(read_result(c, i, &out[i]));
+    return OK;
+}
+
+enum status classify_run(struct classify *c, const char *const *values, struct classify_result *out)
+{
+    return classify_run_many(c, values, 1, out);
+}
+
 enum status classify_prompt(struct classify *c, const char *const *values, const struct fewshot_prompt **out)
 {
-    TRY(fewshot_fit(&c->prompt, c->spec, c->tokenizer, values, c->max_prompt));
-    *out = &c->prompt;
+    TRY(fewshot_fit(&c->prompts[0], c->spec, c->tokenizer, values, c->max_prompt));
+    *out = &c->prompts[0];
     return OK;
 }

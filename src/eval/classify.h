@@ -17,6 +17,7 @@
 #ifndef GPTJT_EVAL_CLASSIFY_H
 #define GPTJT_EVAL_CLASSIFY_H
 
+#include "eval/batching.h"
 #include "eval/fewshot.h"
 
 enum classify_normalize { CLASSIFY_NORMALIZE_NONE, CLASSIFY_NORMALIZE_LENGTH };
@@ -26,6 +27,8 @@ struct classify_options {
     bool calibrate;
     const char *content_free;    /* NULL: "N/A" */
     enum gptjt_mask prompt_mask; /* AUTO: the engine's */
+    gptjt_progress_fn *progress; /* NULL, or asked while the model runs whether to go on */
+    void *user;
 };
 
 /* All arrays are borrowed until the next call with the same classifier. */
@@ -49,6 +52,11 @@ void classify_free(struct classify *c);
 
 /* values [n_fields] of the spec. E_NUMERIC when a score is not finite. */
 enum status classify_run(struct classify *c, const char *const *values, struct classify_result *out);
+
+/* n <= CLASSIFY_MANY queries through the model together, each with the bits that it has alone: values [n][n_fields],
+ * out [n]. All or nothing. */
+enum { CLASSIFY_MANY = BATCHING_MOST };
+enum status classify_run_many(struct classify *c, const char *const *values, int n, struct classify_result *out);
 
 /* The prompt that classify_run() would score, without running the model. Borrowed until the next call. */
 enum status classify_prompt(struct classify *c, const char *const *values, const struct fewshot_prompt **out);

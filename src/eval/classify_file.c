@@ -6,9 +6,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
+#include "eval/part_file.h"
 #include "eval/rows_write.h"
 #include "gptjt.h"
 
@@ -16,82 +15,51 @@ struct running {
     struct classify *classify;
     const struct classify_job *job;
     struct classify_report *report;
-    struct rows *rows;
+    struct rows *rows, *ahead; /* the input, as far as it is written, and as far as it is read */
     struct rows_writer *writer;
-    FILE *out;
-    const char **values; /* [n_fields] of the row */
+    bool to_file; /* else to standard output */
+    struct part_file part;
+    const char **values; /* [CLASSIFY_MANY][n_fields] texts that are read ahead, owned */
     struct buf line;
 };
 
 /* ---- The part file ---- */
 
-/* FNV-1a, 64 bits: not a defence against anyone, only a name for a set of settings. Each text ends in its NUL, so that
- * neighbours cannot trade bytes. */
-static uint64_t hash_text(uint64_t hash, const char *text)
-{
-    for (size_t i = 0, n = strlen(text) + 1; i < n; i++)
-        hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3;
-    return hash;
-}
-
 static uint64_t fingerprint(const struct classify_job *job)
 {
     const struct classify_survey *s = job->survey;
-    uint64_t h = hash_text(0xcbf29ce484222325, gptjt_version());
-    h = hash_text(h, job->settings);
-    h = hash_text(h, job->input->path);
+    uint64_t h = part_file_hash(PART_FILE_HASH, gptjt_version());
+    h = part_file_hash(h, job->settings);
+    h = part_file_hash(h, job->input->path);
     for (int i = 0; i < s->n_fields; i++)
-        h = hash_text(h, s->fields[i]);
+        h = part_file_hash(h, s->fields[i]);
     for (int i = 0; i < job->input->n_labels; i++)
-        h = hash_text(h, job->input->labels[i]);
+        h = part_file_hash(h, job->input->labels[i]);
     char numbers[128];
     snprintf(numbers, sizeof numbers, "%d %d %" PRIu64 " %" PRId64, (int)job->input->format, (int)job->out_format,
              s->bytes, s->modified_ns);
-    return hash_text(h, numbers);
-}
-
-static enum status name_part(struct running *r)
-{
-    const int n = snprintf(r->report->part, sizeof r->report->part, "%s.part-%016" PRIx64, r->job->out_path,
-                           fingerprint(r->job));
-    if (n < 0 || (size_t)n >= sizeof r->report->part) {
-        r->report->part[0] = 0;
-        return fail(E_LIMIT, "%.100s...: path too long", r->job->out_path);
-    }
-    return OK;
+    return part_file_hash(h, numbers);
 }
 
 /* Opens the part file alone and cuts off what follows its last whole row. */
 static enum status open_part(struct running *r)
 {
-    const char *part = r->report->part;
-    r->out = fopen(part, "abe");
-    if (!r->out) return fail(E_IO, "%s: %s", part, strerror(errno));
-    if (flock(fileno(r->out), LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-        return fail(E_IO, "%s: another process is writing it", part);
+    TRY(part_file_open(&r->part, r->job->out_path, fingerprint(r->job)));
     uint64_t bytes;
-    TRY(rows_count_whole(part, r->job->out_format, &r->report->n_resumed, &bytes));
+    TRY(rows_count_whole(r->part.path, r->job->out_format, &r->report->n_resumed, &bytes));
     if (r->report->n_resumed > r->job->survey->n_rows)
-        return fail(E_FORMAT, "%s: has more rows than the input; remove it", part);
-    if (ftruncate(fileno(r->out), (off_t)bytes)) return fail(E_IO, "%s: %s", part, strerror(errno));
+        return fail(E_FORMAT, "%s: has more rows than the input; remove it", r->part.path);
+    TRY(part_file_cut(&r->part, bytes));
     if (!bytes) TRY(rows_writer_header(r->writer, &r->line));
-    return OK;
-}
-
-/* Makes the finished part file durable and gives it its name. */
-static enum status finish_part(struct running *r)
-{
-    const char *part = r->report->part, *out = r->job->out_path;
-    if (fsync(fileno(r->out))) return fail(E_IO, "%s: %s", part, strerror(errno));
-    if (rename(part, out)) return fail(E_IO, "%s: cannot rename to %s: %s", part, out, strerror(errno));
     return OK;
 }
 
 static enum status write_line(struct running *r)
 {
+    if (r->to_file) return part_file_write(&r->part, &r->line);
     const size_t n = r->line.len;
-    if (n && (fwrite(r->line.data, 1, n, r->out) != n || fflush(r->out)))
-        return fail(E_IO, "%s: %s", r->report->part[0] ? r->report->part : "standard output", strerror(errno));
+    if (n && (fwrite(r->line.data, 1, n, stdout) != n || fflush(stdout)))
+        return fail(E_IO, "standard output: %s", strerror(errno));
     buf_clear(&r->line);
     return OK;
 }
@@ -117,12 +85,13 @@ static enum status skip_done(struct running *r)
 {
     if (!r->report->n_resumed) return OK;
     struct rows *done;
-    TRY(rows_open(&done, r->report->part, r->job->out_format));
+    TRY(rows_open(&done, r->part.path, r->job->out_format));
     enum status s = OK;
     for (uint64_t i = 0; i < r->report->n_resumed && s == OK; i++) {
         const struct row *row, *old;
         const char *label;
-        s = rows_next(r->rows, &row);
+        s = rows_next(r->ahead, &row);
+        if (s == OK) s = rows_next(r->rows, &row);
         if (s == OK) s = rows_next(done, &old);
         if (s == OK && (!row || !old)) s = changed(r);
         if (s == OK) s = rows_text(done, old, rows_writer_label_column(r->writer), &label);
@@ -132,71 +101,142 @@ static enum status skip_done(struct running *r)
     return s;
 }
 
-static enum status one_row(struct running *r, const struct row *row)
+static void drop_texts(struct running *r)
+{
+    for (int i = 0; i < CLASSIFY_MANY * r->job->survey->n_fields; i++) {
+        free((void *)(uintptr_t)r->values[i]);
+        r->values[i] = NULL;
+    }
+}
+
+/* Reads the texts of the next n rows, which the other reader writes when they have their labels. */
+static enum status read_ahead(struct running *r, int n)
 {
     const struct classify_survey *survey = r->job->survey;
-    for (int i = 0; i < survey->n_fields; i++)
-        TRY(rows_text(r->rows, row, survey->fields[i], &r->values[i]));
+    drop_texts(r);
+    for (int i = 0; i < n; i++) {
+        const struct row *row;
+        TRY(rows_next(r->ahead, &row));
+        if (!row) return changed(r);
+        for (int k = 0; k < survey->n_fields; k++) {
+            const char *text;
+            TRY(rows_text(r->ahead, row, survey->fields[k], &text));
+            r->values[i * survey->n_fields + k] = strdup(text);
+            if (!r->values[i * survey->n_fields + k]) return fail(E_NOMEM, "%s: out of memory", r->job->input->path);
+        }
+    }
+    return OK;
+}
+
+static enum status write_row(struct running *r, const struct row *row, const struct classify_result *result)
+{
+    r->report->n_fewer_shots += result->n_shots < r->job->n_shots;
+    r->report->n_cut += result->n_dropped > 0;
+    count_gold(r, row, r->job->input->labels[result->best]);
+    TRY(rows_writer_row(r->writer, &r->line, rows_where(r->rows, row), row, result->best, result->probabilities));
+    TRY(write_line(r));
+    r->report->n_rows++;
+    return OK;
+}
+
+static enum status go_on(const struct running *r)
+{
+    const uint64_t done = r->report->n_rows, total = r->job->survey->n_rows;
+    if (!r->job->progress || r->job->progress(r->job->user, done, total)) return OK;
+    return fail(E_CANCELLED, "stopped after %" PRIu64 " of %" PRIu64 " rows", done, total);
+}
+
+static enum status ask(struct running *r, int first, int n, struct classify_result *results)
+{
+    return classify_run_many(r->classify, r->values + first * r->job->survey->n_fields, n, results);
+}
+
+static enum status write_rows(struct running *r, const struct classify_result *results, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const struct row *row;
+        TRY(rows_next(r->rows, &row));
+        if (!row) return changed(r);
+        TRY(write_row(r, row, &results[i]));
+        TRY(go_on(r));
+    }
+    return OK;
+}
+
+static enum status one_row(struct running *r, int i)
+{
     struct classify_result result;
-    const enum status s = classify_run(r->classify, r->values, &result);
-    if (s != OK) return fail(s, "%s: %s", rows_where(r->rows, row), status_message());
-    r->report->n_fewer_shots += result.n_shots < r->job->n_shots;
-    r->report->n_cut += result.n_dropped > 0;
-    count_gold(r, row, r->job->input->labels[result.best]);
-    TRY(rows_writer_row(r->writer, &r->line, rows_where(r->rows, row), row, result.best, result.probabilities));
-    return write_line(r);
+    const enum status s = ask(r, i, 1, &result);
+    if (s == OK) return write_rows(r, &result, 1);
+    const struct row *row;
+    char message[512];
+    snprintf(message, sizeof message, "%s", status_message());
+    TRY(rows_next(r->rows, &row));
+    return row ? fail(s, "%s: %s", rows_where(r->rows, row), message) : changed(r);
+}
+
+/* When rows fail together they are asked one by one, so that those before the culprit are kept and it is named. */
+static enum status next_rows(struct running *r, int n)
+{
+    struct classify_result results[CLASSIFY_MANY];
+    TRY(read_ahead(r, n));
+    const enum status s = ask(r, 0, n, results);
+    if (s == OK) return write_rows(r, results, n);
+    if (s == E_CANCELLED) return s;
+    for (int i = 0; i < n; i++)
+        TRY(one_row(r, i));
+    return OK;
 }
 
 static enum status all_rows(struct running *r)
 {
     const uint64_t total = r->job->survey->n_rows;
+    struct batching batching = {0};
+    const struct row *row;
     r->report->n_rows = r->report->n_resumed;
-    for (;;) {
-        if (r->job->progress && !r->job->progress(r->job->user, r->report->n_rows, total))
-            return fail(E_CANCELLED, "stopped after %" PRIu64 " of %" PRIu64 " rows", r->report->n_rows, total);
-        const struct row *row;
-        TRY(rows_next(r->rows, &row));
-        if (!row) break;
-        TRY(one_row(r, row));
-        r->report->n_rows++;
-    }
-    return r->report->n_rows == total ? OK : changed(r);
+    TRY(go_on(r));
+    while (r->report->n_rows < total)
+        TRY(next_rows(r, batching_next(&batching, total - r->report->n_rows)));
+    TRY(rows_next(r->ahead, &row));
+    return row ? changed(r) : OK;
 }
 
 static enum status run(struct running *r)
 {
     const struct classify_job *job = r->job;
-    const bool to_file = strcmp(job->out_path, "-") != 0;
     const struct classify_input *in = job->input;
     if (job->out_format == ROWS_CSV && job->survey->odd_line)
         return fail(E_FORMAT,
                     "%s line %" PRIu64 ": its fields are not those of the first row; csv cannot hold both, write jsonl",
                     in->path, job->survey->odd_line);
-    r->values = calloc((size_t)job->survey->n_fields, sizeof *r->values);
+    r->values = calloc(CLASSIFY_MANY * (size_t)job->survey->n_fields, sizeof *r->values);
     if (!r->values) return fail(E_NOMEM, "%s: out of memory", in->path);
     TRY(rows_writer_create(&r->writer, job->out_format, job->survey->columns, job->survey->n_columns, in->labels,
                            in->n_labels));
     TRY(rows_open(&r->rows, in->path, in->format));
-    if (to_file) {
-        TRY(name_part(r));
+    TRY(rows_open(&r->ahead, in->path, in->format));
+    if (r->to_file) {
         TRY(open_part(r));
         TRY(skip_done(r));
     } else {
-        r->out = stdout;
         TRY(rows_writer_header(r->writer, &r->line));
     }
     TRY(write_line(r));
     TRY(all_rows(r));
-    return to_file ? finish_part(r) : OK;
+    return r->to_file ? part_file_finish(&r->part, job->out_path) : OK;
 }
 
 enum status classify_file(struct classify *c, const struct classify_job *job, struct classify_report *report)
 {
     *report = (struct classify_report){0};
-    struct running r = {.classify = c, .job = job, .report = report};
+    struct running r = {.classify = c, .job = job, .report = report, .to_file = strcmp(job->out_path, "-") != 0};
     enum status s = run(&r);
-    if (r.out && r.out != stdout && fclose(r.out) && s == OK) s = fail(E_IO, "%s: %s", job->out_path, strerror(errno));
+    const enum status closed = part_file_close(&r.part);
+    if (s == OK) s = closed;
+    strcpy(report->part, r.part.path);
     rows_close(r.rows);
+    rows_close(r.ahead);
+    if (r.values) drop_texts(&r);
     rows_writer_free(r.writer);
     buf_free(&r.line);
     free(r.values);

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MAX_SHOTS = 10000 };
-
 const char *shots_label_field(const struct row *row, const char *name)
 {
     for (int i = 0; i < row->n; i++)
@@ -79,7 +77,7 @@ static enum status copy_shot(struct fewshot_shot *out, const char *const *values
 
 static enum status add_shot(struct loading *l, const struct row *row)
 {
-    if (l->shots.n == MAX_SHOTS) return fail(E_LIMIT, "%s: more than %d shots", rows_where(l->rows, row), MAX_SHOTS);
+    if (l->shots.n == SHOTS_MAX) return fail(E_LIMIT, "%s: more than %d rows", rows_where(l->rows, row), SHOTS_MAX);
     TRY(reserve(l));
     const int n = l->query->n_fields ? l->query->n_fields : 1;
     const char *label;
@@ -96,7 +94,10 @@ static enum status add_shot(struct loading *l, const struct row *row)
     free(values);
     if (s != OK) return s;
     label = shots->items[shots->n++].label;
-    if (shots_label_index(label, shots->labels, shots->n_labels) < 0) shots->labels[shots->n_labels++] = label;
+    if (l->query->any_label || shots_label_index(label, shots->labels, shots->n_labels) >= 0) return OK;
+    if (shots->n_labels == SHOTS_MAX_LABELS)
+        return fail(E_LIMIT, "%s: more than %d labels", rows_where(l->rows, row), SHOTS_MAX_LABELS);
+    shots->labels[shots->n_labels++] = label;
     return OK;
 }
 
@@ -126,10 +127,15 @@ enum status shots_load(struct shots *out, const char *path, const struct shots_q
     return OK;
 }
 
+void shots_keep(struct shots *shots, int n)
+{
+    while (shots->n > n)
+        free((void *)(uintptr_t)shots->items[--shots->n].values);
+}
+
 void shots_free(struct shots *shots)
 {
-    for (int i = 0; i < shots->n; i++)
-        free((void *)(uintptr_t)shots->items[i].values);
+    shots_keep(shots, 0);
     free(shots->items);
     free(shots->labels);
     *shots = (struct shots){0};
