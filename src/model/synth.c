@@ -104,14 +104,14 @@ static float normal(uint64_t hash)
 {
     static const double two_pi = 6.283185307179586, unit = 0x1p-32;
     const double radius = sqrt(-2 * log(((double)(hash >> 32) + 0.5) * unit));
-    return (float)(0.02 * radius * cos(two_pi * unit * (double)(uint32_t)hash));
+    return (float)(radius * cos(two_pi * unit * (double)(uint32_t)hash));
 }
 
 void synth_init_values(void *out, const struct synth *s, int tensor, int64_t begin, int64_t n)
 {
     const uint64_t base = first_hash(s, tensor, begin);
     for (int64_t i = 0; i < n; i++)
-        put(out, s->dtype, i, normal(mix(base + (uint64_t)i * HASH_STEP)));
+        put(out, s->dtype, i, (float)s->initializer_range * normal(mix(base + (uint64_t)i * HASH_STEP)));
 }
 
 static void fill_constant(void *out, const struct synth *s, double x, int64_t n)

@@ -5,8 +5,8 @@
  * and standard deviation 0.02, which is GPT-J's initializer_range: through norms and residuals activations then stay
  * around one at any depth, and logits differ. No two pages of the file are equal.
  *
- * New ones are for training: as transformers initialises GPT-J, matrices are normal with that deviation, the weights of
- * norms 1 and all biases 0.
+ * New ones are for training: as transformers initialises GPT-J, matrices are normal with a standard deviation of
+ * initializer_range, the weights of norms 1 and all biases 0.
  *
  * A value is a function of (seed, tensor, index) alone, whoever computes it. */
 #ifndef GPTJT_MODEL_SYNTH_H
@@ -26,7 +26,8 @@ struct synth {
     enum dtype dtype; /* F32, F16 or BF16, of every tensor */
     enum config_mask prompt_mask;
     uint64_t seed;
-    bool init; /* synth_write() makes a new model, to train */
+    bool init;                /* synth_write() makes a new model, to train */
+    double initializer_range; /* of a new model */
 };
 
 /* GPT-J's shapes in several sizes. */

@@ -99,6 +99,7 @@ loss = [o["loss"] for o in map(json.loads, open("run/metrics.jsonl")) if "loss" 
 assert abs(loss[0] - math.log(290)) < 0.2 and loss[-1] < 4, loss
 END
 
+run 2 synth --tokenizer tok --initializer-range 0.05 -o small
 run 2 synth --init --tokenizer tok --vocab-size 289 -o small
 complains '^gptjt synth: --vocab-size 289 is less than the 290 tokens of .*tok$'
 run 2 tokenizer
