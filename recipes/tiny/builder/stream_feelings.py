@@ -8,6 +8,7 @@ unlike the tasks' posts: they speak of others, or are a diary's.
 from __future__ import annotations
 
 import random
+import re
 from functools import cache
 
 from . import lexicon
@@ -33,7 +34,7 @@ CAUSES = {
     "fear": """there was a noise in the dark|a big dog stood in the way|the storm came closer|{A} had to speak in front of everyone|
         {A} was alone in the forest at night|the doctor had not called yet|the ladder was high and old|
         {A} had lost the way in the fog|the ship began to shake|somebody was following {A}|
-        the exam was tomorrow and {A} had not learned|the lights went out|there was a snake in the grass""",
+        the exam was near and {A} had not learned|the lights went out|there was a snake in the grass""",
     "love": """{B} was always there for {A}|{A} had married {B}|{B} was the kindest person {A} knew|
         {A} held the new baby for the first time|{B} had written {A} a poem|{A} and {B} had been together for forty years|
         {A} thought of {B} day and night|{B} had looked after {A} for so long|{A} and {B} walked hand in hand|
@@ -104,6 +105,18 @@ def cause(rng: random.Random, emotion: str, a: Person, b: Person) -> str:
     return _fill(rng, rng.choice(_alternatives(CAUSES[emotion])), a, b)
 
 
+_FIRST_PERSON = ((r"\{A\} was\b", "I was"), (r"\{A\} and \{B\}", "{B} and I"), (r"\{A\}'s|\{his\}", "my"),
+                 (r"\b(after|for|following|cheated|written) \{A\}", r"\1 me"), (r"\{A\}", "I"))  # fmt: skip
+
+
+def my_cause(rng: random.Random, emotion: str, b: Person) -> str:
+    """A cause as who feels it tells it."""
+    text = rng.choice(_alternatives(CAUSES[emotion]))
+    for pattern, mine in _FIRST_PERSON:
+        text = re.sub(pattern, mine, text)
+    return text.format(B=b.first)
+
+
 def sign(rng: random.Random, emotion: str, a: Person, b: Person) -> str:
     return _fill(rng, rng.choice(_alternatives(SIGNS[emotion])), a, b)
 
@@ -157,15 +170,13 @@ def word_list(rng: random.Random) -> str:
 
 def diary(rng: random.Random, names: Names) -> str:
     """A few days; each is of one emotion, which is named at its end."""
-    a, b = names.persons(rng, 2)
+    b = names.person(rng)
     entries = []
     start = rng.randrange(7)
     for i in range(rng.randint(2, 4)):
         emotion = _emotion(rng)
         w = _group(rng, emotion)
-        told = cause(rng, emotion, a, b).replace(f"{a.first}'s", "my").replace(f"{a.first} and {b.first} were", f"{b.first} and I were")
-        told = told.replace(f"{a.first} was", "I was").replace(a.first, "I").replace(" his ", " my ").replace(" her ", " my ")
-        told = told.replace("for I", "for me").replace("following I", "following me").replace("cheated I", "cheated me").replace("written I", "written me").replace("after I ", "after me ")
+        told = my_cause(rng, emotion, b)
         text = expand(rng, "{d}: [{w} [since|because] {c}. |I was {w} this morning, because {c}. |Today {c}. That made me {w}. |Today {c}, and I felt {w}. |"
                       "Woke up {w}. |What a day! So {w}, for {c}. ]"
                       "[By noon I was {v} too. |In the evening still {v}. |{B} says I looked {v}. |{B} saw that I was {v}. |Never been so {v}. |]"
@@ -193,6 +204,21 @@ def scene(rng: random.Random, names: Names) -> str:
     return " ".join(parts)
 
 
+def thread(rng: random.Random, names: Names) -> str:
+    """What somebody writes, and what others read in it."""
+    a, b = names.persons(rng, 2)
+    lines = []
+    for _ in range(rng.randint(1, 3)):
+        emotion = _emotion(rng)
+        w = _group(rng, emotion)
+        c = my_cause(rng, emotion, b)
+        written = expand(rng, "[{c}. makes me [so|really|quite] {w}|so {w}, and all because {c}|{c} and now i am {w}|cannot help being {w}, {c}|{w}, {w}, {w}! {c}|no words, just {w}|"
+                         "who else gets {w} when {c}?|{w} is what i am. {c}|i guess i am the {w} one here|i got {w} and {v} when {c}]", c=c, w=w[0], v=w[-1])  # fmt: skip
+        answer = expand(rng, "[such {n}|I hear {n} in that|that is {n}|so much {n}!|your {n} will pass|{n}, what else|I know that {n}|there is a lot of {n} in your words|this is what {n} sounds like]", n=NAMES[emotion][0])
+        lines += [f"{a.first}: {written.lower() if rng.random() < 0.5 else written}", f"{b.first}: {answer}"]
+    return "\n".join(lines)
+
+
 def comparison(rng: random.Random, names: Names) -> str:
     """Several people, each with a feeling, and who feels what."""
     people = names.persons(rng, rng.randint(3, 5))
@@ -217,7 +243,7 @@ def speech(rng: random.Random, names: Names) -> str:
 
 
 def page(rng: random.Random, names: Names) -> str:
-    kinds = ((word_page, 30), (noun_page, 6), (word_list, 9), (diary, 20), (scene, 25), (comparison, 6), (speech, 4))
+    kinds = ((word_page, 30), (noun_page, 6), (word_list, 9), (diary, 18), (scene, 20), (thread, 12), (comparison, 6), (speech, 4))
     kind = rng.choices([k for k, _ in kinds], [n for _, n in kinds])[0]
     text = kind(rng) if kind in (word_page, noun_page, word_list) else kind(rng, names)
     return articles(text)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Documents cut from texts that people wrote: the King James Bible, Jane Austen's novels, Webster's dictionary of 1913, founding documents of the United States, and Python's and Debian's documentation.
+"""Documents cut from texts that people wrote: the King James Bible, Jane Austen's novels, Webster's dictionary of 1913,
+founding documents of the United States, and Python's and Debian's documentation.
 
 Each reader yields pieces of a few hundred to a few thousand characters that begin and end between paragraphs.
 """

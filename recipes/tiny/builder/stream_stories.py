@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 from .stream_feelings import NAMES as EMOTION_NAMES
-from .stream_feelings import _emotion, _group, cause, sign
+from .stream_feelings import _emotion, _group, cause, my_cause, sign
 from .stream_world import (MONTHS, TITLES, WEEKDAYS, DATE_STYLES, Names, Person, address, articles, capital, date, email,
                            expand, listing, number)  # fmt: skip
 
@@ -153,7 +153,7 @@ def letter(rng: random.Random, names: Names) -> str:
         "[Please visit me on {day}.|Will you come to {t} on {day}?|I will be in {t2} on {day}.|See you on {day}!]",
         "[My new address is {s}, {t}.|Write to me at {mail}.|You can reach me at {mail}.|My address is still {s}, {t}.|]",
     ]
-    told = cause(rng, emotion, a, b).replace(f"{b.first} had", "you had").replace(f"{a.first} had", "I had").replace(f"{a.first} was", "I was")
+    told = my_cause(rng, emotion, names.person(rng))
     text = _say(rng, " ".join(body), people, t=town, t2=town2, weather=rng.choice(WEATHER.split("|")), o=names.organization(rng), w=w[0], c=told, mail=mail, s=street, day=rng.choice(WEEKDAYS))
     close = rng.choice(["Yours", "Love", "Best wishes", "Kind regards", "Sincerely", "Your friend"])
     foot = rng.choice(["", f"\n{street}, {town}", f"\n{mail}", f"\n\n{a.name}\n{street}\n{town}\n{mail}"])
@@ -219,7 +219,7 @@ def dialogue(rng: random.Random, names: Names) -> str:
     ]
     c = names.persons(rng, 1)[0]
     emotion = _emotion(rng)
-    told = capital(cause(rng, emotion, b, c).replace(f"{b.first} had", "I had").replace(f"{b.first} was", "I was").replace(f"{b.first}'s", "my"))
+    told = capital(my_cause(rng, emotion, c))
     chosen = [exchanges[rng.randrange(2)], *rng.sample(exchanges[2:], rng.randint(2, 4))]
     slots = dict(t=town, item=item, n=item.split()[-1], m=n, d=day, o=org, w=_group(rng, emotion)[0], c=told, C=c.first)
     lines = [_say(rng, line, people, **slots) for exchange in chosen for line in exchange]

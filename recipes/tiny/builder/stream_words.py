@@ -252,7 +252,7 @@ def opposites_page(rng: random.Random, names: Names) -> str:
     lines = [(one if rng.random() < 0.6 else rng.choice(_OPPOSITE)).format(a=a, A=capital(a), b=b) for a, b in pairs]
     if rng.random() < 0.25:
         lines = [f"{a} - {b}" for a, b in pairs]
-        lines.insert(0, "Words and their opposites")
+        return "\n".join(["Words and their opposites", *lines])
     return rng.choice(["\n", " "]).join(lines)
 
 

@@ -110,6 +110,7 @@ class Names:
         held_out = {n for pool in (data.given_names, data.family_names, data.cities, data.places, data.companies)
                     for n in (*pool.validation, *pool.test)} | WIDGET_NAMES  # fmt: skip
         self.given = [(n, she) for she, names in ((True, FEMALE), (False, MALE)) for n in names if n not in held_out]
+        self.ungendered = [n for n in data.given_names.train if n != "The"]
         self.family = [n for n in SURNAMES if n not in held_out]
         self.towns = [n for n in TOWNS if n not in held_out]
         self.countries = _countries(data)
@@ -121,7 +122,7 @@ class Names:
         if rng.random() < 0.5:
             first, she = rng.choice(self.given)
         else:
-            first = self.data.given_names.draw(rng, "train")
+            first = rng.choice(self.ungendered)
             she = first[-1] in "aei"
         last = rng.choice(self.family) if rng.random() < 0.4 else self.data.family_names.draw(rng, "train")
         return Person(first, last, she)
