@@ -159,7 +159,7 @@ def _territories() -> tuple[Territory, ...]:
         name = TERRITORY_NAMES.get(code) or sources.ascii_text(sources.territory_names("en")[code])
         name = name.replace(" & ", " and ").replace("St. ", "Saint ")
         currency_code, currency = TODAY.get(code) or (currencies[code], currency_names[currencies[code]])
-        reserved = code == "IN" or code != "CH" and fraction("territory", code) < 0.3
+        reserved = code in ("CH", "IN") or fraction("territory", code) < 0.3  # those two are the card's
         found.append(
             Territory(code, name, continent, sources.ascii_text(currency), currency_code,
                       _capital(code, name, capitals), reserved)
