@@ -258,3 +258,19 @@ def common_words() -> frozenset[str]:
 def given_names() -> list[str]:
     with gzip.open(GIVEN_NAMES, "rt", encoding="latin-1") as lines:
         return [line.strip() for line in lines if re.fullmatch(r"[A-Z][a-z]{2,9}", line.strip())]
+
+
+# ---- Languages ----
+
+
+@cache
+def territory_languages() -> dict[str, list[str]]:
+    """English names of the official languages of each territory, the most spoken first."""
+    names = language_names("en")
+    found = {}
+    for territory in _xml("supplemental/supplementalData.xml").iterfind("territoryInfo/territory"):
+        official = [p for p in territory.iterfind("languagePopulation") if p.get("officialStatus", "").endswith("official")]
+        official.sort(key=lambda p: -float(p.get("populationPercent", "0")))
+        spoken = [names[p.get("type", "")] for p in official if p.get("type") in names]
+        found[territory.get("type", "")] = [s for s in spoken if not any(s.startswith(f"{t} ") for t in spoken)]  # not Norwegian Bokmal too
+    return found

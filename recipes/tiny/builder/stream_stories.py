@@ -51,7 +51,7 @@ def lost_and_found(rng: random.Random, names: Names) -> str:
         "[{A} had a {item}.|Once {A} had a {item}.|For years {A} had kept a {item}.] [It was {his} favourite {n}.|{He} liked the {n} very much.|{He} had got the {n} from {B}.]",
         "[One day|On {day}|One morning] the {n} was gone. [{A} looked in the {r0}. No {n}.|{A} looked in the {r0}, but the {n} was not in the {r0}.] "
         "[{He} looked in the {r1}. No {n} there either.|Then {he} looked in the {r1}, but it was not in the {r1} either.]",
-        "[{He} asked {B}. \"Have you seen my {n}?\" asked {A}.|\"{B}, where is my {n}?\" asked {A}.] [\"I think the {n} is in the {r2},\" said {B}.|\"Did you look in the {r2}?\" asked {B}.]",
+        "[{He} asked {B}. \"Did you see my {n}?\" asked {A}.|\"{B}, where is my {n}?\" asked {A}.] [\"I think the {n} is in the {r2},\" said {B}.|\"Did you look in the {r2}?\" asked {B}.]",
         "[{A} went to the {r2}|So {A} looked in the {r2}|They went to the {r2}], and [there was the {n}|there it was: the {item}|in the {r2} they found the {item}]!",
         "[{A} thanked {B}.|\"Thank you, {B}!\" said {A}.|{A} was happy to have the {n} back.] [From then on the {n} stayed in the {r1}.|The {n} had been in the {r2} all the time.|]",
     ]
