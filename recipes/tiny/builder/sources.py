@@ -17,12 +17,23 @@ WORDNET = Path("/usr/share/wordnet")
 CLDR = Path("/usr/share/unicode/cldr/common")
 GIVEN_NAMES = Path("/usr/share/dict/propernames.gz")
 SPELLING = Path("/usr/share/dict/american-english")
+BIBLE = Path("/usr/lib/bible.data")
+AUSTEN = Path("/usr/lib/R/site-library/janeaustenr/data/Rdata.rdb")
+GCIDE = Path("/usr/share/dictd/gcide.dict.dz")
+STATE = Path("/usr/share/state")
+PYTHON = Path("/usr/share/doc/python3-doc/html/_sources")
+DEBIAN = Path("/usr/share/debian-reference/debian-reference.en.txt.gz")
 
 PACKAGES = {
     "wordnet-base": WORDNET / "data.noun",
     "unicode-cldr-core": CLDR / "main" / "en.xml",
     "miscfiles": GIVEN_NAMES,
     "wamerican": SPELLING,
+    "bible-kjv-text": BIBLE,
+    "r-cran-janeaustenr": AUSTEN,
+    "dict-gcide": GCIDE,
+    "python3-doc": PYTHON / "tutorial",
+    "debian-reference-en": DEBIAN,
 }
 
 

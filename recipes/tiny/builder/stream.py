@@ -19,8 +19,6 @@ from . import stream_feelings, stream_real, stream_records, stream_stories, stre
 from .entities import Entities
 from .stream_world import Names
 
-PACKAGES = stream_real.PACKAGES
-
 # Millions of characters of each kind, at most; texts by people are finite.
 GENERATED: dict[str, tuple[Callable[[random.Random, Names], str], float]] = {
     "words": (stream_words.page, 5.0),

@@ -124,6 +124,17 @@ def sign(rng: random.Random, emotion: str, a: Person, b: Person) -> str:
 # ---- Documents ----
 
 
+@cache
+def _meaning(word: str, emotion: str) -> str:
+    """The definition of the sense that is a feeling: one that shares words with the emotion's, as that of blue does with gloomy."""
+    related = {*words(emotion), *nouns(emotion), emotion} - {word}
+    for synset in sources.lookup(word, "a"):
+        near = {w for key in synset.targets("&") for w in sources.synsets("a")[key].words}
+        if related & {*synset.words, *near, *synset.definition.split()}:
+            return _definition(synset)
+    return ""
+
+
 def word_page(rng: random.Random) -> str:
     """Near-synonyms, what they are words for, and what a dictionary says."""
     emotion = _emotion(rng)
@@ -135,9 +146,8 @@ def word_page(rng: random.Random) -> str:
         lines.append(capital(expand(rng, "[To be {w} is a kind of {n}.|Somebody {w} feels {n}.|A {w} person is full of {n}.|{w} people feel {n}.|"
                                     "Being {w} is being {b}.|Who is {w} is {b}.|{w} means {b}, more or less.|If you are {w}, what you feel is {n}.]",
                                     w=word, n=n1, b=BASIC[emotion])))  # fmt: skip
-        senses = sources.lookup(word, "a")
-        if senses and rng.random() < 0.4 and _definition(senses[0]):
-            lines.append(capital(f"{word} means {_definition(senses[0])}."))
+        if rng.random() < 0.4 and (meaning := _meaning(word, emotion)):
+            lines.append(capital(f"{word} means {meaning}."))
     return rng.choice([" ", " ", "\n"]).join(lines)
 
 

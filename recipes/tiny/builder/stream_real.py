@@ -12,20 +12,9 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
-from .sources import ascii_text
+from .sources import AUSTEN, BIBLE, DEBIAN, GCIDE, PYTHON, STATE, ascii_text
 from .stream_words import _UNWANTED
-
-BIBLE = Path("/usr/lib/bible.data")
-AUSTEN = Path("/usr/lib/R/site-library/janeaustenr/data/Rdata.rdb")
-GCIDE = Path("/usr/share/dictd/gcide.dict.dz")
-STATE = Path("/usr/share/state")
-PYTHON = Path("/usr/share/doc/python3.11/html/_sources")
-DEBIAN = Path("/usr/share/debian-reference/debian-reference.en.txt.gz")
-
-PACKAGES = {"bible-kjv-text": BIBLE, "r-cran-janeaustenr": AUSTEN, "dict-gcide": GCIDE,
-            "miscfiles": STATE / "us-constitution.gz", "python3-doc": PYTHON / "tutorial", "debian-reference-en": DEBIAN}  # fmt: skip
 
 
 def _plain(text: str) -> str:

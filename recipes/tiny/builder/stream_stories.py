@@ -164,22 +164,23 @@ def news(rng: random.Random, names: Names) -> str:
     people = names.persons(rng, 2)
     a, b = people
     org, org2, town, town2 = names.organization(rng), names.organization(rng), names.place(rng), names.place(rng)
-    country = rng.choice(names.countries)
+    region = names.region(rng)
     first = rng.choice([
         "{o} opened a new office in {t} on {day}.", "{o} will close its office in {t} in {month}.", "{AA} is the new head of {o}.", "{AA} of {o} visited {t} on {day}.",
         "{o} and {o2} will work together in {t}.", "{o2} bought {o} for {m} million {cur}.", "{AA} left {o} and went to {o2}.", "A fire broke out at {o} in {t} on {day}.",
         "{AA} of {t} won the prize of {o} this year.", "The workers of {o} in {t} went on strike on {day}.", "{AA}, who works for {o} in {t}, flew to {t2} last {month}.",
+        "{o} looks for workers in {c}, most of all in {t} and {t2}.", "{A} and {B} travelled from {t} to {c} by train.", "{t} and {t2} are towns in {c}, said {AA} of {o}.",
     ])  # fmt: skip
     more = [
         "[\"We are glad about it,\" said {AA}, who works for {o}.|\"It is good news for {t},\" said {AA}.|{AA} of {o} did not want to say more.|\"{t} is a good place for us,\" {A} {AL} said.]",
         "[{BB}, a {job} in {t}, said that nobody had asked the people.|The mayor of {t}, {BB}, thanked {o}.|\"I read about it in the newspaper,\" said {BB} from {t2}.|{BB} of {o2} was not surprised.]",
-        "[{o} has {n} offices in {c}.|{o} comes from {t2} and has {n} hundred workers.|{o2} had wanted to come to {t} too.|Last year {o} was in {t2}.|Before that, {AL} lived in {t2} in {c}.]",
+        "[{o} has {n} offices in {c}.|In {c} {o} is well known.|{A} {AL} has never been to {c}.|{o} comes from {t2} and has {n} hundred workers.|{o2} had wanted to come to {t} too.|Last year {o} was in {t2}.|Before that, {AL} lived in {t2} in {c}.]",
         "[{B} {BL} and {A} {AL} will meet in {t} on {day2}.|{AL} will speak in {t2} in {month}.|The people of {t} wait for news from {o}.|]",
     ]
     chosen = [first, *more[: rng.randint(1, 4)]]
-    text = _say(rng, " ".join(chosen), people, AL=a.last, BL=b.last, o=org, o2=org2, t=town, t2=town2, c=country.the, cur="euros", m=rng.randint(2, 90), n=number(rng.randint(2, 20)),
+    text = _say(rng, " ".join(chosen), people, AL=a.last, BL=b.last, o=org, o2=org2, t=town, t2=town2, c=region, cur="euros", m=rng.randint(2, 90), n=number(rng.randint(2, 20)),
                 job=rng.choice(JOBS), day=rng.choice(WEEKDAYS), day2=rng.choice(WEEKDAYS), month=rng.choice(MONTHS))  # fmt: skip
-    return text.strip() + (_index(rng, text, people, [org, org2], [town, town2, country.name]) if rng.random() < 0.5 else "")
+    return text.strip() + (_index(rng, text, people, [org, org2], [town, town2, region]) if rng.random() < 0.5 else "")
 
 
 def _index(rng: random.Random, text: str, people: list[Person], organizations: list[str], places: list[str]) -> str:
@@ -188,13 +189,13 @@ def _index(rng: random.Random, text: str, people: list[Person], organizations: l
     def named(candidates: list[str]) -> list[str]:
         return sorted(dict.fromkeys(c for c in candidates if c in text), key=text.index)
 
-    who, what, where = named([p.name for p in people]), named(organizations), named(places)
-    rows = [("people", "People", who), ("organizations", "Organizations", what), ("places", "Places", where)]
+    who, what, where = named([p.name if p.name in text else p.first for p in people]), named(organizations), named(places)
+    rows = [("person", "people", "People", who), ("organization", "organizations", "Organizations", what), ("place", "places", "Places", where)]
     style = rng.randrange(4)
     if style == 0:
-        return "\n\n" + "\n".join(f"{title}: {', '.join(found)}" for _, title, found in rows if found)
+        return "\n\n" + "\n".join(f"{title}: {', '.join(found)}" for *_, title, found in rows if found)
     if style == 1:
-        return "\n\n" + " ".join(f"The {word} in this report {'are' if len(found) > 1 else 'is'} {listing(found)}." for word, _, found in rows if found)
+        return "\n\n" + " ".join(f"The {word if len(found) > 1 else one} in this report {'are' if len(found) > 1 else 'is'} {listing(found)}." for one, word, _, found in rows if found)
     if style == 2:
         return "\n\nNames: " + ", ".join(sorted(who + what + where, key=text.index))
     kinds = [f"{w} is a person." for w in who] + [f"{w} is an organization." for w in what] + [f"{w} is a place." for w in where]

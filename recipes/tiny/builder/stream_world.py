@@ -79,6 +79,8 @@ ORG_LAST = """Airlines Airways Bank Books Brewery Bakery Cars Chemicals College 
     Foundation Furniture Games Hospital Hotels Institute Insurance Labs Logistics Mail Mills Mining Motors Museum Music
     Orchestra Paper Power Press Radio Railways School Shipping Software Solar Steel Studios Systems Telecom Tools Toys
     Trust University Water""".split()
+DIRECTIONS = "North South East West Northern Southern Eastern Western Central Upper Lower Great".split()
+LANDFORMS = "Coast Valley Highlands Lakes Plains Hills Islands Province Desert Mountains".split()
 TITLES = """doctor nurse teacher lawyer farmer baker engineer painter singer writer pilot cook gardener driver mayor
     manager director reporter student carpenter sailor librarian scientist musician plumber electrician""".split()
 STREETS = """Mill Church High Park Station School Garden Market Bridge River Hill Oak Elm King Queen Castle Lake Forest
@@ -114,6 +116,7 @@ class Names:
         self.family = [n for n in SURNAMES if n not in held_out]
         self.towns = [n for n in TOWNS if n not in held_out]
         self.countries = _countries(data)
+        self.free_countries = [t.name for t in data.territories if not t.reserved]
         self.things: dict[str, list[str]] = {}
         for thing in data.things:
             self.things.setdefault(thing.category, []).append(thing.word)
@@ -139,9 +142,22 @@ class Names:
         return rng.choice(self.towns) if rng.random() < 0.4 else self.data.cities.draw(rng, "train")
 
     def organization(self, rng: random.Random) -> str:
-        if rng.random() < 0.4:
+        kind = rng.random()
+        if kind < 0.35:
             return self.data.companies.draw(rng, "train")
-        return f"{rng.choice(ORG_FIRST)} {rng.choice(ORG_LAST)}"
+        if kind < 0.7:
+            return f"{rng.choice(ORG_FIRST)} {rng.choice(ORG_LAST)}"
+        family, town = self.person(rng).last, self.place(rng)
+        return rng.choice([f"{family} {rng.choice(ORG_LAST)}", f"{family} and {self.person(rng).last}", f"University of {town}", f"{town} {rng.choice(ORG_LAST)}"])
+
+    def region(self, rng: random.Random) -> str:
+        """A country, a river, an island, ... or a part of a country."""
+        kind = rng.random()
+        if kind < 0.4:
+            return rng.choice(self.free_countries)
+        if kind < 0.7:
+            return self.data.places.draw(rng, "train")
+        return f"{rng.choice(DIRECTIONS)} {rng.choice(LANDFORMS)}"
 
 
 def email(rng: random.Random, person: Person) -> str:
