@@ -103,7 +103,7 @@ def held_out_rows(out: Path, family: Family, which: str) -> list[tuple[str, str]
 
 
 def _block(phrasing: Phrasing, text: str) -> str:
-    return f"{phrasing.field}: {text}\n{phrasing.answer}:"
+    return f"{phrasing.field}: {phrasing.show(text)}\n{phrasing.answer}:"
 
 
 def text_needles(out: Path, families: Sequence[Family]) -> Needles:

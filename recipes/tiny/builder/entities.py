@@ -103,6 +103,7 @@ class Entities:
     nouns: Pool
     verbs: Pool
     adjectives: Pool
+    deeds: Pool  # what he or she does, from examples of use: "wrote a letter to the mayor"
     territories: tuple[Territory, ...]
     feelings: tuple[Feeling, ...]
     things: tuple[Thing, ...]
@@ -133,14 +134,8 @@ CAPITALS = dict(
 
 def _wordnet_capitals() -> dict[str, str]:
     """Capitals by the names of their countries."""
-    nouns = sources.synsets("n")
-    found = {}
-    for synset in nouns.values():
-        kinds = [w for t in synset.targets("@i") for w in nouns[t].words]
-        if "national capital" in kinds:
-            for country in synset.targets("#p"):
-                found.update(dict.fromkeys(nouns[country].words, synset.words[0]))
-    return found
+    countries = ((c, country) for c in sources.hyponyms("national capital") for country in c.targets("#p"))
+    return {name: c.words[0] for c, country in countries for name in sources.synsets("n")[country].words}
 
 
 def _capital(code: str, name: str, known: dict[str, str]) -> str | None:
@@ -196,18 +191,31 @@ def _feeling_splits() -> dict[str, Split]:
     return splits
 
 
-def _gloss(word: str, pos: str) -> str | None:
+def _gloss(word: str, pos: str, same_feeling: frozenset[str]) -> str | None:
+    """The definition of the sense that has most to do with words of the same emotion."""
+
+    def score(synset: sources.Synset) -> int:
+        near = [w for t in synset.targets("&") for w in sources.synsets("a")[t].words]
+        return len(same_feeling & {*synset.words, *near, *re.findall(r"[a-z]+", synset.definition)} - {word})
+
     found = sources.lookup(word, pos)
-    return found[0].definition if found else None
+    if not found:
+        return None
+    best = max(found, key=score)  # the most frequent of equal ones
+    return best.definition if score(best) or len(found) == 1 else None
 
 
 def _feelings() -> tuple[Feeling, ...]:
     found, splits = [], _feeling_splits()
+    words: dict[str, set[str]] = {emotion: {emotion} for emotion in lexicon.EMOTIONS}
+    for table in (lexicon.ADJECTIVES, lexicon.NOUNS):
+        for emotion, group in lexicon.groups(table):
+            words[emotion].update(group)
     for table, kind, pos in ((lexicon.ADJECTIVES, "adjective", "a"), (lexicon.NOUNS, "noun", "n")):
         for emotion, group in lexicon.groups(table):
             for i, word in enumerate(group):
                 near = tuple(group[:i][::-1] + group[i + 1 :])
-                found.append(Feeling(word, emotion, kind, near, _gloss(word, pos), splits[_stem(word)]))
+                found.append(Feeling(word, emotion, kind, near, _gloss(word, pos, frozenset(words[emotion])), splits[_stem(word)]))
     return tuple(found)
 
 
@@ -292,6 +300,16 @@ def _antonyms() -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+UNWANTED = re.compile(r"sex|kill|murder|drunk|rape|breast|naked|nude|drug|prostitut|whore|terror|bomb|jew|negro|\bgay\b|"
+                      r"suicid|penis|urin|corpse|\bdie[ds]?\b|\bass\b|bastard|bitch|slut|slave|nazi|hell\b|damn|crap|kiss|bed\b")  # fmt: skip
+
+
+def _deeds() -> list[str]:
+    examples = (e for pos in "nvar" for s in sources.synsets(pos).values() for e in s.examples)
+    found = (m[1] for e in examples if (m := re.fullmatch(r"s?he ([a-z][a-z ]{12,55})", e)) and not UNWANTED.search(e))
+    return [d for d in found if not re.search(r"\b(i|his|her|him|himself|herself)\b", d)]
+
+
 # ---- Names ----
 
 
@@ -303,7 +321,12 @@ def _instances(roots: Sequence[str]) -> list[str]:
 def _family_names() -> list[str]:
     people = (s.words[-1].split() for s in sources.synsets("n").values() if s.targets("@i") and s.lexname == "noun.person")
     known = [p[-1] for p in people if len(p) >= 2 and re.fullmatch(r"[A-Z][a-z]{2,10}", p[-1])]
-    return names.FAMILY.split() + known
+    return names.FAMILY.split() + [k for k in known if k.lower() not in sources.common_words()]  # no "the Great"
+
+
+def _given_names() -> list[str]:
+    known = sources.given_names()
+    return names.GIVEN.split() + [k for k in known if k.lower() not in sources.common_words()]  # no Rose at a sentence's start
 
 
 LANGUAGES = """en fr de es it pt nl sv da no fi is pl cs sk hu ro bg el ru uk sr hr sl sq mk tr ar he fa ur hi bn pa gu mr
@@ -317,7 +340,7 @@ def load() -> Entities:
     words = {pos: _frequent(pos, least) for pos, least in (("n", 4), ("v", 4), ("a", 3))}
     language_names = sources.language_names("en")
     return Entities(
-        given_names=Pool.of("given name", names.GIVEN.split() + sources.given_names()),
+        given_names=Pool.of("given name", _given_names()),
         family_names=Pool.of("family name", _family_names()),
         cities=Pool.of("city", [c for c in _instances(["city"]) if c not in countries]),
         places=Pool.of("place", _instances(["river", "mountain", "lake", "island", "state"])),
@@ -325,6 +348,7 @@ def load() -> Entities:
         nouns=Pool.of("noun", words["n"]),
         verbs=Pool.of("verb", words["v"]),
         adjectives=Pool.of("adjective", words["a"]),
+        deeds=Pool.of("deed", _deeds()),
         territories=territories,
         feelings=_feelings(),
         things=_things(),

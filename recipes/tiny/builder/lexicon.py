@@ -54,7 +54,7 @@ ADJECTIVES = {
         spiteful vindictive vengeful malicious hateful venomous
         violent savage vicious fierce
         jealous envious grudging covetous
-        frustrated impatient fed-up bothered
+        frustrated impatient fed_up bothered
         rude obnoxious disgusted appalled contemptuous
         greedy selfish stubborn rebellious defiant
         incensed fuming seething boiling
@@ -76,9 +76,9 @@ ADJECTIVES = {
         restless agitated distressed perturbed unsettled
         neurotic stressed pressured overstrained
         cowardly spineless fainthearted
-        spooked haunted creeped-out
+        spooked haunted creeped_out
         phobic
-        squeamish skittish nervy keyed-up
+        squeamish skittish nervy keyed_up
     """,
     "love": """
         loving affectionate fond adoring devoted
@@ -105,10 +105,10 @@ ADJECTIVES = {
         bewildered baffled perplexed mystified puzzled
         awestruck awed wonderstruck
         impressed dazzled
-        dazed staggered bowled-over
+        dazed staggered bowled_over
         incredulous disbelieving
         stupefied nonplussed gobsmacked
-        taken-aback
+        taken_aback
     """,
 }  # fmt: skip
 

@@ -49,7 +49,7 @@ COMPANIES = """
 Microsoft Google Amazon Apple Intel Nvidia Oracle Adobe Netflix Tesla Toyota Honda Nissan Mazda Subaru Hyundai Samsung
 Sony Panasonic Hitachi Toshiba Fujitsu Canon Nikon Siemens Bosch Bayer Volkswagen Porsche Audi Renault Peugeot Michelin
 Airbus Boeing Lockheed Raytheon Pfizer Moderna Novartis Roche Nestle Unilever Philips Heineken Carlsberg Ikea Volvo
-Ericsson Nokia Maersk Lego Shell Chevron Exxon Walmart Target Costco Starbucks Subway Wendy's Nike Adidas Puma Reebok
+Ericsson Nokia Maersk Lego Shell Chevron Exxon Walmart Target Costco Starbucks Subway Nike Adidas Puma Reebok
 Gucci Prada Zara Lufthansa Emirates Qantas Ryanair Vodafone Verizon Infosys Wipro Alibaba Tencent Baidu Huawei Lenovo
 Xiaomi Foxconn Spotify Twitter Facebook Instagram Reddit Wikipedia Uber Airbnb Dropbox Slack Zoom Pinterest LinkedIn
 PayPal Visa Mastercard Citigroup Barclays Santander Allianz Deloitte Accenture Disney Pixar Nintendo Sega Atari Kodak

@@ -44,7 +44,7 @@ def missing_packages() -> list[str]:
 
 def ascii_text(text: str) -> str:
     """Text without accents: a vocabulary of two thousand has no room for them."""
-    plain = text.replace("’", "'").replace("–", "-").replace("ß", "ss").replace("ø", "o").replace("ł", "l")
+    plain = text.replace("’", "'").replace("–", "-").replace("ß", "ss").replace("ø", "o").replace("ł", "l").replace("ı", "i")
     return unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
 
 
@@ -169,10 +169,26 @@ def hypernyms(key: tuple[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset(found)
 
 
+@cache
+def _kinds() -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """The noun synsets right below each."""
+    below: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for synset in synsets("n").values():
+        for pointer in synset.pointers:
+            if pointer.symbol in ("@", "@i"):
+                below.setdefault(pointer.target, []).append(synset.key)
+    return below
+
+
 def hyponyms(word: str, sense: int = 0) -> list[Synset]:
-    """All noun synsets that are kinds or instances of a sense of the word."""
+    """A sense of the word and all noun synsets that are kinds or instances of it."""
     root = lookup(word, "n")[sense].key
-    return [s for s in synsets("n").values() if root in hypernyms(s.key)]
+    found, todo = {root}, [root]
+    while todo:
+        new = [key for key in _kinds().get(todo.pop(), ()) if key not in found]
+        found.update(new)
+        todo += new
+    return [synsets("n")[key] for key in sorted(found)]
 
 
 # ---- CLDR ----

@@ -48,7 +48,7 @@ def instruction_of(family: Family, phrasing: Phrasing, list_labels: bool) -> str
 
 def block(phrasing: Phrasing, row: Row, *, answered: bool) -> str:
     end = f" {phrasing.say(row.answer)}" if answered else ""
-    return f"{phrasing.field}: {row.text}\n{phrasing.answer}:{end}"
+    return f"{phrasing.field}: {phrasing.show(row.text)}\n{phrasing.answer}:{end}"
 
 
 def prompt(rng: random.Random, family: Family, rows: Sequence[Row]) -> dict[str, str]:
@@ -82,12 +82,12 @@ def task(rng: random.Random, family: Family, phrasing: Phrasing, split: Split, n
     """A task file. Where a lookup is not asked in its first phrasing, inputs name what they are: a reader of NI puts
     "Input:" before them, and the first phrasing's prompt would come of it for rows that are reserved."""
     rows = [row for row in family.rows(rng, split, n) if family.may_train(row, phrasing)]
-    named = family.reserved is not None and phrasing is not family.phrasings[0]
+    named = family.reserved is not None and phrasing is not family.phrasings[0] and phrasing.wrap == "{}"
+    start = f"{phrasing.field}: " if named else ""
     return {
         "Definition": [phrasing.instruction],
         "Instances": [
-            {"input": f"{phrasing.field}: {row.text}" if named else row.text, "output": [phrasing.say(row.answer)]}
-            for row in rows
+            {"input": start + phrasing.show(row.text), "output": [phrasing.say(row.answer)]} for row in rows
         ],
     }
 
@@ -97,7 +97,7 @@ def tasks(seed: int, family: Family, split: Split, sizes: Sizes) -> Iterator[tup
     n = sizes.instances if split == "train" else sizes.validation
     for i in range(n_files):
         rng = rng_of(seed, "ni", split, family.name, str(i))
-        phrasing = family.phrasings[i // 2 % len(family.phrasings) if family.weight > 1 else i % len(family.phrasings)]
+        phrasing = family.phrasings[i % len(family.phrasings)]
         yield f"{family.name}_{i + 1:02}", task(rng, family, phrasing, split, n)
 
 

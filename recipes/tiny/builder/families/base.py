@@ -25,6 +25,10 @@ class Phrasing:
     answer: str = "Output"
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     list_labels: bool = False
+    wrap: str = "{}"  # what is said instead of the text alone
+
+    def show(self, text: str) -> str:
+        return self.wrap.format(text) if self.wrap != "{}" else text
 
     def say(self, label: str) -> str:
         return self.labels.get(label, label)
@@ -48,10 +52,10 @@ class Family:
     max_tokens: int = 30
 
     def rows(self, rng: random.Random, split: Split, n: int) -> list[Row]:
-        """At most n rows, all different; for classification as many of one label as of another."""
+        """At most n rows, all different; for classification no label has more than its share."""
         found: dict[str, Row] = {}
         per_label = dict.fromkeys(self.labels, 0)
-        most = -(-n // max(1, len(self.labels)))
+        most = max(1, n // max(1, len(self.labels)))
         for _ in range(n * 30):
             row = self.draw(rng, split)
             if row.text in found or self.labels and per_label[row.answer] >= most:
@@ -59,16 +63,12 @@ class Family:
             found[row.text] = row
             if self.labels:
                 per_label[row.answer] += 1
-            if len(found) == n:
+            if len(found) == most * max(1, len(self.labels)):
                 break
         return list(found.values())
 
     def may_train(self, row: Row, phrasing: Phrasing) -> bool:
         return self.reserved is None or phrasing is not self.phrasings[0] or not self.reserved(row)
-
-
-def fill(template: str, **values: str) -> str:
-    return template.format(**values)
 
 
 def capitalised(text: str) -> str:

@@ -14,6 +14,9 @@ CURRENCY = (
     Phrasing("Name the money of the country.", "Country", "Money"),
     Phrasing("You are given a country. Answer with the name of its currency.", "Country name", "Currency name"),
     Phrasing("What do people pay with in this place?", "Place", "Currency"),
+    Phrasing("Return the currency of the country.", "Country", "Output"),
+    Phrasing("Answer the question.", wrap="What is the currency of {}?"),
+    Phrasing("Give the currency.", wrap="the country of {}"),
 )
 CURRENCY_QUESTIONS = (
     "What is the currency of {}?",
@@ -26,24 +29,28 @@ CAPITAL = (
     Phrasing("Return the capital of the given country."),
     Phrasing("What is the capital of this country?", "Country", "Capital"),
     Phrasing("Name the city from which the country is governed.", "Nation", "City"),
+    Phrasing("Answer the question.", wrap="What is the capital of {}?"),
 )
 CAPITAL_QUESTIONS = ("What is the capital of {}?", "Which city is the capital of {}?", "The capital of {} is")
 CONTINENT = (
     Phrasing("Return the continent of the given country."),
     Phrasing("On which continent is this country?", "Country", "Continent", list_labels=True),
     Phrasing("Say where in the world the country lies.", "Nation", "Part of the world"),
+    Phrasing("Answer the question.", wrap="What is the continent of {}?"),
 )
 CONTINENT_QUESTIONS = ("On which continent is {}?", "{} is a country of which continent?")
 CODE = (
     Phrasing("Return the two-letter code of the given country."),
     Phrasing("What is the ISO code of this country?", "Country", "Code"),
     Phrasing("Abbreviate the country with two letters.", "Nation", "Abbreviation"),
+    Phrasing("Answer the question.", wrap="What is the two-letter code of {}?"),
 )
 CODE_QUESTIONS = ("What is the two-letter code of {}?", "Which country code does {} have?")
 CURRENCY_CODE = (
     Phrasing("Return the currency code of the given country."),
     Phrasing("Which three-letter code does the money of this country have?", "Country", "Currency code"),
     Phrasing("Give the ISO 4217 code of the currency used there.", "Nation", "Code of currency"),
+    Phrasing("Answer the question.", wrap="What is the currency code of {}?"),
 )
 CURRENCY_CODE_QUESTIONS = ("What is the currency code of {}?", "Which code does the currency of {} have?")
 CONTINENTS = ("Africa", "Asia", "Europe", "North America", "Oceania", "South America")

@@ -38,6 +38,9 @@ most mornings
 i woke up and
 i keep a list for times when
 some of us stayed late and
+i can have it for breakfast or if
+you may wear this to a party or when
+we go to the lake for a walk or if
 i think of the team and
 to be honest
 right now

@@ -83,6 +83,28 @@ The mayor of [C], [P], thanked [O].
 With the help of [F], we found the way to [C].
 """.strip().splitlines()
 
+# He does what an example of WordNet says: any words may be around a name.
+DEEDS = """
+[P] (deed).
+[F] (deed).
+He (deed), said [P].
+She (deed), wrote [F] from [C].
+In [C], [F] (deed).
+[P] of [O] (deed).
+I know that [F] (deed).
+[F] told me that she (deed).
+At [O] he (deed).
+She (deed), which surprised [F] and [F].
+Nobody in [C] knew that [P] (deed).
+[F] (deed), and [F] was glad.
+When he (deed), [F] left [C].
+[P] (deed) in [L].
+[O] heard that [P] (deed).
+The day she (deed), we met [F] near [R].
+He (deed) and so did [F].
+After [F] (deed), [P] went to [C].
+""".strip().splitlines()
+
 DIRECTIONS = ("North", "South", "East", "West", "Northern", "Southern", "Eastern", "Western", "Upper", "Lower", "Central",
               "Arctic", "Atlantic", "Baltic", "Alpine", "Great", "New", "Old")  # fmt: skip
 LANDFORMS = ("Coast", "Valley", "Highlands", "Lakes", "Plains", "Hills", "Islands", "Midlands", "Province", "Peninsula",
@@ -142,6 +164,12 @@ SLOTS: dict[str, Callable[[random.Random, Entities, Split], str]] = {
 }
 
 
+def _usable(lines: list[str], split: Split) -> list[str]:
+    """Every fifth template is for tests only, every second test is of one of these."""
+    new, known = lines[4::5], [t for i, t in enumerate(lines) if i % 5 != 4]
+    return known if split == "train" else known + new * (len(known) // len(new))
+
+
 def sentence(rng: random.Random, data: Entities, split: Split) -> tuple[str, list[str]]:
     """A sentence and the names in it, as they come."""
     found: list[str] = []
@@ -153,7 +181,8 @@ def sentence(rng: random.Random, data: Entities, split: Split) -> tuple[str, lis
         found.append(name)
         return name
 
-    return re.sub(r"\[([PFSCLRO])\]", put, rng.choice(SENTENCES)), found
+    template = rng.choice(_usable(DEEDS if rng.random() < 0.35 else SENTENCES, split))
+    return re.sub(r"\[([PFSCLRO])\]", put, template).replace("(deed)", data.deeds.draw(rng, split)), found
 
 
 def families(data: Entities) -> list[Family]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a sentence is: a review, a question, a complaint, spam, about sports, ... Sentences are templates with words of
-small lists. A quarter of each list of things is for tests, so tests are new sentences about new things, while the words
-that decide are known."""
+small lists. A fifth of each list of things is for tests, and the last templates of each label, too: half of the tests
+are new sentences about new things, the others are of templates that training has not."""
 from __future__ import annotations
 
 import random
@@ -23,6 +23,7 @@ railway pharmacy theater restaurant team agency landlord utility""".split()
 
 Slots = Mapping[str, Sequence[str]]
 SPLIT_FROM = 20  # words; longer lists are split
+HELD_OUT = 5  # of so many templates one is for tests only
 
 
 def _is_new(template: str, slots: Slots) -> bool:
@@ -49,11 +50,15 @@ def _polish(rng: random.Random, text: str) -> str:
 def _classifier(name: str, phrasings: Sequence[Phrasing], templates: Mapping[str, str], slots: Slots,
                 question: str) -> Family:  # fmt: skip
     lines = {label: text.strip().splitlines() for label, text in templates.items()}
+    known = {label: some[: len(some) - len(some) // HELD_OUT] for label, some in lines.items()}
     labels = tuple(templates)
 
     def draw(rng: random.Random, split: Split) -> Row:
         label = rng.choice(labels)
-        usable = [t for t in lines[label] if split == "train" or _is_new(t, slots)]
+        new = lines[label][len(known[label]) :]
+        usable = new if split == "test" and rng.random() < 0.5 else known[label]
+        if split != "train":
+            usable = [t for t in usable if _is_new(t, slots)]
         return Row(_polish(rng, _fill(rng, split, rng.choice(usable), slots)), label)
 
     return Family(name, phrasings, draw, labels, questions=(question,), max_tokens=6)
@@ -168,59 +173,91 @@ TOPICS = {
     "sports": """
 my {who} scored a goal on {day}
 the team won the match by {n} points
-the coach said that the player will miss the race
-the runner beat the champion in the final
+the coach of the {firm} said that the player will miss the race
+the runner beat the champion, my {who}, in the final
 our {who} plays tennis every {day}
-the league starts in {month}""",
+the league has {n} clubs
+my {who} swims and rows, and trains {n} hours
+the goalkeeper caught the ball after {n} minutes
+the {who} ran a marathon in {month}
+the match between the teams was watched by my {who}""",
     "food": """
 my {who} cooks soup with onions on {day}
 bake the bread for {n} minutes
 the recipe needs butter and {n} eggs
-we ate cheese and apples for lunch
+my {who} ate cheese and apples for lunch
 the {who} fried fish for dinner
-the sauce tastes of garlic and pepper""",
+the sauce of my {who} tastes of garlic and pepper
+add sugar and flour and stir for {n} minutes
+the kitchen served {n} plates of rice
+my {who} likes the cake with cream
+for lunch my {who} had bread with butter and cheese""",
     "weather": """
-it will rain on {day}
-the storm brought snow in {month}
-a warm wind blew from the south on {day}
+it will rain for {n} hours
+the storm brought {n} inches of snow
+a warm wind blew around my {who}
 {n} degrees and no clouds this morning
-there was fog and frost on {day}
-my {who} hopes for sunshine in {month}""",
+there was fog and frost, said my {who}
+my {who} hopes for sunshine in {month}
+thunder and lightning frightened my {who}
+the sky is gray and wet, and {n} more hours of rain follow
+it is hot and dry with {n} degrees
+the wind and the snow surprised my {who}""",
     "money": """
 the bank raised the interest to {n} percent
 my {who} paid the loan in {month}
-the price of the shares fell on {day}
+the price of the shares fell by {n} percent
 taxes will rise by {n} percent in {month}
 the {who} saved {n} dollars in the account
-the budget was cut by {n} million""",
+the budget was cut by {n} million
+my {who} owes the bank {n} dollars
+the debt of the {firm} grew to {n} million
+the {who} sold the shares in {month}
+the loan of the {who} costs {n} dollars of interest""",
     "health": """
 the nurse gave my {who} a vaccine on {day}
 the doctor treats {n} patients a day
 my {who} has a fever and a cough
 the hospital has {n} beds
 take the pills for {n} days
-the {who} broke a leg and needs surgery""",
+the {who} broke a leg and needs surgery
+the dentist pulled a tooth of my {who}
+the patients sleep {n} hours after the operation
+a virus made {n} people ill
+the doctor gave my {who} pills for the fever""",
     "music": """
 the band plays a song for my {who}
-the choir sang on {day}
+the choir of {n} sang on {day}
 the singer recorded {n} albums
 my {who} learns the violin
-the orchestra gave a concert in {month}
-the melody is played by {n} drums and a flute""",
+the orchestra gave {n} concerts in {month}
+the melody is played by {n} drums and a flute
+my {who} sings in a choir
+the piano and the trumpet play for {n} minutes
+the composer wrote {n} songs for the opera
+the band and the singer gave my {who} an album""",
     "travel": """
-the plane to the island leaves on {day}
+the plane with my {who} leaves on {day}
 my {who} booked a hotel for {n} nights
-the tourists took a bus to the beach in {month}
-we packed the suitcase for the trip
+the {n} tourists took a bus to the beach
+my {who} packed the suitcase for the trip
 the ferry takes {n} passengers to the coast
-the {who} lost a passport at the airport""",
+the {who} lost a passport at the airport
+{n} tourists visited the castle in {month}
+the guide showed my {who} the way to the island
+our cruise lasts {n} days
+the passengers and my {who} wait for the plane""",
     "school": """
-the pupils wrote an exam on {day}
+the pupils wrote {n} exams on {day}
 the teacher gave {n} pages of homework
 my {who} studies mathematics at college
-the class learns to spell in {month}
-lessons begin on {day}
-the {who} passed the test with {n} points""",
+the class learns to spell {n} words
+lessons with my {who} begin on {day}
+the {who} passed the test with {n} points
+the professor read {n} essays
+the pupils and my {who} learn grammar
+the student forgot the homework of {n} lessons
+my {who} has an exam and homework""",
 }
 
 # ---- Complaints, as of RAFT ----
