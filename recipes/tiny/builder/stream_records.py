@@ -259,7 +259,7 @@ def calendar(rng: random.Random, names: Names) -> str:
             lines.append(rng.choice([f"{p.name} was born on {d.text(rng.randrange(2))}, in the year {d.year}.", f"{p.name}, born {d.text(rng.randrange(DATE_STYLES))}, was {age} years old in {d.year + age}."]))
         else:
             hour = rng.randint(1, 11)
-            lines.append(rng.choice([f"At {hour}:00 {names.person(rng).first} had a meeting on {WEEKDAYS[i]}.", f"{hour} p.m. is {hour + 12}:00.", f"{hour} o'clock in the evening is {hour + 12}:00."]))
+            lines.append(rng.choice([f"At {hour}:00 {names.person(rng).first} had a meeting on {WEEKDAYS[i]}.", f"{hour} p.m. is {hour + 12}:00.", f"{hour} o'clock in the {'evening' if hour > 5 else 'afternoon'} is {hour + 12}:00."]))
     return "\n".join(lines)
 
 
