@@ -36,8 +36,9 @@ class Needles:
 
     def found_in(self, text: str) -> Iterator[str]:
         words = words_of(text)
-        for i, start in enumerate(zip(words, words[1:], words[2:])):
-            for needle, what in self.by_start.get(start, ()):
+        starts = [i for i, start in enumerate(zip(words, words[1:], words[2:])) if start in self.by_start]
+        for i in starts:
+            for needle, what in self.by_start[words[i : i + KEY]]:
                 if words[i : i + len(needle)] == needle:
                     yield what
 

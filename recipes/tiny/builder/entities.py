@@ -182,7 +182,9 @@ def _feeling_splits() -> dict[str, Split]:
     share a split: "happiness" would give "happy" away."""
     splits: dict[str, Split] = {_stem(word): split for word, split in FIXED_FEELINGS.items()}
     for emotion in lexicon.EMOTIONS:
-        words = [w for t in (lexicon.ADJECTIVES, lexicon.NOUNS) for e, g in lexicon.groups(t) if e == emotion for w in g]
+        words = [
+            w for t in (lexicon.ADJECTIVES, lexicon.NOUNS) for e, g in lexicon.groups(t) if e == emotion for w in g
+        ]
         stems = sorted({_stem(w) for w in words}, key=lambda s: fraction("feeling", s))
         free = [s for s in stems if s not in splits]
         n_test, n_validation = round(0.22 * len(stems)), round(0.07 * len(stems))
@@ -215,7 +217,11 @@ def _feelings() -> tuple[Feeling, ...]:
         for emotion, group in lexicon.groups(table):
             for i, word in enumerate(group):
                 near = tuple(group[:i][::-1] + group[i + 1 :])
-                found.append(Feeling(word, emotion, kind, near, _gloss(word, pos, frozenset(words[emotion])), splits[_stem(word)]))
+                found.append(
+                    Feeling(
+                        word, emotion, kind, near, _gloss(word, pos, frozenset(words[emotion])), splits[_stem(word)]
+                    )
+                )
     return tuple(found)
 
 
@@ -235,13 +241,17 @@ CATEGORIES = {  # (word, sense) whose kinds it holds
 }
 
 
-LEFT_OUT_WORDS = frozenset("""abortionist micropenis penis vagina retarded negro slave whore prostitute hooker coolie squaw
-gook bitch cock slut nude fetus womb rape anus rectum scrotum testis vulva genitals crotch nipple breast""".split())
+LEFT_OUT_WORDS = frozenset(
+    """abortionist micropenis penis vagina retarded negro slave whore prostitute hooker coolie squaw
+gook bitch cock slut nude fetus womb rape anus rectum scrotum testis vulva genitals crotch nipple breast""".split()
+)
 
 
 def _is_plain(word: str) -> bool:
     """A word that a spelling dictionary has, so none that only a specialist knows."""
-    return re.fullmatch(r"[a-z]{3,12}", word) is not None and word in sources.common_words() and word not in LEFT_OUT_WORDS
+    return (
+        re.fullmatch(r"[a-z]{3,12}", word) is not None and word in sources.common_words() and word not in LEFT_OUT_WORDS
+    )
 
 
 def _first_sense(synset: sources.Synset) -> bool:
@@ -289,7 +299,15 @@ def _antonyms() -> tuple[tuple[str, str], ...]:
         for p in (p for p in synset.pointers if p.symbol == "!" and p.target in adjectives):
             a, b = synset.words[p.source_word - 1], adjectives[p.target].words[p.target_word - 1]
             n = min(uses.get(("a", a), 0), uses.get(("a", b), 0))
-            if a < b and n >= 2 and (a, b) not in LOOSE_PAIRS and a.isalpha() and b.isalpha() and a.islower() and b.islower():
+            if (
+                a < b
+                and n >= 2
+                and (a, b) not in LOOSE_PAIRS
+                and a.isalpha()
+                and b.isalpha()
+                and a.islower()
+                and b.islower()
+            ):
                 weighed.append((n, a, b))
     taken: set[str] = set()
     pairs = []
@@ -319,14 +337,18 @@ def _instances(roots: Sequence[str]) -> list[str]:
 
 
 def _family_names() -> list[str]:
-    people = (s.words[-1].split() for s in sources.synsets("n").values() if s.targets("@i") and s.lexname == "noun.person")
+    people = (
+        s.words[-1].split() for s in sources.synsets("n").values() if s.targets("@i") and s.lexname == "noun.person"
+    )
     known = [p[-1] for p in people if len(p) >= 2 and re.fullmatch(r"[A-Z][a-z]{2,10}", p[-1])]
     return names.FAMILY.split() + [k for k in known if k.lower() not in sources.common_words()]  # no "the Great"
 
 
 def _given_names() -> list[str]:
     known = sources.given_names()
-    return names.GIVEN.split() + [k for k in known if k.lower() not in sources.common_words()]  # no Rose at a sentence's start
+    return names.GIVEN.split() + [
+        k for k in known if k.lower() not in sources.common_words()
+    ]  # no Rose at a sentence's start
 
 
 LANGUAGES = """en fr de es it pt nl sv da no fi is pl cs sk hu ro bg el ru uk sr hr sl sq mk tr ar he fa ur hi bn pa gu mr

@@ -44,7 +44,14 @@ def missing_packages() -> list[str]:
 
 def ascii_text(text: str) -> str:
     """Text without accents: a vocabulary of two thousand has no room for them."""
-    plain = text.replace("’", "'").replace("–", "-").replace("ß", "ss").replace("ø", "o").replace("ł", "l").replace("ı", "i")
+    plain = (
+        text.replace("’", "'")
+        .replace("–", "-")
+        .replace("ß", "ss")
+        .replace("ø", "o")
+        .replace("ł", "l")
+        .replace("ı", "i")
+    )
     return unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
 
 
@@ -296,8 +303,12 @@ def territory_languages() -> dict[str, list[str]]:
     names = language_names("en")
     found = {}
     for territory in _xml("supplemental/supplementalData.xml").iterfind("territoryInfo/territory"):
-        official = [p for p in territory.iterfind("languagePopulation") if p.get("officialStatus", "").endswith("official")]
+        official = [
+            p for p in territory.iterfind("languagePopulation") if p.get("officialStatus", "").endswith("official")
+        ]
         official.sort(key=lambda p: -float(p.get("populationPercent", "0")))
         spoken = [names[p.get("type", "")] for p in official if p.get("type") in names]
-        found[territory.get("type", "")] = [s for s in spoken if not any(s.startswith(f"{t} ") for t in spoken)]  # not Norwegian Bokmal too
+        found[territory.get("type", "")] = [
+            s for s in spoken if not any(s.startswith(f"{t} ") for t in spoken)
+        ]  # not Norwegian Bokmal too
     return found

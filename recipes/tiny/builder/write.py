@@ -25,7 +25,7 @@ class Sizes:
     test: int
 
 
-FULL = Sizes(prompts=2400, instances=1200, files=3, validation=30, shots=60, test=150)
+FULL = Sizes(prompts=1600, instances=1200, files=3, validation=30, shots=60, test=150)
 SMALL = Sizes(prompts=40, instances=40, files=2, validation=10, shots=20, test=20)
 
 LONGEST_PROMPT = 1100  # characters, which about 400 tokens hold
@@ -51,16 +51,16 @@ def block(phrasing: Phrasing, row: Row, *, answered: bool) -> str:
     return f"{phrasing.field}: {phrasing.show(row.text)}\n{phrasing.answer}:{end}"
 
 
-def prompt(rng: random.Random, family: Family, rows: Sequence[Row]) -> dict[str, str]:
+def question(rng: random.Random, family: Family, row: Row) -> dict[str, str]:
+    """A record of P3 that asks without instruction or example."""
+    text = rng.choice(family.questions).format(row.text)
+    return {"inputs": f"{text}\nAnswer:" if rng.random() < 0.5 else text, "targets": row.answer}
+
+
+def prompt(rng: random.Random, family: Family, phrasing: Phrasing, rows: Sequence[Row]) -> dict[str, str]:
     """A record of P3: an instruction, up to five rows with answers, and one without."""
-    if family.questions and rng.random() < 0.12:
-        row = rng.choice(rows)
-        question = rng.choice(family.questions).format(row.text)
-        return {"inputs": f"{question}\nAnswer:" if rng.random() < 0.5 else question, "targets": row.answer}
-    phrasing = family.phrasings[0] if rng.random() < 0.4 else rng.choice(family.phrasings)
-    allowed = [row for row in rows if family.may_train(row, phrasing)]
-    n_shots = min(rng.choice((0, 1, 1, 2, 2, 3, 4, 5, 5, 5)), len(allowed) - 1)
-    *shots, query = rng.sample(allowed, n_shots + 1)
+    n_shots = min(rng.choice((0, 1, 1, 2, 2, 3, 4, 5, 5, 5)), len(rows) - 1)
+    *shots, query = rng.sample(rows, n_shots + 1)
     list_labels = bool(family.labels) and rng.random() < (0.8 if phrasing.list_labels else 0.15)
     blocks = [instruction_of(family, phrasing, list_labels)] if rng.random() < 0.9 or not shots else []
     blocks += [block(phrasing, shot, answered=True) for shot in shots]
@@ -72,7 +72,14 @@ def prompt(rng: random.Random, family: Family, rows: Sequence[Row]) -> dict[str,
 
 def prompts(rng: random.Random, family: Family, split: Split, n: int) -> Iterator[dict[str, str]]:
     rows = family.rows(rng, split, n)
-    return ({"family": family.name, **prompt(rng, family, rows)} for _ in range(n))
+    allowed = [[row for row in rows if family.may_train(row, p)] for p in family.phrasings]
+    for _ in range(n):
+        if family.questions and rng.random() < 0.12:
+            record = question(rng, family, rng.choice(rows))
+        else:
+            i = 0 if rng.random() < 0.4 else rng.randrange(len(allowed))
+            record = prompt(rng, family, family.phrasings[i], allowed[i])
+        yield {"family": family.name, **record}
 
 
 # ---- NI: tasks with many instances ----
@@ -86,9 +93,7 @@ def task(rng: random.Random, family: Family, phrasing: Phrasing, split: Split, n
     start = f"{phrasing.field}: " if named else ""
     return {
         "Definition": [phrasing.instruction],
-        "Instances": [
-            {"input": start + phrasing.show(row.text), "output": [phrasing.say(row.answer)]} for row in rows
-        ],
+        "Instances": [{"input": start + phrasing.show(row.text), "output": [phrasing.say(row.answer)]} for row in rows],
     }
 
 
@@ -142,7 +147,9 @@ def _write_csv(path: Path, phrasing: Phrasing, rows: Sequence[Row]) -> None:
 def write_held_out(out: Path, seed: int, family: Family, sizes: Sizes) -> None:
     """Shots are rows that may be trained on: a test measures the task on unseen queries."""
     first = family.phrasings[0]
-    shots = [r for r in family.rows(rng_of(seed, "shots", family.name), "train", sizes.shots) if family.may_train(r, first)]
+    shots = [
+        r for r in family.rows(rng_of(seed, "shots", family.name), "train", sizes.shots) if family.may_train(r, first)
+    ]
     tests = family.rows(rng_of(seed, "test", family.name), "test", sizes.test)
     (out / f"{family.name}.yaml").write_text(held_out_yaml(family, seed), encoding="utf-8")
     _write_csv(out / f"{family.name}.shots.csv", first, shots)
@@ -180,5 +187,3 @@ def write_tasks(out: Path, seed: int, families: Sequence[Family], sizes: Sizes) 
     folder.mkdir(parents=True, exist_ok=True)
     for family in families:
         write_held_out(folder, seed, family, sizes)
-
-

@@ -81,7 +81,7 @@ def families(data: Entities) -> list[Family]:
     countries = data.territories
     with_capital = [t for t in countries if t.capital]
     return [
-        _family("currency", CURRENCY, CURRENCY_QUESTIONS, countries, lambda t: t.currency, weight=4),
+        _family("currency", CURRENCY, CURRENCY_QUESTIONS, countries, lambda t: t.currency, weight=6),
         _family("capital", CAPITAL, CAPITAL_QUESTIONS, with_capital, lambda t: t.capital or ""),
         _family("continent", CONTINENT, CONTINENT_QUESTIONS, countries, lambda t: t.continent, CONTINENTS),
         _family("country_code", CODE, CODE_QUESTIONS, countries, lambda t: t.code),

@@ -6,13 +6,15 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from functools import cache
 
 from .. import names
 from ..entities import Entities, Split
 from .base import Family, Phrasing, Row
 
 # P person in full, F given name alone, S family name with a title, C city, L other place, R region, O organization
-SENTENCES = """
+SENTENCES = tuple(
+    """
 [P] moved from [C] to [C] last year.
 [P], the director of [O], spoke in [C] on Monday.
 [P] works for [O].
@@ -82,9 +84,11 @@ Trains between [C] and [R] were late, said [F].
 The mayor of [C], [P], thanked [O].
 With the help of [F], we found the way to [C].
 """.strip().splitlines()
+)
 
 # He does what an example of WordNet says: any words may be around a name.
-DEEDS = """
+DEEDS = tuple(
+    """
 [P] (deed).
 [F] (deed).
 He (deed), said [P].
@@ -104,6 +108,7 @@ The day she (deed), we met [F] near [R].
 He (deed) and so did [F].
 After [F] (deed), [P] went to [C].
 """.strip().splitlines()
+)
 
 DIRECTIONS = ("North", "South", "East", "West", "Northern", "Southern", "Eastern", "Western", "Upper", "Lower", "Central",
               "Arctic", "Atlantic", "Baltic", "Alpine", "Great", "New", "Old")  # fmt: skip
@@ -149,8 +154,12 @@ def _organisation(rng: random.Random, data: Entities, split: Split) -> str:
 
 
 def _place(rng: random.Random, data: Entities, split: Split) -> str:
-    countries = [t.name for t in data.territories if t.reserved == (split == "test") and " and " not in t.name]
-    return rng.choice(countries) if rng.random() < 0.5 else data.places.draw(rng, split)
+    if rng.random() < 0.5:
+        return data.places.draw(rng, split)
+    territory = rng.choice(data.territories)
+    while territory.reserved != (split == "test") or " and " in territory.name:
+        territory = rng.choice(data.territories)
+    return territory.name
 
 
 SLOTS: dict[str, Callable[[random.Random, Entities, Split], str]] = {
@@ -164,9 +173,10 @@ SLOTS: dict[str, Callable[[random.Random, Entities, Split], str]] = {
 }
 
 
-def _usable(lines: list[str], split: Split) -> list[str]:
+@cache
+def _usable(lines: tuple[str, ...], split: Split) -> tuple[str, ...]:
     """Every fifth template is for tests only, every second test is of one of these."""
-    new, known = lines[4::5], [t for i, t in enumerate(lines) if i % 5 != 4]
+    new, known = lines[4::5], tuple(t for i, t in enumerate(lines) if i % 5 != 4)
     return known if split == "train" else known + new * (len(known) // len(new))
 
 
@@ -194,4 +204,4 @@ def families(data: Entities) -> list[Family]:
                 text, found = f"{text} {second}", found + more
         return Row(text, ", ".join(found))
 
-    return [Family("entities", PHRASINGS, draw, questions=QUESTIONS, weight=4, max_tokens=60)]
+    return [Family("entities", PHRASINGS, draw, questions=QUESTIONS, weight=6, max_tokens=60)]

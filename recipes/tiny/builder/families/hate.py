@@ -4,6 +4,7 @@ Groups are those of the card's instruction and made-up peoples, whose names are 
 from __future__ import annotations
 
 import random
+from functools import cache
 
 from ..entities import Entities, Split, split_of
 from .base import Family, Phrasing, Row, capitalised
@@ -126,10 +127,15 @@ def _made_up() -> list[str]:
     return [b + m + e for b in BEGINNINGS for m in MIDDLES for e in dict.fromkeys(ENDINGS)]
 
 
+@cache
+def things(split: Split) -> tuple[str, ...]:
+    return tuple(t for t in THINGS if split_of("slot", t) == split)
+
+
 def _post(rng: random.Random, template: str, group: str, split: Split) -> str:
     bad, bad2 = rng.sample(BAD, 2)
     one = "woman" if group in ("women", "girls", "these women", "female drivers") else "immigrant"
-    thing = rng.choice([t for t in THINGS if split_of("slot", t) == split])
+    thing = rng.choice(things(split))
     values = {"group": group, "bad": bad, "bad2": bad2, "one": one, "thing": thing, "user": "@user",
               "place": rng.choice(PLACES), "do": rng.choice(DOINGS)}  # fmt: skip
     return template.format(**values)

@@ -104,7 +104,9 @@ def families(data: Entities) -> list[Family]:
         iso = _of_split(rng, "date", split, lambda r: f"{r.randrange(1900, 2030)}-{r.randrange(1, 13):02}-"
                                                       f"{r.randrange(1, 29):02}")  # fmt: skip
         year, month, day = iso.split("-")
-        form = rng.choice(("{d} {m} {y}", "{m} {d}, {y}", "{d} {a} {y}", "{a} {d} {y}", "{d}. {m} {y}", "the {d} of {m} {y}"))
+        form = rng.choice(
+            ("{d} {m} {y}", "{m} {d}, {y}", "{d} {a} {y}", "{a} {d} {y}", "{d}. {m} {y}", "the {d} of {m} {y}")
+        )
         name = months[int(month) - 1]
         return Row(form.format(d=int(day), m=name, a=name[:3], y=year), iso)
 

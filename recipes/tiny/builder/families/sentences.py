@@ -7,21 +7,28 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from ..entities import Entities, Split, split_of
 from .base import Family, Phrasing, Row, capitalised
 
-THINGS = """phone laptop camera printer charger headset keyboard router tablet watch blender toaster kettle oven fridge
+THINGS = tuple(
+    """phone laptop camera printer charger headset keyboard router tablet watch blender toaster kettle oven fridge
 mixer heater lamp sofa mattress pillow blanket desk chair shelf carpet curtain backpack wallet jacket coat sweater boots
 sandals gloves umbrella tent bike helmet racket scooter drone guitar piano game puzzle book novel album film show hotel
 restaurant cafe bakery pizza burger soup salad cake coffee tea wine room flight train ferry tour museum course gym pool
 garden mower drill ladder hammer paint bottle mug pan knife plate towel soap shampoo cream perfume brush mirror""".split()
-PEOPLE = """brother sister mother father uncle aunt neighbor friend teacher boss cousin doctor daughter son grandmother
+)
+PEOPLE = tuple(
+    """brother sister mother father uncle aunt neighbor friend teacher boss cousin doctor daughter son grandmother
 grandfather coach colleague nephew niece roommate tenant landlord partner""".split()
-FIRMS = """airline bank store shop company hotel carrier network insurer website app bookshop supermarket garage clinic
+)
+FIRMS = tuple(
+    """airline bank store shop company hotel carrier network insurer website app bookshop supermarket garage clinic
 railway pharmacy theater restaurant team agency landlord utility""".split()
+)
 
-Slots = Mapping[str, Sequence[str]]
+Slots = Mapping[str, tuple[str, ...]]
 SPLIT_FROM = 20  # words; longer lists are split
 HELD_OUT = 5  # of so many templates one is for tests only
 
@@ -31,16 +38,17 @@ def _is_new(template: str, slots: Slots) -> bool:
     return any(len(slots[name]) > SPLIT_FROM for name in re.findall(r"\{(\w+)\}", template))
 
 
+@cache
+def _of_split(words: tuple[str, ...], split: Split) -> tuple[str, ...]:
+    if len(words) <= SPLIT_FROM:
+        return words
+    return tuple(w for w in words if split_of("slot", w) == split)
+
+
 def _fill(rng: random.Random, split: Split, template: str, slots: Slots) -> str:
     """The template with words from the lists that its braces name, of this split where a list is split."""
 
-    def put(slot: re.Match[str]) -> str:
-        words = slots[slot[1]]
-        if len(words) > SPLIT_FROM:
-            words = [w for w in words if split_of("slot", w) == split]
-        return rng.choice(words)
-
-    return re.sub(r"\{(\w+)\}", put, template)
+    return re.sub(r"\{(\w+)\}", lambda slot: rng.choice(_of_split(slots[slot[1]], split)), template)
 
 
 def _polish(rng: random.Random, text: str) -> str:
@@ -64,16 +72,18 @@ def _classifier(name: str, phrasings: Sequence[Phrasing], templates: Mapping[str
     return Family(name, phrasings, draw, labels, questions=(question,), max_tokens=6)
 
 
+MONTHS = tuple("January February March April May June July August September October November December".split())
+
 COMMON: Slots = {
     "thing": THINGS,
     "who": PEOPLE,
     "firm": FIRMS,
-    "day": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(),
-    "month": "January February March April May June July August September October November December".split(),
-    "n": [str(n) for n in range(2, 100)],
-    "year": [str(n) for n in range(1950, 2026)],
-    "date": [str(n) for n in range(1, 29)],
-    "user": ["@user"],
+    "day": tuple("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()),
+    "month": MONTHS,
+    "n": tuple(map(str, range(2, 100))),
+    "year": tuple(map(str, range(1950, 2026))),
+    "date": tuple(map(str, range(1, 29))),
+    "user": ("@user",),
 }
 
 # ---- Reviews ----
@@ -116,8 +126,12 @@ i would not recommend the {thing} to my {who}
 we did not enjoy the {thing}, it was {bad}
 the {thing} failed us twice, {bad}""",
 }
-GOOD = "great good excellent lovely superb reliable perfect beautiful fantastic wonderful amazing brilliant nice solid".split()
-BAD = "awful bad terrible ugly useless broken horrible dreadful poor boring cheap disappointing dull faulty".split()
+GOOD = tuple(
+    "great good excellent lovely superb reliable perfect beautiful fantastic wonderful amazing brilliant nice solid".split()
+)
+BAD = tuple(
+    "awful bad terrible ugly useless broken horrible dreadful poor boring cheap disappointing dull faulty".split()
+)
 
 # ---- Kinds of sentences ----
 

@@ -228,6 +228,7 @@ def _some_words(data: Entities, rng: random.Random, split: Split, n: int) -> lis
 
 def _listed(name: str, phrasings: Sequence[Phrasing], data: Entities, n: Sequence[int], join: str,
             answer: Callable[[list[str]], str], question: str) -> Family:  # fmt: skip
+
     def draw(rng: random.Random, split: Split) -> Row:
         words = _some_words(data, rng, split, rng.choice(n))
         return Row(join.join(words), answer(words))
@@ -237,6 +238,7 @@ def _listed(name: str, phrasings: Sequence[Phrasing], data: Entities, n: Sequenc
 
 def _person(name: str, phrasings: Sequence[Phrasing], data: Entities, answer: Callable[[str, str], str],
             question: str) -> Family:  # fmt: skip
+
     def draw(rng: random.Random, split: Split) -> Row:
         given, family = data.given_names.draw(rng, split), data.family_names.draw(rng, split)
         return Row(f"{given} {family}", answer(given, family))
@@ -259,5 +261,3 @@ def _written(data: Entities) -> list[Family]:
 def families(data: Entities) -> list[Family]:
     lookups = [_antonym(data), _synonym(data), _plural(data), _language_code(data)]
     return [*_kinds(data), _language(), *lookups, *_written(data)]
-
-
