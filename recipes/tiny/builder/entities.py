@@ -178,8 +178,8 @@ def _stem(word: str) -> str:
 
 
 def _feeling_splits() -> dict[str, Split]:
-    """The split of each word: a fifth of the words of each emotion are for tests. Words with the same first four letters
-    share a split: "happiness" would give "happy" away."""
+    """The split of each word: a fifth of the words of each emotion are for tests. Words with the same first four
+    letters share a split: "happiness" would give "happy" away."""
     splits: dict[str, Split] = {_stem(word): split for word, split in FIXED_FEELINGS.items()}
     for emotion in lexicon.EMOTIONS:
         words = [
@@ -318,8 +318,10 @@ def _antonyms() -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-UNWANTED = re.compile(r"sex|kill|murder|drunk|rape|breast|naked|nude|drug|prostitut|whore|terror|bomb|jew|negro|\bgay\b|"
-                      r"suicid|penis|urin|corpse|\bdie[ds]?\b|\bass\b|bastard|bitch|slut|slave|nazi|hell\b|damn|crap|kiss|bed\b")  # fmt: skip
+UNWANTED = re.compile(
+    r"sex|kill|murder|drunk|rape|breast|naked|nude|drug|prostitut|whore|terror|bomb|jew|negro|\bgay\b|"
+    r"suicid|penis|urin|corpse|\bdie[ds]?\b|\bass\b|bastard|bitch|slut|slave|nazi|hell\b|damn|crap|kiss|bed\b"
+)
 
 
 def _deeds() -> list[str]:
@@ -351,9 +353,10 @@ def _given_names() -> list[str]:
     ]  # no Rose at a sentence's start
 
 
-LANGUAGES = """en fr de es it pt nl sv da no fi is pl cs sk hu ro bg el ru uk sr hr sl sq mk tr ar he fa ur hi bn pa gu mr
-ta te kn ml si ne th lo km my vi id ms tl zh ja ko mn ka hy az kk uz ky tg sw am so ha yo ig zu xh af mg mt ga cy eu ca gl
-lv lt et be lb eo la mi sm to haw fj ps ku""".split()
+LANGUAGES = """
+en fr de es it pt nl sv da no fi is pl cs sk hu ro bg el ru uk sr hr sl sq mk tr ar he fa ur hi bn pa gu mr
+ta te kn ml si ne th lo km my vi id ms tl zh ja ko mn ka hy az kk uz ky tg sw am so ha yo ig zu xh af mg mt ga cy eu
+ca gl lv lt et be lb eo la mi sm to haw fj ps ku""".split()
 
 
 def load() -> Entities:

@@ -11,9 +11,9 @@ Chen Fang Feng Hao Hui Jian Jing Jun Lan Lei Li Ling Long Min Ming Na Ping Qiang
 Min-jun Ji-woo Seo-yeon Hyun-woo Soo-jin Young-ho Minh Linh Trang Huong Thanh Tuan Duc Somchai Anong Putri Budi Siti
 Abebe Abena Adaeze Adwoa Amara Ayodele Babajide Chidi Chike Chinua Efua Emeka Femi Folake Ifeoma Jabari Kamau Kofi Kwame
 Lerato Mandla Nala Ngozi Nia Nkechi Obi Ola Oluwaseun Sade Sipho Tendai Thabo Themba Wanjiru Yaw Zola Zuri Makena
-Aisha Ali Amina Bilal Fatima Farid Hamza Hana Hassan Ibrahim Jamal Khalid Layla Leila Mahmoud Mariam Mustafa Nadia Nasser
-Noor Omar Rania Samir Salma Tariq Yasmin Youssef Zainab Cem Ayse Elif Emre Mehmet Zeynep Dariush Shirin Parisa Reza
-Alejandra Beatriz Camila Carlos Diego Esteban Fernanda Gabriela Guadalupe Ignacio Javier Joaquin Juana Lucia Mateo
+Aisha Ali Amina Bilal Fatima Farid Hamza Hana Hassan Ibrahim Jamal Khalid Layla Leila Mahmoud Mariam Mustafa Nadia
+Nasser Noor Omar Rania Samir Salma Tariq Yasmin Youssef Zainab Cem Ayse Elif Emre Mehmet Zeynep Dariush Shirin Parisa
+Reza Alejandra Beatriz Camila Carlos Diego Esteban Fernanda Gabriela Guadalupe Ignacio Javier Joaquin Juana Lucia Mateo
 Paloma Rafael Rodrigo Santiago Sofia Valentina Ximena Joao Thiago Larissa Dmitri Irina Katya Ivan Natasha Oksana Olga
 Svetlana Yuri Bogdan Zofia Jakub Katarzyna Marek Milena Pavel Tomasz Anders Astrid Bjorn Freja Ingrid Lars Signe Sven
 Aino Eero Mikko Giulia Luca Matteo Chiara Francesca Elodie Mathilde Thibault Heike Jurgen Uwe Anneke Pieter Sanne
@@ -21,11 +21,12 @@ Keala Leilani Moana Tane Aroha Noa Eitan Yael Shira
 """
 
 FAMILY = """
-Smith Johnson Williams Brown Jones Garcia Miller Davis Rodriguez Martinez Hernandez Lopez Gonzalez Wilson Anderson Thomas
-Taylor Moore Jackson Martin Perez Thompson White Harris Sanchez Clark Ramirez Lewis Robinson Walker Young Allen King
-Wright Scott Torres Nguyen Hill Flores Green Adams Nelson Baker Hall Rivera Campbell Mitchell Carter Roberts Gomez
-Phillips Evans Turner Diaz Parker Cruz Edwards Collins Reyes Stewart Morris Morales Murphy Cook Rogers Gutierrez Ortiz
-Morgan Cooper Peterson Bailey Reed Kelly Howard Ramos Kim Cox Ward Richardson Watson Brooks Chavez Wood Bennett Gray
+Smith Johnson Williams Brown Jones Garcia Miller Davis Rodriguez Martinez Hernandez Lopez Gonzalez Wilson
+Anderson Thomas Taylor Moore Jackson Martin Perez Thompson White Harris Sanchez Clark Ramirez Lewis Robinson Walker
+Young Allen King Wright Scott Torres Nguyen Hill Flores Green Adams Nelson Baker Hall Rivera Campbell Mitchell Carter Roberts
+Gomez Phillips Evans Turner Diaz Parker Cruz Edwards Collins Reyes Stewart Morris Morales Murphy Cook Rogers Gutierrez Ortiz
+Morgan Cooper Peterson Bailey Reed
+Kelly Howard Ramos Kim Cox Ward Richardson Watson Brooks Chavez Wood Bennett Gray
 Mendoza Ruiz Hughes Price Alvarez Castillo Sanders Patel Myers Ross Foster Jimenez Powell Jenkins Perry Russell
 Sullivan Bell Coleman Butler Henderson Barnes Fisher Vasquez Simmons Jordan Patterson Alexander Hamilton Graham Reynolds
 Griffin Wallace Moreno West Cole Hayes Bryant Herrera Gibson Ellis Tran Medina Aguilar Stevens Murray Ford Castro

@@ -163,6 +163,8 @@ def write_ni(out: Path, seed: int, families: Sequence[Family], sizes: Sizes) -> 
     for split in ("train", "validation"):
         folder = out / "ni" / split
         folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.json"):
+            old.unlink()
         for family in families:
             for name, content in tasks(seed, family, split, sizes):
                 text = json.dumps(content, ensure_ascii=False, indent=0)

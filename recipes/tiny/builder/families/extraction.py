@@ -110,8 +110,8 @@ After [F] (deed), [P] went to [C].
 """.strip().splitlines()
 )
 
-DIRECTIONS = ("North", "South", "East", "West", "Northern", "Southern", "Eastern", "Western", "Upper", "Lower", "Central",
-              "Arctic", "Atlantic", "Baltic", "Alpine", "Great", "New", "Old")  # fmt: skip
+DIRECTIONS = ("North", "South", "East", "West", "Northern", "Southern", "Eastern", "Western", "Upper", "Lower",
+              "Central", "Arctic", "Atlantic", "Baltic", "Alpine", "Great", "New", "Old")  # fmt: skip
 LANDFORMS = ("Coast", "Valley", "Highlands", "Lakes", "Plains", "Hills", "Islands", "Midlands", "Province", "Peninsula",
              "Northeast", "Southwest", "Southeast", "Desert", "Basin", "Territory", "Mountains", "Riviera")  # fmt: skip
 

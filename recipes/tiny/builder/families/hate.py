@@ -11,13 +11,14 @@ from .base import Family, Phrasing, Row, capitalised
 
 INSTRUCTION = (
     "Label whether the following tweet contains hate speech against either immigrants or women. Hate Speech (HS) is "
-    "commonly defined as any communication that disparages a person or a group on the basis of some characteristic such "
-    "as race, color, ethnicity, gender, sexual orientation, nationality, religion, or other characteristics."
+    "commonly defined as any communication that disparages a person or a group on the basis of some characteristic "
+    "such as race, color, ethnicity, gender, sexual orientation, nationality, religion, or other characteristics."
 )
 
 PHRASINGS = (
     Phrasing(INSTRUCTION, "Tweet", "Label", list_labels=True),
-    Phrasing("Does the tweet disparage a group of people? Label it as hate speech or not hate speech.", "Tweet", "Label"),
+    Phrasing("Does the tweet disparage a group of people? Label it as hate speech or not hate speech.", "Tweet",
+             "Label"),
     Phrasing("Is this post hateful towards a group?", "Post", "Hateful",
              {"hate speech": "yes", "not hate speech": "no"}, list_labels=True),
     Phrasing("Decide if the message is hateful or fine.", "Message", "Verdict",
@@ -119,8 +120,9 @@ THINGS = """phone car bike laptop printer umbrella coat dog cat hair team playli
 oven garden battery ticket blender scarf guitar keyboard lamp mattress garage charger headset roommate parrot piano
 ladder mower router teapot wallet backpack heater toaster curtain""".split()
 PLACES = "museum lake station market park stadium library mountains beach theater zoo".split()
-DOINGS = ("get verified", "change a tire", "book a ticket", "bake bread", "fix a printer", "join the club", "learn to swim",
-          "start a blog", "grow tomatoes", "win a game", "find the exit", "apply for a visa", "knit a scarf")  # fmt: skip
+DOINGS = ("get verified", "change a tire", "book a ticket", "bake bread", "fix a printer", "join the club",
+          "learn to swim", "start a blog", "grow tomatoes", "win a game", "find the exit", "apply for a visa",
+          "knit a scarf")  # fmt: skip
 
 
 def _made_up() -> list[str]:

@@ -52,8 +52,8 @@ The bus to the station is the {n}.
 The box weighs {n} grams.
 """.strip().splitlines()
 
-ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-eighteen nineteen""".split()
+ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen eighteen nineteen""".split()
 TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 

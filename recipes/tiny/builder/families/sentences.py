@@ -17,7 +17,8 @@ THINGS = tuple(
 mixer heater lamp sofa mattress pillow blanket desk chair shelf carpet curtain backpack wallet jacket coat sweater boots
 sandals gloves umbrella tent bike helmet racket scooter drone guitar piano game puzzle book novel album film show hotel
 restaurant cafe bakery pizza burger soup salad cake coffee tea wine room flight train ferry tour museum course gym pool
-garden mower drill ladder hammer paint bottle mug pan knife plate towel soap shampoo cream perfume brush mirror""".split()
+garden mower drill ladder hammer paint bottle mug pan knife plate towel soap shampoo cream perfume brush
+mirror""".split()
 )
 PEOPLE = tuple(
     """brother sister mother father uncle aunt neighbor friend teacher boss cousin doctor daughter son grandmother
@@ -127,7 +128,7 @@ we did not enjoy the {thing}, it was {bad}
 the {thing} failed us twice, {bad}""",
 }
 GOOD = tuple(
-    "great good excellent lovely superb reliable perfect beautiful fantastic wonderful amazing brilliant nice solid".split()
+    "great good excellent lovely superb reliable perfect beautiful fantastic wonderful amazing brilliant solid".split()
 )
 BAD = tuple(
     "awful bad terrible ugly useless broken horrible dreadful poor boring cheap disappointing dull faulty".split()
@@ -138,7 +139,8 @@ BAD = tuple(
 KIND = (
     Phrasing("Is the sentence a question, a statement, or a command?", "Sentence", "Kind"),
     Phrasing("Label the kind of sentence.", "Text", "Label", list_labels=True),
-    Phrasing("Does it ask, tell, or order?", "Input", "Output", {"question": "ask", "statement": "tell", "command": "order"}),
+    Phrasing("Does it ask, tell, or order?", "Input", "Output",
+             {"question": "ask", "statement": "tell", "command": "order"}),
 )  # fmt: skip
 KINDS = {
     "question": """

@@ -113,11 +113,12 @@ LANGUAGE_CODE = (
 IRREGULAR = dict(
     pair.split("=")
     for pair in """man=men woman=women child=children foot=feet tooth=teeth mouse=mice goose=geese person=people
-    leaf=leaves life=lives knife=knives wife=wives shelf=shelves half=halves wolf=wolves calf=calves loaf=loaves""".split()
+    leaf=leaves life=lives knife=knives wife=wives shelf=shelves half=halves wolf=wolves calf=calves
+    loaf=loaves""".split()
 )
-UNCOUNTED = ("ness", "ics", "ing", "ism", "s", "ment", "ity", "men", "fish", "man", "f", "fe", "sis", "is", "us", "um", "x",
-             "phy", "ence", "ance", "acy", "th", "z", "tion", "sion", "ogy", "o", "ship", "ure", "ice", "ty", "cy", "y",
-             "ae")  # fmt: skip
+UNCOUNTED = ("ness", "ics", "ing", "ism", "s", "ment", "ity", "men", "fish", "man", "f", "fe", "sis", "is", "us", "um",
+             "x", "phy", "ence", "ance", "acy", "th", "z", "tion", "sion", "ogy", "o", "ship", "ure", "ice", "ty", "cy",
+             "y", "ae")  # fmt: skip
 
 
 def plural(noun: str) -> str:
