@@ -4,6 +4,7 @@
 A text is a few questions of one kind, as in the card's chain-of-thought data, where a text is a subject's examples.
 `python3 -m builder.cot OUT` (in recipes/tiny) writes OUT/cot alone.
 """
+
 from __future__ import annotations
 
 import json
@@ -31,9 +32,18 @@ def sums(rng: random.Random, names: Names) -> Item:
     a, b = names.persons(rng, 2)
     x, y, what = rng.randint(2, 20), rng.randint(1, 20), _objects(rng)
     slots = {"A": a.first, "B": b.first, "he": a.pronouns()["he"], "x": x, "y": y, "w": what}
-    question = expand(rng, "{A} has {x} {w}[ and {B} gives {A} {y} more. How many {w} does {A} have now?|. {B} has {y} {w}. How many {w} do they have together?|. "
-                      "Then {he} buys {y} {w}. How many {w} are there now?]", **slots)  # fmt: skip
-    thought = expand(rng, "[{A} has {x} {w} at first. {y} more come to it|There are {x} {w} and {y} {w}|We add {x} and {y}]. {x} + {y} = {z}.", z=x + y, **slots)
+    question = expand(
+        rng,
+        "{A} has {x} {w}[ and {B} gives {A} {y} more. How many {w} does {A} have now?|. {B} has {y} {w}. How many {w} do they have together?|. "
+        "Then {he} buys {y} {w}. How many {w} are there now?]",
+        **slots,
+    )
+    thought = expand(
+        rng,
+        "[{A} has {x} {w} at first. {y} more come to it|There are {x} {w} and {y} {w}|We add {x} and {y}]. {x} + {y} = {z}.",
+        z=x + y,
+        **slots,
+    )
     return question, thought, x + y
 
 
@@ -42,18 +52,43 @@ def differences(rng: random.Random, names: Names) -> Item:
     x = rng.randint(3, 30)
     y, what = rng.randint(1, x - 1), _objects(rng)
     slots = {"A": a.first, "B": b.first, "he": a.pronouns()["he"], "x": x, "y": y, "w": what}
-    question = expand(rng, "{A} has {x} {w}[ and gives {y} of them to {B}. How many {w} are left?|. {He} loses {y} {w}. How many {w} does {he} have now?|. "
-                      "{B} takes {y} {w} away. How many {w} remain?]", He=a.pronouns()["He"], **slots)  # fmt: skip
-    return question, expand(rng, "[{A} has {x} {w} at first. {y} of them go away|We take {y} from {x}]. {x} - {y} = {z}.", z=x - y, **slots), x - y
+    question = expand(
+        rng,
+        "{A} has {x} {w}[ and gives {y} of them to {B}. How many {w} are left?|. {He} loses {y} {w}. How many {w} does {he} have now?|. "
+        "{B} takes {y} {w} away. How many {w} remain?]",
+        He=a.pronouns()["He"],
+        **slots,
+    )
+    return (
+        question,
+        expand(
+            rng,
+            "[{A} has {x} {w} at first. {y} of them go away|We take {y} from {x}]. {x} - {y} = {z}.",
+            z=x - y,
+            **slots,
+        ),
+        x - y,
+    )
 
 
 def comparisons(rng: random.Random, names: Names) -> Item:
     a, b = names.persons(rng, 2)
     x, y = rng.sample(range(1, 60), 2)
-    more, word, verb, noun = rng.choice([(True, "older", "is", "years old"), (False, "younger", "is", "years old"), (True, "more", "has", "coins"), (False, "fewer", "has", "coins")])
+    more, word, verb, noun = rng.choice(
+        [
+            (True, "older", "is", "years old"),
+            (False, "younger", "is", "years old"),
+            (True, "more", "has", "coins"),
+            (False, "fewer", "has", "coins"),
+        ]
+    )
     question = f"{a.first} {verb} {x} {noun} and {b.first} {verb} {y} {noun}. Who {verb} {word}{'' if verb == 'is' else ' coins'}?"
     winner = a if (x > y) == more else b
-    return question, f"{x} is {'more' if x > y else 'less'} than {y}. So {winner.first} {verb} {word}{'' if verb == 'is' else ' coins'}.", winner.first
+    return (
+        question,
+        f"{x} is {'more' if x > y else 'less'} than {y}. So {winner.first} {verb} {word}{'' if verb == 'is' else ' coins'}.",
+        winner.first,
+    )
 
 
 def counting(rng: random.Random, names: Names) -> Item:
@@ -74,13 +109,21 @@ def ordering(rng: random.Random, names: Names) -> Item:
             steps.append(f"the smallest of {listing(list(map(str, rest)))} is {min(rest)}")
             rest.remove(min(rest))
         text = f"{capital(', '.join(steps))}, and {rest[0]} is left."
-        return f"Put these numbers in order, the smallest first: {', '.join(map(str, numbers))}", text, ", ".join(map(str, sorted(numbers)))
+        return (
+            f"Put these numbers in order, the smallest first: {', '.join(map(str, numbers))}",
+            text,
+            ", ".join(map(str, sorted(numbers))),
+        )
     words = [p.first for p in names.persons(rng, rng.randint(3, 4))]
     words = list({w[0]: w for w in words}.values())
     rng.shuffle(words)
     initials = ", ".join(f"{w} begins with {w[0]}" for w in words)
     order = sorted(words)
-    return f"Put these names in the order of the alphabet: {', '.join(words)}", f"{initials}. The letters in order are {', '.join(w[0] for w in order)}.", ", ".join(order)
+    return (
+        f"Put these names in the order of the alphabet: {', '.join(words)}",
+        f"{initials}. The letters in order are {', '.join(w[0] for w in order)}.",
+        ", ".join(order),
+    )
 
 
 def days(rng: random.Random, names: Names) -> Item:
@@ -90,12 +133,21 @@ def days(rng: random.Random, names: Names) -> Item:
     way = [cycle[(i + step * k) % len(cycle)] for k in range(n + 1)]
     count = f"{n} {unit}{'s' if n > 1 else ''}"
     word = "before" if back else "after"
-    opening = f"Today is {way[0]}. Which day {'was' if back else 'is'} it {count} {'ago' if back else 'from now'}?" if unit == "day" and rng.random() < 0.5 else f"Which {unit} is {count} {word} {way[0]}?"
+    opening = (
+        f"Today is {way[0]}. Which day {'was' if back else 'is'} it {count} {'ago' if back else 'from now'}?"
+        if unit == "day" and rng.random() < 0.5
+        else f"Which {unit} is {count} {word} {way[0]}?"
+    )
     thought = ", ".join(f"{k} {word} {way[0]} is {way[k]}" if k == 1 else f"{k} is {way[k]}" for k in range(1, n + 1))
     return opening, f"{capital(thought)}.", way[-1]
 
 
-_RELATIONS = (("taller", "tallest", "shortest"), ("older", "oldest", "youngest"), ("faster", "fastest", "slowest"), ("stronger", "strongest", "weakest"))
+_RELATIONS = (
+    ("taller", "tallest", "shortest"),
+    ("older", "oldest", "youngest"),
+    ("faster", "fastest", "slowest"),
+    ("stronger", "strongest", "weakest"),
+)
 
 
 def deduction(rng: random.Random, names: Names) -> Item:
@@ -113,11 +165,19 @@ def places(rng: random.Random, names: Names) -> Item:
     a, b = names.persons(rng, 2)
     rooms = rng.sample(["kitchen", "garden", "cellar", "bedroom", "hall", "office", "garage"], 3)
     item = rng.choice(THINGS)
-    moves = [f"{a.first} takes the {item} to the {rooms[0]}.", f"{b.first} goes to the {rooms[1]}.", f"{a.first} goes to the {rooms[2]} with the {item}."]
+    moves = [
+        f"{a.first} takes the {item} to the {rooms[0]}.",
+        f"{b.first} goes to the {rooms[1]}.",
+        f"{a.first} goes to the {rooms[2]} with the {item}.",
+    ]
     shown = moves if rng.random() < 0.6 else moves[:2]
     where = rooms[2] if len(shown) == 3 else rooms[0]
     went = f", then to the {rooms[2]}" if len(shown) == 3 else ""
-    return f"{' '.join(shown)} Where is the {item}?", f"{a.first} has the {item}. {a.first} goes to the {rooms[0]}{went}. So the {item} is in the {where}.", f"the {where}"
+    return (
+        f"{' '.join(shown)} Where is the {item}?",
+        f"{a.first} has the {item}. {a.first} goes to the {rooms[0]}{went}. So the {item} is in the {where}.",
+        f"the {where}",
+    )
 
 
 def kinds(rng: random.Random, names: Names) -> Item:
@@ -127,7 +187,11 @@ def kinds(rng: random.Random, names: Names) -> Item:
     others = [t for t in rng.sample(things, 12) if t.category != chosen.category][:2]
     words = rng.sample([chosen, *others], len(others) + 1)
     thought = " ".join(capital(f"{t.word} is a kind of {t.category}.") for t in words)
-    return articles(f"Which of these is a kind of {chosen.category}: {listing([t.word for t in words], 'or')}?"), thought, chosen.word
+    return (
+        articles(f"Which of these is a kind of {chosen.category}: {listing([t.word for t in words], 'or')}?"),
+        thought,
+        chosen.word,
+    )
 
 
 def feelings(rng: random.Random, names: Names) -> Item:
@@ -138,10 +202,25 @@ def feelings(rng: random.Random, names: Names) -> Item:
     a = names.person(rng).first
     pair = rng.sample([felt.emotion, other], 2)
     near = f", like {felt.synonyms[0]}" if felt.synonyms and "-" not in felt.synonyms[0] else ""
-    return f"{a} is {felt.word}. Is that {pair[0]} or {pair[1]}?", f"{capital(felt.word)} is a word of {felt.emotion}{near}. So {a} feels {felt.emotion}.", felt.emotion
+    return (
+        f"{a} is {felt.word}. Is that {pair[0]} or {pair[1]}?",
+        f"{capital(felt.word)} is a word of {felt.emotion}{near}. So {a} feels {felt.emotion}.",
+        felt.emotion,
+    )
 
 
-KINDS: tuple[Callable[[random.Random, Names], Item], ...] = (sums, differences, comparisons, counting, ordering, days, deduction, places, kinds, feelings)  # fmt: skip
+KINDS: tuple[Callable[[random.Random, Names], Item], ...] = (
+    sums,
+    differences,
+    comparisons,
+    counting,
+    ordering,
+    days,
+    deduction,
+    places,
+    kinds,
+    feelings,
+)
 
 
 def _text(rng: random.Random, kind: Callable[[random.Random, Names], Item], names: Names) -> str:

@@ -7,6 +7,7 @@ miscfiles python3-doc debian-reference-en
 
 `python3 -m builder.stream OUT` (in recipes/tiny) writes OUT/stream alone.
 """
+
 from __future__ import annotations
 
 import json
@@ -32,7 +33,9 @@ BY_PEOPLE = {"bible": 2.6, "austen": 2.4, "webster": 1.0, "python": 0.8, "debian
 VALIDATION_SHARE = 1 / 150
 
 
-def _generate(page: Callable[[random.Random, Names], str], rng: random.Random, names: Names, size: float) -> Iterator[str]:
+def _generate(
+    page: Callable[[random.Random, Names], str], rng: random.Random, names: Names, size: float
+) -> Iterator[str]:
     """Different documents of a kind, up to a number of characters."""
     seen: set[int] = set()
     total = 0

@@ -4,6 +4,7 @@ founding documents of the United States, and Python's and Debian's documentation
 
 Each reader yields pieces of a few hundred to a few thousand characters that begin and end between paragraphs.
 """
+
 from __future__ import annotations
 
 import gzip
@@ -46,8 +47,8 @@ _FIRST_BITS, _LAST_BITS, _CLEAR = 9, 16, 256
 
 
 def _lzw(data: bytes) -> bytes:
-    """What compress(1) wrote, without its three bytes of header. Codes come in groups of eight of one length, so what is left of
-    a group is skipped when the length changes."""
+    """What compress(1) wrote, without its three bytes of header. Codes come in groups of eight of one length, so what
+    is left of a group is skipped when the length changes."""
     table = [bytes([i]) for i in range(256)] + [b""]
     out, bits, position, group, previous = [], _FIRST_BITS, 0, 0, b""
     while position + bits <= 8 * len(data):
@@ -98,7 +99,9 @@ def austen(rng: random.Random) -> Iterator[str]:
             length = struct.unpack_from(">I", book, position + 4)[0]
             lines.append(_plain(book[position + 8 : position + 8 + length].decode("utf-8")))
             position += 8 + length
-        prose = [p.replace("_", "") for p in _paragraphs("\n".join(lines)) if re.search(r"[a-z]{3}", p) and len(p) < 2500]
+        prose = [
+            p.replace("_", "") for p in _paragraphs("\n".join(lines)) if re.search(r"[a-z]{3}", p) and len(p) < 2500
+        ]
         yield from _pieces(prose, rng)
 
 
@@ -106,7 +109,7 @@ def austen(rng: random.Random) -> Iterator[str]:
 
 
 def webster(rng: random.Random) -> Iterator[str]:
-    """Entries of Webster's dictionary of 1913: the word and its definitions, without pronunciation, origin and quotations."""
+    """Entries of Webster's dictionary of 1913: a word and its definitions, without sounds, origin and quotations."""
     with gzip.open(GCIDE, "rt", encoding="utf-8", errors="replace") as file:
         text = file.read()
     for block in re.split(r"\n(?=\S)", text):
@@ -125,9 +128,15 @@ def webster(rng: random.Random) -> Iterator[str]:
 def _meaning(text: str) -> str:
     """One definition, or nothing where it is not a plain one."""
     text = " ".join(text.split())
-    text = re.sub(r"^[^.]*?\[[^\]]*\]\s*(\([A-Z][a-z.& ]+\))?\s*", "", text) if text[:80].count("[") and not re.match(r"\d", text) else text
+    text = (
+        re.sub(r"^[^.]*?\[[^\]]*\]\s*(\([A-Z][a-z.& ]+\))?\s*", "", text)
+        if text[:80].count("[") and not re.match(r"\d", text)
+        else text
+    )
     text = re.sub(r"\s*--\s?[A-Z][\w. ]*\.?$|[{}]|^\d+\. ", "", text)
-    good = 15 < len(text) < 220 and text.isascii() and not re.search(r"[\[\]\\()]|See |Obs|Syn|Note|--|pl\.|imp\.", text)
+    good = (
+        15 < len(text) < 220 and text.isascii() and not re.search(r"[\[\]\\()]|See |Obs|Syn|Note|--|pl\.|imp\.", text)
+    )
     return text if good and text[0].isupper() else ""
 
 
@@ -149,7 +158,13 @@ def state(rng: random.Random) -> Iterator[str]:
 
 def _prose(paragraph: str) -> bool:
     """Whether a paragraph of documentation is sentences."""
-    return len(paragraph) > 60 and paragraph[0].isupper() and paragraph[-1] in ".:!?" and paragraph.count("`") < 12 and "::" not in paragraph[:-2]
+    return (
+        len(paragraph) > 60
+        and paragraph[0].isupper()
+        and paragraph[-1] in ".:!?"
+        and paragraph.count("`") < 12
+        and "::" not in paragraph[:-2]
+    )
 
 
 def python(rng: random.Random) -> Iterator[str]:
@@ -160,7 +175,9 @@ def python(rng: random.Random) -> Iterator[str]:
             text = re.sub(r"``([^`]*)``|`([^`<]*?)\s*<[^`]*>`_+", lambda m: m[1] or m[2], text)
             text = re.sub(r"(?<!\w)\*{1,2}([^*\n]+)\*{1,2}(?!\w)", r"\1", text)
             paragraphs = [_plain(p) for p in _paragraphs(text)]
-            yield from _pieces([re.sub(r"::$", ":", p) for p in paragraphs if _prose(p) and not p.startswith("..")], rng)
+            yield from _pieces(
+                [re.sub(r"::$", ":", p) for p in paragraphs if _prose(p) and not p.startswith("..")], rng
+            )
 
 
 def debian(rng: random.Random) -> Iterator[str]:
@@ -170,5 +187,10 @@ def debian(rng: random.Random) -> Iterator[str]:
 
 
 READERS: dict[str, Callable[[random.Random], Iterator[str]]] = {
-    "bible": bible, "austen": austen, "webster": webster_pages, "state": state, "python": python, "debian": debian,
-}  # fmt: skip
+    "bible": bible,
+    "austen": austen,
+    "webster": webster_pages,
+    "state": state,
+    "python": python,
+    "debian": debian,
+}

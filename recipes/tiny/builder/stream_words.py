@@ -4,6 +4,7 @@
 Words are drawn the more often the more often they occur in WordNet's tagged texts, so common ones come back in many
 documents and in different sentences, which is how a small model gets to know them.
 """
+
 from __future__ import annotations
 
 import random
@@ -18,7 +19,9 @@ from .stream_world import Names, articles, capital, expand, listing
 _UNWANTED = re.compile(
     r"sex|genital|penis|vagina|copulat|intercourse|prostitut|whore|excre|feces|urin|breast|nazi|slur|offensive|vulgar|"
     r"disparag|derogat|ethnic|negro|racis|rape|buttock|anus|semen|erotic|obscen|suicid|murder|tortur|taboo|"
-    r"\bass\b|brothel|bawdy|toilet|drunk|muslim|\bjew|terroris|crusad|kill|narcotic|heroin|\bslut|bitch|bastard|testic|contracepti|abortion|homosexual|lesbian|\bgay\b|masturb|nude|naked",
+    r"\bass\b|brothel|bawdy|toilet|drunk|muslim|\bjew|terroris|crusad|kill|narcotic|"
+    r"heroin|\bslut|bitch|bastard|testic|contracepti|abortion|homosexual|lesbian|"
+    r"\bgay\b|masturb|nude|naked",
     re.I,
 )
 _POS_NAMES = {"n": "noun", "v": "verb", "a": "adjective", "r": "adverb"}
@@ -72,7 +75,13 @@ def _sense(word: str, pos: str, rng: random.Random) -> sources.Synset:
 _NOUN = ("{A} {w} is {d}.", "What is a {w}? It is {d}.", "A {w} is {d}.", "The word {w} means {d}.", "{w}: {d}.")
 _NOUN_BARE = ("{W} is {d}.", "What is {w}? It is {d}.", "{W} means {d}.", "The word {w} means {d}.", "{w}: {d}.")
 _VERB = ("To {w} is to {d}.", "To {w} means to {d}.", "{w}: {d}.", "The verb {w} means to {d}.")
-_ADJECTIVE = ("{w} means {d}.", "Something {w} is {d}.", "{w}: {d}.", "The word {w} means {d}.", "If it is {w}, it is {d}.")
+_ADJECTIVE = (
+    "{w} means {d}.",
+    "Something {w} is {d}.",
+    "{w}: {d}.",
+    "The word {w} means {d}.",
+    "If it is {w}, it is {d}.",
+)
 _ADVERB = ("{w} means {d}.", "{w}: {d}.", "The word {w} means {d}.")
 
 
@@ -125,16 +134,29 @@ def entry(word: str, pos: str, rng: random.Random) -> str:
     synonyms, kind, example = _synonyms(word, synset), _kind(word, synset) if pos == "n" else "", _example(word, synset)
     if kind and rng.random() < 0.7:
         counted = re.match(r"an? ", _definition(synset)) and not word.endswith("s")
-        template = "[A {w} is a kind of {k}.|It is a kind of {k}.|A {w} is a {k}.]" if counted else "{W} is a kind of {k}."
+        template = (
+            "[A {w} is a kind of {k}.|It is a kind of {k}.|A {w} is a {k}.]" if counted else "{W} is a kind of {k}."
+        )
         parts.append(expand(rng, template, w=word, W=capital(word), k=kind))
     if synonyms and rng.random() < 0.6:
         words = listing([word, *synonyms[:3]])
-        parts.append(capital(expand(rng, "[{s} mean much the same|{s} mean the same|{s} are words for the same thing].", s=words)))
+        parts.append(
+            capital(
+                expand(rng, "[{s} mean much the same|{s} mean the same|{s} are words for the same thing].", s=words)
+            )
+        )
     if example and rng.random() < 0.6:
         parts.append(expand(rng, "[{e}|One says: {e}|For example: {e}]", e=example))
     if (opposites := _opposites(word, pos)) and rng.random() < 0.6:
-        parts.append(expand(rng, "[The opposite of {w} is {o}.|It is the opposite of {o}.|{W} is not {o}.]",
-                            w=word, W=capital(word), o=opposites[0]))  # fmt: skip
+        parts.append(
+            expand(
+                rng,
+                "[The opposite of {w} is {o}.|It is the opposite of {o}.|{W} is not {o}.]",
+                w=word,
+                W=capital(word),
+                o=opposites[0],
+            )
+        )
     return " ".join(parts)
 
 
@@ -204,11 +226,18 @@ def category_page(rng: random.Random, names: Names) -> str:
     if style == 0:
         text = " ".join(capital(f"{_some(name)}{w} is a {name}.") for w in members)
     elif style == 1:
-        text = expand(rng, "[Some {m}|A list of {m}|These are {m}|{M}]:\n", m=many, M=capital(many)) + "\n".join(f"- {w}" for w in members)
+        text = expand(rng, "[Some {m}|A list of {m}|These are {m}|{M}]:\n", m=many, M=capital(many)) + "\n".join(
+            f"- {w}" for w in members
+        )
     elif style == 2:
         shown = members if name in _UNCOUNTED else [plural(w) for w in members]
         text = expand(rng, "{W} are {m}.", W=capital(listing(shown)), m=many)
-        text += expand(rng, " [So {w} is a {n}.|Hence {w} is one of them.|And {w} is a {n}.]", w=_some(name) + rng.choice(members), n=name)
+        text += expand(
+            rng,
+            " [So {w} is a {n}.|Hence {w} is one of them.|And {w} is a {n}.]",
+            w=_some(name) + rng.choice(members),
+            n=name,
+        )
     elif style == 3:
         other, others = _choose_category(rng, names, name)
         pairs = [(w, name) for w in members] + [(w, other) for w in others]
@@ -217,7 +246,10 @@ def category_page(rng: random.Random, names: Names) -> str:
         text = "\n".join(template.format(w=w, n=n) for w, n in pairs)
     elif style == 4:
         other, others = _choose_category(rng, names, name)
-        lines = [f"{w}, {n}" for w, n in rng.sample([(w, name) for w in members] + [(w, other) for w in others], len(members))]
+        lines = [
+            f"{w}, {n}"
+            for w, n in rng.sample([(w, name) for w in members] + [(w, other) for w in others], len(members))
+        ]
         text = "word, kind\n" + "\n".join(lines)
     elif style == 5:
         other, others = _choose_category(rng, names, name)
@@ -234,8 +266,14 @@ def _nouns() -> frozenset[str]:
     return frozenset(_weighted("n").words)
 
 
-_OPPOSITE = ("The opposite of {a} is {b}.", "{A} is the opposite of {b}.", "What is not {a} is {b}.", "{A} and {b} are opposites.",
-             "Not {a}, but {b}.", "If one is {a}, the other is {b}.")  # fmt: skip
+_OPPOSITE = (
+    "The opposite of {a} is {b}.",
+    "{A} is the opposite of {b}.",
+    "What is not {a} is {b}.",
+    "{A} and {b} are opposites.",
+    "Not {a}, but {b}.",
+    "If one is {a}, the other is {b}.",
+)
 
 
 @cache
@@ -265,20 +303,35 @@ def synonyms_page(rng: random.Random, names: Names) -> str:
         others = _synonyms(word, _sense(word, pos, rng))
         if others:
             words = [word, *others[:3]]
-            lines.append(capital(expand(rng, "[{s} mean the same.|{s} mean much the same.|For {w} one can also say {o}.|"
-                         "Another word for {w} is {o1}.|{w} is the same as {o1}.]", s=listing(words), w=word,
-                         o=listing(others[:3], "or"), o1=others[0])))  # fmt: skip
+            lines.append(
+                capital(
+                    expand(
+                        rng,
+                        "[{s} mean the same.|{s} mean much the same.|For {w} one can also say {o}.|"
+                        "Another word for {w} is {o1}.|{w} is the same as {o1}.]",
+                        s=listing(words),
+                        w=word,
+                        o=listing(others[:3], "or"),
+                        o1=others[0],
+                    )
+                )
+            )
     return rng.choice(["\n", " "]).join(lines)
 
 
 # ---- Forms of words ----
 
-IRREGULAR_PLURALS = dict(p.split("/") for p in """man/men woman/women child/children foot/feet tooth/teeth goose/geese
+IRREGULAR_PLURALS = dict(
+    p.split("/")
+    for p in """man/men woman/women child/children foot/feet tooth/teeth goose/geese
     mouse/mice louse/lice ox/oxen knife/knives wife/wives life/lives leaf/leaves wolf/wolves half/halves shelf/shelves
     thief/thieves loaf/loaves calf/calves self/selves sheep/sheep fish/fish deer/deer person/people scarf/scarves
-    hoof/hooves elf/elves potato/potatoes tomato/tomatoes hero/heroes echo/echoes""".split())  # fmt: skip
+    hoof/hooves elf/elves potato/potatoes tomato/tomatoes hero/heroes echo/echoes""".split()
+)
 
-IRREGULAR_VERBS = tuple(tuple(v.split("/")) for v in """go/went/gone see/saw/seen take/took/taken give/gave/given
+IRREGULAR_VERBS = tuple(
+    tuple(v.split("/"))
+    for v in """go/went/gone see/saw/seen take/took/taken give/gave/given
     come/came/come run/ran/run eat/ate/eaten drink/drank/drunk sing/sang/sung swim/swam/swum begin/began/begun
     write/wrote/written ride/rode/ridden drive/drove/driven break/broke/broken speak/spoke/spoken steal/stole/stolen
     wear/wore/worn tear/tore/torn know/knew/known grow/grew/grown throw/threw/thrown fly/flew/flown blow/blew/blown
@@ -288,7 +341,8 @@ IRREGULAR_VERBS = tuple(tuple(v.split("/")) for v in """go/went/gone see/saw/see
     spend/spent/spent build/built/built make/made/made hear/heard/heard hold/held/held sit/sat/sat stand/stood/stood
     understand/understood/understood win/won/won hide/hid/hidden bite/bit/bitten choose/chose/chosen
     freeze/froze/frozen forget/forgot/forgotten put/put/put cut/cut/cut let/let/let pay/paid/paid say/said/said
-    be/was/been have/had/had do/did/done get/got/got""".split())  # fmt: skip
+    be/was/been have/had/had do/did/done get/got/got""".split()
+)
 
 REGULAR_VERBS = """walk talk play work help open close call ask answer look like love want need wait watch wash cook
     clean jump laugh smile cry try carry marry study stop plan drop shop visit travel live move use hope dance paint
@@ -322,7 +376,22 @@ def verb_forms(verb: str) -> tuple[str, str, str]:
 
 
 def _ing(verb: str) -> str:
-    if verb in ("run", "swim", "begin", "sit", "win", "get", "let", "put", "cut", "stop", "plan", "drop", "shop", "forget"):
+    if verb in (
+        "run",
+        "swim",
+        "begin",
+        "sit",
+        "win",
+        "get",
+        "let",
+        "put",
+        "cut",
+        "stop",
+        "plan",
+        "drop",
+        "shop",
+        "forget",
+    ):
         return verb + verb[-1] + "ing"
     return (verb[:-1] if verb.endswith("e") and verb not in ("see", "be") else verb) + "ing"
 
@@ -334,14 +403,38 @@ def _third(verb: str) -> str:
 def forms_page(rng: random.Random, names: Names) -> str:
     """Plurals, or the forms of verbs: the same sentence for several words."""
     if rng.random() < 0.5:
-        nouns = rng.sample(list(IRREGULAR_PLURALS), rng.randint(1, 3)) + [w for w in (_weighted("n").draw(rng) for _ in range(8)) if not w.endswith("s")]
+        nouns = rng.sample(list(IRREGULAR_PLURALS), rng.randint(1, 3)) + [
+            w for w in (_weighted("n").draw(rng) for _ in range(8)) if not w.endswith("s")
+        ]
         nouns = rng.sample(sorted(set(nouns)), len(set(nouns)))
-        template = rng.choice(["One {a}, two {b}.", "one {a}, many {b}", "The plural of {a} is {b}.", "{a}, {b}", "One {a} and one more {a} are two {b}.",
-                               "If there is more than one {a}, we say {b}."])  # fmt: skip
-        return "\n".join(capital(template.format(a=n, b=plural(n))) if "." in template else template.format(a=n, b=plural(n)) for n in nouns)
-    verbs = [rng.choice(IRREGULAR_VERBS) if rng.random() < 0.6 else verb_forms(rng.choice(REGULAR_VERBS)) for _ in range(rng.randint(4, 9))]
-    template = rng.choice(["{a}, {b}, {c}", "Today I {a}. Yesterday I {b}. I have {c}.", "The past of {a} is {b}.", "We say: I {a}, she {s}, she is {i}.",
-                           "Now we {a}; long ago we {b}.", "{b} is the past form of {a}."])  # fmt: skip
+        template = rng.choice(
+            [
+                "One {a}, two {b}.",
+                "one {a}, many {b}",
+                "The plural of {a} is {b}.",
+                "{a}, {b}",
+                "One {a} and one more {a} are two {b}.",
+                "If there is more than one {a}, we say {b}.",
+            ]
+        )
+        return "\n".join(
+            capital(template.format(a=n, b=plural(n))) if "." in template else template.format(a=n, b=plural(n))
+            for n in nouns
+        )
+    verbs = [
+        rng.choice(IRREGULAR_VERBS) if rng.random() < 0.6 else verb_forms(rng.choice(REGULAR_VERBS))
+        for _ in range(rng.randint(4, 9))
+    ]
+    template = rng.choice(
+        [
+            "{a}, {b}, {c}",
+            "Today I {a}. Yesterday I {b}. I have {c}.",
+            "The past of {a} is {b}.",
+            "We say: I {a}, she {s}, she is {i}.",
+            "Now we {a}; long ago we {b}.",
+            "{b} is the past form of {a}.",
+        ]
+    )
     verbs = [v for v in dict.fromkeys(verbs) if v[0] != "be"]
     return "\n".join(template.format(a=a, b=b, c=c, s=_third(a), i=_ing(a)) for a, b, c in verbs)
 
@@ -350,16 +443,45 @@ def letters_page(rng: random.Random, names: Names) -> str:
     """How words are spelled: letters, capitals, first and last letters, order of the alphabet, reversed lists."""
     words = [_weighted(rng.choice("nva")).draw(rng) for _ in range(rng.randint(4, 8))]
     words = list(dict.fromkeys(words))
-    template = rng.choice(["{w} is spelled {s}.", "{w}: {s}", "{W} has {n} letters: {s}.", "{w} in capital letters is {u}.", "{w}, {u}",
-                           "The first letter of {w} is {f} and the last letter is {l}.", "{w} begins with {f} and ends with {l}.", "alphabet", "backwards"])  # fmt: skip
+    template = rng.choice(
+        [
+            "{w} is spelled {s}.",
+            "{w}: {s}",
+            "{W} has {n} letters: {s}.",
+            "{w} in capital letters is {u}.",
+            "{w}, {u}",
+            "The first letter of {w} is {f} and the last letter is {l}.",
+            "{w} begins with {f} and ends with {l}.",
+            "alphabet",
+            "backwards",
+        ]
+    )
     if template == "alphabet":
-        return expand(rng, "[The words|These words:|Take the words] {a}. In the order of the alphabet: {b}.", a=", ".join(words), b=", ".join(sorted(words)))
+        return expand(
+            rng,
+            "[The words|These words:|Take the words] {a}. In the order of the alphabet: {b}.",
+            a=", ".join(words),
+            b=", ".join(sorted(words)),
+        )
     if template == "backwards":
-        return expand(rng, "[The list is|Words:|We have] {a}. [The same list from the end:|Backwards:|From last to first:] {b}.",
-                      a=", ".join(words), b=", ".join(words[::-1]))  # fmt: skip
-    return "\n".join(template.format(w=w, W=capital(w), s="-".join(w), n=len(w), u=w.upper(), f=w[0], l=w[-1]) for w in words)
+        return expand(
+            rng,
+            "[The list is|Words:|We have] {a}. [The same list from the end:|Backwards:|From last to first:] {b}.",
+            a=", ".join(words),
+            b=", ".join(words[::-1]),
+        )
+    return "\n".join(
+        template.format(w=w, W=capital(w), s="-".join(w), n=len(w), u=w.upper(), f=w[0], l=w[-1]) for w in words
+    )
 
 
 def page(rng: random.Random, names: Names) -> str:
-    kinds = ((definitions, 40), (category_page, 24), (opposites_page, 10), (synonyms_page, 9), (forms_page, 9), (letters_page, 8))
+    kinds = (
+        (definitions, 40),
+        (category_page, 24),
+        (opposites_page, 10),
+        (synonyms_page, 9),
+        (forms_page, 9),
+        (letters_page, 8),
+    )
     return rng.choices([k for k, _ in kinds], [n for _, n in kinds])[0](rng, names)

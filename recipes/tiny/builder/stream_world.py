@@ -4,6 +4,7 @@ puts them into sentences.
 
 Names are drawn anew for each document and recur in it, since a text in which nothing comes back teaches no copying.
 """
+
 from __future__ import annotations
 
 import random
@@ -54,8 +55,8 @@ FEMALE = """Alice Anna Bella Carla Clara Daisy Diana Edith Ellen Emma Erica Eva 
     Helen Ida Ines Irene Iris Jane Jill Joan Julia Karen Kate Laura Lena Lily Linda Lisa Lucy Mara Maria Martha Mary Mia
     Mina Mona Nadia Nancy Nina Nora Olga Olive Paula Priya Rita Rosa Ruth Sally Sara Selma Sofia Susan Tara Tina Vera
     Wendy Yara Zoe Aisha Mei Yuki Leila Amina Chloe Petra Ingrid Astrid Bridget Judith Esther""".split()
-MALE = """Adam Alan Albert Ali Andrew Anton Arthur Ben Bill Boris Brian Bruno Carl Carlos Chris Daniel David Dennis Edgar
-    Emil Eric Felix Frank Fred George Gustav Hans Harry Henry Hugo Ivan Jack Jakob James Jan Joe John Jonas Jose Karl
+MALE = """Adam Alan Albert Ali Andrew Anton Arthur Ben Bill Boris Brian Bruno Carl Carlos Chris Daniel David Dennis
+    Edgar Emil Eric Felix Frank Fred George Gustav Hans Harry Henry Hugo Ivan Jack Jakob James Jan Joe John Jonas Jose Karl
     Kevin Leo Louis Luke Marco Mark Martin Max Miguel Mike Nick Noah Omar Oscar Otto Paul Pedro Philip Ralph Ray Robert
     Roger Sam Simon Stefan Steve Ted Theo Tim Tom Victor Walter Will Ahmed Chen Hiro Kofi Ravi Samir""".split()
 SURNAMES = """Adams Allen Anderson Bailey Baker Barnes Bell Bennett Berg Black Bloom Brooks Brown Bruno Burke Butler
@@ -106,8 +107,8 @@ class Person:
 
 
 class Names:
-    """The names that generated text may use: those of the training split, and ours where they are in no split. Some names are
-    of two kinds, as Jordan is; who is for tests as one of them is not used as the other."""
+    """The names that generated text may use: those of the training split, and ours where they are in no split. Some
+    names are of two kinds, as Jordan is: what is for tests as one of them is not used as the other."""
 
     def __init__(self, data: Entities) -> None:
         self.data = data
@@ -115,8 +116,11 @@ class Names:
         def usable(names: Iterable[str]) -> list[str]:
             return [n for n in names if n not in held_out]
 
-        held_out = {n for pool in (data.given_names, data.family_names, data.cities, data.places, data.companies)
-                    for n in (*pool.validation, *pool.test)} | WIDGET_NAMES  # fmt: skip
+        held_out = {
+            n
+            for pool in (data.given_names, data.family_names, data.cities, data.places, data.companies)
+            for n in (*pool.validation, *pool.test)
+        } | WIDGET_NAMES
         self.given = [(n, she) for she, names in ((True, FEMALE), (False, MALE)) for n in usable(names)]
         self.ungendered = usable(n for n in data.given_names.train if n != "The")
         self.family, self.more_family = usable(SURNAMES), usable(data.family_names.train)
@@ -155,7 +159,14 @@ class Names:
         if kind < 0.7:
             return f"{rng.choice(ORG_FIRST)} {rng.choice(ORG_LAST)}"
         family, town = self.person(rng).last, self.place(rng)
-        return rng.choice([f"{family} {rng.choice(ORG_LAST)}", f"{family} and {self.person(rng).last}", f"University of {town}", f"{town} {rng.choice(ORG_LAST)}"])
+        return rng.choice(
+            [
+                f"{family} {rng.choice(ORG_LAST)}",
+                f"{family} and {self.person(rng).last}",
+                f"University of {town}",
+                f"{town} {rng.choice(ORG_LAST)}",
+            ]
+        )
 
     def region(self, rng: random.Random) -> str:
         """A country, a river, an island, ... or a part of a country."""
@@ -169,12 +180,31 @@ class Names:
 
 def email(rng: random.Random, person: Person) -> str:
     first, last = person.first.lower(), person.last.lower()
-    user = rng.choice([first, last, f"{first}.{last}", f"{first[0]}{last}", f"{first}_{last}", f"{first}{last}",
-                       f"{first}{rng.randint(1, 99)}", f"{last}.{first}", f"{first[0]}.{last}"])  # fmt: skip
+    user = rng.choice(
+        [
+            first,
+            last,
+            f"{first}.{last}",
+            f"{first[0]}{last}",
+            f"{first}_{last}",
+            f"{first}{last}",
+            f"{first}{rng.randint(1, 99)}",
+            f"{last}.{first}",
+            f"{first[0]}.{last}",
+        ]
+    )
     return f"{user}@{rng.choice(DOMAINS)}"
 
 
-PHONE_FORMATS = ("({0}) {1} {2}", "({0}) {1}-{2}", "{0}-{1}-{2}", "{0} {1} {2}", "{0}.{1}.{2}", "{0}/{1}{2}", "+1 {0} {1} {2}")
+PHONE_FORMATS = (
+    "({0}) {1} {2}",
+    "({0}) {1}-{2}",
+    "{0}-{1}-{2}",
+    "{0} {1} {2}",
+    "{0}.{1}.{2}",
+    "{0}/{1}{2}",
+    "+1 {0} {1} {2}",
+)
 
 
 def phone(rng: random.Random) -> tuple[str, str, str]:
@@ -241,14 +271,21 @@ class Country:
     @property
     def the(self) -> str:
         """The name as in "the capital of the Netherlands"."""
-        article = re.search(r"^(Bahamas|Comoros|Gambia|Maldives|Netherlands|Philippines|Seychelles|Marshall|Solomon)|"
-                            r"^United |Republic$|Islands$|Emirates$", self.name)  # fmt: skip
+        article = re.search(
+            r"^(Bahamas|Comoros|Gambia|Maldives|Netherlands|Philippines|Seychelles|Marshall|Solomon)|"
+            r"^United |Republic$|Islands$|Emirates$",
+            self.name,
+        )
         return f"the {self.name}" if article else self.name
 
 
 def _countries(data: Entities) -> list[Country]:
-    spoken = {code: [sources.ascii_text(name) for name in names[:3]] for code, names in sources.territory_languages().items()}
+    spoken = {
+        code: [sources.ascii_text(name) for name in names[:3]] for code, names in sources.territory_languages().items()
+    }
     return [
-        Country(t.code, t.name, t.capital or "", t.continent, t.currency, t.currency_code, tuple(spoken.get(t.code, ())))
+        Country(
+            t.code, t.name, t.capital or "", t.continent, t.currency, t.currency_code, tuple(spoken.get(t.code, ()))
+        )
         for t in data.territories
-    ]  # fmt: skip
+    ]
