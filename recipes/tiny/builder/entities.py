@@ -242,7 +242,7 @@ CATEGORIES = {  # (word, sense) whose kinds it holds
 
 
 LEFT_OUT_WORDS = frozenset(
-    """abortionist micropenis penis vagina retarded negro slave whore prostitute hooker coolie squaw
+    """abortionist micropenis penis vagina retarded negro slave whore whorehouse prostitute hooker coolie squaw
 gook bitch cock slut nude fetus womb rape anus rectum scrotum testis vulva genitals crotch nipple breast""".split()
 )
 
@@ -252,6 +252,13 @@ def _is_plain(word: str) -> bool:
     return (
         re.fullmatch(r"[a-z]{3,12}", word) is not None and word in sources.common_words() and word not in LEFT_OUT_WORDS
     )
+
+
+def _mostly_noun(word: str) -> bool:
+    """Not "technical", which is a vehicle, too."""
+    uses = sources.uses()
+    noun = uses.get(("n", word), 0)
+    return all(uses.get((pos, word), 0) <= noun for pos in "va") and (noun > 0 or not sources.lookup(word, "a"))
 
 
 def _first_sense(synset: sources.Synset) -> bool:
@@ -265,7 +272,7 @@ def _things() -> tuple[Thing, ...]:
     for category, roots in CATEGORIES.items():
         for synset in (s for word, sense in roots for s in sources.hyponyms(word, sense)):
             word = synset.words[0]
-            if _is_plain(word) and not synset.targets("@i") and _first_sense(synset):
+            if _is_plain(word) and _mostly_noun(word) and not synset.targets("@i") and _first_sense(synset):
                 categories.setdefault(word, set()).add(category)
                 chosen[word] = synset
     nouns = sources.synsets("n")

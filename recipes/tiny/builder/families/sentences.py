@@ -26,7 +26,7 @@ grandfather coach colleague nephew niece roommate tenant landlord partner""".spl
 )
 FIRMS = tuple(
     """airline bank store shop company hotel carrier network insurer website app bookshop supermarket garage clinic
-railway pharmacy theater restaurant team agency landlord utility""".split()
+railway pharmacy theater restaurant team agency utility""".split()
 )
 
 Slots = Mapping[str, tuple[str, ...]]
