@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The small GPT-JT, from installed packages to weights, and the experiment that docs/QUALITY.md reports.
+#
+#     recipes/tiny/make.sh model        the model that ships with the project: runs/tiny/model
+#     recipes/tiny/make.sh experiment   three ways to train, three seeds each, and their tests: runs/tiny/experiment
+#
+# Run it in the project's root. What is there already is not made again: interrupted, it goes on where it was. GPTJT names
+# the program, SEEDS the seeds of the experiment ("1 2 3").
+set -euo pipefail
+
+gptjt=${GPTJT:-build/gptjt}
+runs=runs/tiny
+here=$(dirname "$0")
+
+data() {
+    [ -d $runs/data ] || {
+        rm -rf $runs/data.part
+        python3 "$here/build.py" $runs/data.part
+        mv $runs/data.part $runs/data
+    }
+    [ -d $runs/tokenizer ] || "$gptjt" tokenizer train $runs/data/stream/train.jsonl $runs/data/p3/train.jsonl \
+        --field '*' --vocab-size 2048 --extra-tokens 64 --digits apart -o $runs/tokenizer
+}
+
+init() { # DIR WIDTH LAYERS HEADS RANGE SEED: random weights
+    [ -d "$1" ] || "$gptjt" synth --init --tokenizer $runs/tokenizer --n-embd "$2" --n-layer "$3" --n-head "$4" \
+        --initializer-range "$5" --rotary-dim 16 --n-positions 512 --seed "$6" -o "$1"
+}
+
+stages() { # DIR INIT STEPS1 STEPS2 OBJECTIVE1 OBJECTIVE2 SEED
+    local dir=$1 init=$2 seed=$7
+    "$gptjt" train "$here/stage1.yaml" --resume -m "$init" -o "$dir/stage1" --steps "$3" --objective "$5" --seed "$seed"
+    "$gptjt" train "$here/stage2.yaml" --resume -m "$dir/stage1/checkpoint-$3" -o "$dir/stage2" --steps "$4" --objective "$6" \
+        --seed $((seed + 1000))
+    [ -d "$dir/model" ] || "$gptjt" export "$dir/stage2/checkpoint-$4" --dtype fp16 -o "$dir/model"
+}
+
+tests() { # DIR OUTPUT [OPTION...]: all held-out sets
+    local dir=$1 output=$2
+    shift 2
+    [ -s "$output" ] && return
+    local tasks=()
+    for task in "$runs"/data/tasks/*.yaml; do tasks+=(--tasks "$task"); done
+    "$gptjt" eval -m "$dir/model" "${tasks[@]}" "$@" --json > "$output.part"
+    mv "$output.part" "$output"
+}
+
+model() {
+    data
+    init $runs/init 192 4 6 0.05 1
+    stages $runs $runs/init 1500 4000 ul2r prefix 1
+    tests $runs $runs/tests.json --compare-masks
+}
+
+experiment() {
+    data
+    local seed dir
+    for seed in ${SEEDS:-1 2 3}; do
+        init $runs/experiment/init-"$seed" 128 4 4 0.06 "$seed"
+        for way in "prefix ul2r prefix" "causal causal causal" "split prefix prefix"; do
+            read -r way first second <<< "$way"
+            dir=$runs/experiment/$way-$seed
+            stages "$dir" $runs/experiment/init-"$seed" 1000 1000 "$first" "$second" "$seed"
+            if [ "$way" = causal ]; then tests "$dir" "$dir/tests.json"; else tests "$dir" "$dir/tests.json" --compare-masks; fi
+        done
+    done
+}
+
+case ${1:-} in
+    model | experiment) "$1" ;;
+    *)
+        sed -n '3,9s/^# \{0,1\}//p' "$0" >&2
+        exit 2
+        ;;
+esac
