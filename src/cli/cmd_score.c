@@ -231,43 +231,129 @@ static enum status side_from_json(struct side *side, const struct job *j, const 
     return side_encode(side, j, json_string_value(text), json_string_length(text));
 }
 
-static enum status score_object(const struct job *j, const json_t *object)
+/* ---- Lines of a file, some at a time ---- */
+
+enum { GROUP = 64 };
+
+/* Pairs that go through the model together: as many as make a window's worth of tokens, so that results do not keep
+ * one waiting for longer than twice the longest prompt would. Of a pipe each line is answered before the next is read,
+ * since whoever writes it may want to see that first. */
+struct group {
+    const struct job *job;
+    struct jsonl lines;
+    struct pair pairs[GROUP];
+    char where[GROUP][sizeof((struct jsonl){0}.where)];
+    size_t n, n_tokens;
+};
+
+static bool group_full(const struct group *g)
 {
-    struct pair p = empty_pair;
-    struct gptjt_score r = {0};
-    enum status s = check_members(object);
-    if (s == OK) s = side_from_json(&p.prompt, j, object);
-    if (s == OK) s = side_from_json(&p.continuation, j, object);
-    if (s == OK) s = pair_check(&p, j);
-    if (s == OK) s = score(j, &p, &r);
-    if (s != OK) goto free_pair;
-    s = cli_json_print(score_json(j, &p, &r));
-    gptjt_scores_free(&r, 1);
-free_pair:
-    pair_free(&p);
+    const bool pipe = g->lines.n_lines == 0;
+    return g->n == GROUP || g->n_tokens >= (pipe ? 1 : (size_t)g->job->model.info.n_positions);
+}
+
+static enum status score_pairs(const struct group *g, size_t first, size_t n, struct gptjt_score *scores)
+{
+    struct gptjt_score_request requests[GROUP];
+    struct gptjt_span after[GROUP];
+    for (size_t i = 0; i < n; i++) {
+        const struct pair *p = &g->pairs[first + i];
+        after[i] = (struct gptjt_span){p->continuation.ids, p->continuation.n};
+        requests[i] = (struct gptjt_score_request){{p->prompt.ids, p->prompt.n}, GPTJT_MASK_AUTO, &after[i], 1};
+    }
+    return cli_status(gptjt_score_many(g->job->session, requests, n, scores));
+}
+
+static enum status print_pairs(const struct group *g, size_t first, size_t n, struct gptjt_score *scores)
+{
+    enum status s = OK;
+    for (size_t i = 0; s == OK && i < n; i++)
+        s = cli_json_print(score_json(g->job, &g->pairs[first + i], &scores[i]));
+    gptjt_scores_free(scores, n);
     return s;
+}
+
+/* Each alone, so that the lines before one that fails get their results, and it is named. */
+static enum status score_singly(const struct group *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        struct gptjt_score score;
+        const enum status s = score_pairs(g, i, 1, &score);
+        if (s != OK) return fail(s, "%s: %s", g->where[i], status_message());
+        TRY(print_pairs(g, i, 1, &score));
+    }
+    return OK;
+}
+
+/* Scores and prints what has been gathered. */
+static enum status group_flush(struct group *g)
+{
+    struct gptjt_score scores[GROUP];
+    const bool together = score_pairs(g, 0, g->n, scores) == OK;
+    const enum status s = together ? print_pairs(g, 0, g->n, scores) : score_singly(g);
+    for (size_t i = 0; i < g->n; i++)
+        pair_free(&g->pairs[i]);
+    g->n = g->n_tokens = 0;
+    return s;
+}
+
+/* Takes the pair of the line just read. */
+static enum status group_add(struct group *g, const json_t *object)
+{
+    struct pair *p = &g->pairs[g->n];
+    *p = empty_pair;
+    enum status s = check_members(object);
+    if (s == OK) s = side_from_json(&p->prompt, g->job, object);
+    if (s == OK) s = side_from_json(&p->continuation, g->job, object);
+    if (s == OK) s = pair_check(p, g->job);
+    if (s != OK) {
+        pair_free(p);
+        return jsonl_fail(&g->lines, s);
+    }
+    memcpy(g->where[g->n], g->lines.where, sizeof g->lines.where);
+    g->n_tokens += p->prompt.n + p->continuation.n;
+    g->n++;
+    return OK;
+}
+
+/* Reads lines until the group is full or there are no more. */
+static enum status group_read(struct group *g)
+{
+    json_t *object = NULL;
+    do {
+        TRY(jsonl_next(&g->lines, &object));
+        if (!object) break;
+        const enum status s = group_add(g, object);
+        json_decref(object);
+        TRY(s);
+    } while (!group_full(g));
+    return OK;
 }
 
 static enum status score_lines(const struct job *j)
 {
-    struct jsonl lines;
-    TRY(jsonl_open(&lines, j->set->input));
+    struct group *g = calloc(1, sizeof *g);
+    if (!g) return fail(E_NOMEM, "score: out of memory");
+    g->job = j;
+    enum status s = jsonl_open(&g->lines, j->set->input);
+    if (s != OK) goto free_group;
     cli_mask_note(&j->model, &j->set->common);
     struct progress bar;
     /* On a terminal the results themselves show how far it is, and a bar would be in their way. */
-    progress_begin(&bar, "score", "lines", lines.n_lines, j->set->common.quiet || isatty(STDOUT_FILENO));
-    enum status s = OK;
-    while (s == OK) {
-        json_t *object;
-        s = jsonl_next(&lines, &object);
-        if (s != OK || !object) break;
-        s = score_object(j, object);
-        if (s != OK) s = jsonl_fail(&lines, s);
-        json_decref(object);
-        progress_update(&bar, lines.line_number);
+    progress_begin(&bar, "score", "lines", g->lines.n_lines, j->set->common.quiet || isatty(STDOUT_FILENO));
+    for (bool more = true; s == OK && more;) {
+        const enum status read = group_read(g);
+        more = g->n > 0;
+        char message[1024]; /* of a bad line, which is said after the results of those before it */
+        snprintf(message, sizeof message, "%s", status_message());
+        s = group_flush(g);
+        if (s == OK && read != OK) s = fail(read, "%s", message);
+        progress_update(&bar, g->lines.line_number);
     }
     progress_end(&bar);
-    jsonl_close(&lines);
+    jsonl_close(&g->lines);
+free_group:
+    free(g);
     return s;
 }
 

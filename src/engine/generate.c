@@ -117,7 +117,6 @@ static void generation_close(struct generation *g)
 {
     for (int i = 0; g->streams && i < g->n; i++) {
         struct stream *t = &g->streams[i];
-        kvcache_release(g->s->kv, &t->kv);
         free(t->c.tokens);
         free(t->c.logprobs);
         buf_free(&t->text);
@@ -250,7 +249,14 @@ static enum status read_row(struct job *j, struct scheduler *c, const struct tar
     return OK;
 }
 
-static const struct job_kind generation_kind = {.rows = live_rows, .add = add_rows, .read = read_row};
+static void leave(struct job *j, struct kvcache *kv)
+{
+    struct generation *g = (struct generation *)j;
+    for (int i = 0; i < g->n; i++)
+        kvcache_release(kv, &g->streams[i].kv);
+}
+
+static const struct job_kind generation_kind = {.rows = live_rows, .add = add_rows, .read = read_row, .leave = leave};
 
 /* ---- Calls ---- */
 

@@ -6,10 +6,9 @@
 
 #include "base/clock.h"
 
-/* Rows of a step that prompts are gathered for. A pass goes in blocks of FORWARD_BLOCK rows, at full speed from one
- * block on; with a few of them the last, partly filled one is a small share, and answers that go on meanwhile do not
- * stand still for long. */
-enum { STEP_ROWS = 4 * FORWARD_BLOCK };
+/* Rows of a step that prompts are gathered for. A pass goes in blocks of FORWARD_BLOCK rows; from one block on, more
+ * rows a step were no faster (bench/RESULTS.md), and answers that are being written stand still for a step. */
+enum { STEP_ROWS = 2 * FORWARD_BLOCK };
 
 void scheduler_open(struct scheduler *c, struct gptjt_session *s, job_failed_fn *failed)
 {
@@ -52,6 +51,7 @@ static void leave(struct scheduler *c, struct job **at)
 {
     struct job *j = *at;
     if (j->joined) c->n_promised -= j->n_promised;
+    j->kind->leave(j, c->s->kv);
     kvcache_release(c->s->kv, &j->kv);
     *at = j->next;
     if (c->end == &j->next) c->end = at;

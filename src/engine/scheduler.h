@@ -24,6 +24,7 @@ struct job_kind {
     enum status (*add)(struct job *j, struct scheduler *c, int n); /* adds n of them with scheduler_add_row() */
     /* Reads the [V] logits of one of its rows, in their order; the first is the prompt's last. */
     enum status (*read)(struct job *j, struct scheduler *c, const struct target *t, const float *logits);
+    void (*leave)(struct job *j, struct kvcache *kv); /* done, failed or sent away: gives back what it forked */
 };
 
 /* The owner zeroes it and sets the first lines; it stays where it is until it has left. */

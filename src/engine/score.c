@@ -81,7 +81,15 @@ static enum status read_row(struct job *j, struct scheduler *c, const struct tar
     return OK;
 }
 
-static const struct job_kind scoring_kind = {.divisible = true, .rows = rows_left, .add = add_rows, .read = read_row};
+static void leave(struct job *j, struct kvcache *kv)
+{
+    struct scoring *g = (struct scoring *)j;
+    for (size_t i = 0; i < g->n; i++)
+        kvcache_release(kv, &g->forks[i]);
+}
+
+static const struct job_kind scoring_kind = {
+    .divisible = true, .rows = rows_left, .add = add_rows, .read = read_row, .leave = leave};
 
 /* ---- Calls ---- */
 
@@ -156,8 +164,6 @@ enum gptjt_status gptjt_score_many(struct gptjt_session *s, const struct gptjt_s
     x.scores = calloc(x.n_scores, sizeof *x.scores);
     x.forks = calloc(x.n_scores, sizeof *x.forks);
     const enum status st = score_all(&x, s, requests, n);
-    for (size_t i = 0; x.forks && i < x.n_scores; i++)
-        kvcache_release(s->kv, &x.forks[i]);
     if (st == OK)
         memcpy(scores, x.scores, x.n_scores * sizeof *scores);
     else if (x.scores)

@@ -40,6 +40,21 @@ cp out lines
 run 0 score -i - <pairs.jsonl
 cmp -s out lines || die "standard input is not scored as a file is"
 
+# Lines of a file go through the model together, those of a pipe one at a time.
+text='The quick brown fox jumps over the lazy dog, and nobody knows why it does that every single time. '
+for n in $(seq 1 100); do
+    printf '{"prompt": "%.*s%s", "continuation": " %.*s"}\n' $((n % 97)) "$text" "$n" $((1 + n % 13)) "$text"
+done >pairs.jsonl
+run 0 score -i pairs.jsonl
+[ "$(wc -l <out)" = 100 ] || die "not one line a pair"
+cp out lines
+run 0 score -i - <pairs.jsonl
+cmp -s out lines || die "lines together are not scored as lines alone are"
+sed -i '70s/prompt/promt/' pairs.jsonl
+run 1 score -i pairs.jsonl --quiet
+grep -q '^gptjt score: pairs.jsonl: line 70: unknown field "promt"' err || die "the bad line is not named"
+head -n 69 lines | cmp -s - out || die "the lines before a bad one are not all scored"
+
 run 2 score -p '' -c a
 says 'gptjt score: the prompt is empty'
 run 2 score -p a -c ''
