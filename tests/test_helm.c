@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* HELM's runs: reading, matching, statistics, prompts. The runs in tests/data/helm and their statistics come from
- * tools/ref/make_helm_data.py, which computes them on its own; with GPTJT_HELM_DIR in the environment whole runs of HELM
- * are checked, too. The model is a stand-in whose tokens are bytes. */
+ * tools/ref/make_helm_data.py, which computes them on its own; with GPTJT_HELM_DIR in the environment whole runs of
+ * HELM are checked, too. The model is a stand-in whose tokens are bytes. */
 #include "scratch_directory.h"
 #include "test.h"
 
@@ -41,7 +41,7 @@ static void texts_are_normalised_as_python_does_it(void **state)
         {"the_re", "there"},
         {"A\u00a0b\u2003c\u3000d", "b c d"},
         {"\u00c9T\u00c9 \u0394", "\u00e9t\u00e9 \u03b4"},
-        {"an\u2019 x", "\u2019 x"}, /* that quote is no ASCII punctuation, and ends a word */
+        {"an\u2019 x", "\u2019 x"},                   /* that quote is no ASCII punctuation, and ends a word */
         {"\u00e9an the\u00e9", "\u00e9an the\u00e9"}, /* not of their own */
         {"it's 3.50 $", "its 350"},
         {"\U0001f600a\U0001f600", "\U0001f600 \U0001f600"},
@@ -130,12 +130,16 @@ static void an_error_names_file_and_request(void **state)
         {"{}", "{}", "request 1: has no \"instance\"", E_FORMAT},
         {"{}", "{\"instance\": {}}", "request 1: has no \"request\"", E_FORMAT},
         {"{}", "{\"instance\": {}, \"request\": {\"prompt\": 1}}", "request 1: \"prompt\" is not a string", E_FORMAT},
-        {"{}", "{\"instance\": {}, \"request\": {\"prompt\": \"\", \"max_tokens\": -1}}", "\"max_tokens\" is -1", E_FORMAT},
+        {"{}", "{\"instance\": {}, \"request\": {\"prompt\": \"\", \"max_tokens\": -1}}", "\"max_tokens\" is -1",
+         E_FORMAT},
         {"{}", "{\"instance\": {}, \"request\": {\"prompt\": \"\", \"top_p\": 2}}", "\"top_p\" is 2", E_FORMAT},
-        {"{}", "{\"instance\": {}, \"request\": {\"prompt\": \"\", \"stop_sequences\": [\"\"]}}", "stop sequence 0", E_FORMAT},
-        {"{}", "{\"instance\": {\"references\": [{}]}, \"request\": {\"prompt\": \"\"}}", "reference 0 lacks", E_FORMAT},
+        {"{}", "{\"instance\": {}, \"request\": {\"prompt\": \"\", \"stop_sequences\": [\"\"]}}", "stop sequence 0",
+         E_FORMAT},
+        {"{}", "{\"instance\": {\"references\": [{}]}, \"request\": {\"prompt\": \"\"}}", "reference 0 lacks",
+         E_FORMAT},
         {"{}", "{\"instance\": {\"perturbation\": 1}, \"request\": {\"prompt\": \"\"}}", "\"perturbation\"", E_FORMAT},
-        {"{}", "{\"instance\": {}, \"train_trial_index\": 1e9, \"request\": {\"prompt\": \"\"}}", "train_trial_index", E_FORMAT},
+        {"{}", "{\"instance\": {}, \"train_trial_index\": 1e9, \"request\": {\"prompt\": \"\"}}", "train_trial_index",
+         E_FORMAT},
         {"{}", "{\"instance\": {}, \"reference_index\": 0, \"request\": {\"prompt\": \"\"}}", "scores a given answer",
          E_UNSUPPORTED},
         {"{}", "{\"instance\": {}, \"request\": {\"prompt\": \"\"}, \"result\": 1}", "\"completions\"", E_FORMAT},
@@ -239,8 +243,9 @@ static void statistics_are_those_of_helm(void **state)
 static void rows_that_differ_are_found(void **state)
 {
     (void)state;
-    static const char ours[] = "[{\"name\": {\"name\": \"m\", \"split\": \"test\"}, \"count\": 3, \"sum\": 1.5, \"min\": "
-                               "0.5, \"max\": 0.5, \"mean\": 0.5}]";
+    static const char ours[] =
+        "[{\"name\": {\"name\": \"m\", \"split\": \"test\"}, \"count\": 3, \"sum\": 1.5, \"min\": "
+        "0.5, \"max\": 0.5, \"mean\": 0.5}]";
     static const struct {
         const char *theirs;
         struct helm_agreement a;
@@ -446,8 +451,8 @@ static void other_prompts_lose_their_beginning(void **state)
 static void an_estimate_is_what_was_measured_times_what_is_left(void **state)
 {
     (void)state;
-    const struct helm_pace p = {.n_requests = 4, .n_prompt_tokens = 400, .n_new_tokens = 20, .prompt_s = 8, .new_s = 2,
-                                .score_s = 4};
+    const struct helm_pace p = {
+        .n_requests = 4, .n_prompt_tokens = 400, .n_new_tokens = 20, .prompt_s = 8, .new_s = 2, .score_s = 4};
     const struct helm_estimate e = helm_pace_estimate(&p, 100, 10000, 3000);
     assert_true(fabs(e.likely_s - (300 + 50)) < 1e-9);
     assert_true(fabs(e.longest_s - (300 + 300)) < 1e-9);

@@ -140,11 +140,13 @@ static void print_estimate(struct job *j)
     helm_show_estimate(stderr, &j->work, known_pace(j));
 }
 
-/* One request to warm up, then a few to measure, then the rest. */
+/* One request to warm up, a few to measure, or one where that takes long, and then the rest. */
 static enum status run_requests(struct job *j, struct helm_runner *r)
 {
+    const double long_s = 20;
     for (int warm_up = 1; warm_up >= 0 && !j->pace.n_batches; warm_up--) {
-        const enum status s = helm_runner_run(r, warm_up ? 1 : BATCH_LEAST);
+        const bool is_slow = j->first.prompt_s + j->first.new_s > long_s;
+        const enum status s = helm_runner_run(r, warm_up || is_slow ? 1 : BATCH_LEAST);
         take_pace(j, r);
         TRY(s);
     }

@@ -69,7 +69,7 @@ run 0 eval -m "$MODEL" --helm "$helm/twitter_complaints" --limit 1 --no-perturbe
 has '^twitter_complaints         3  '
 run 0 eval -m "$MODEL" --helm "$helm" --dry-run -o nothing
 has '^55 requests of 2 runs: [0-9,]* prompt tokens, at most [0-9,]* new ones$'
-has '^measured on 4 of them: '
+has '^measured on [14] of them: '
 has '^estimate: .*, or .* if every answer is as long as it may be$'
 [ ! -e nothing ] || die "a dry run writes"
 run 0 eval -m "$MODEL" --helm "$helm" --dry-run --json --quiet
@@ -81,7 +81,10 @@ run 2 eval --text x --recorded
 says 'gptjt eval: --recorded, --compare-recorded, --dry-run and --no-perturbed go with --helm'
 run 2 eval -m "$MODEL" --helm results -o results --quiet
 complains '^gptjt eval: -o results: .*/results/cases/scenario_state.json would be replaced; give another directory$'
-mkdir broken
+mkdir slim broken
+cp "$helm/twitter_complaints/scenario_state.json" slim/scenario_state_slim.json
+run 0 eval --helm slim --recorded
+has '^slim        18  0.3333 '
 echo '{"adapter_spec": {}, "request_states": [{"instance": {}, "request": {}}]}' >broken/scenario_state.json
 run 1 eval --helm broken --recorded
 says 'gptjt eval: broken/scenario_state.json: request 0: "prompt" is not a string'
