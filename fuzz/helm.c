@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Hostile runs of HELM: what is accepted gives statistics that are JSON and agree with themselves, a prompt's blocks lie
- * in it in order, and a comparison of the recorded answers with themselves finds no difference; what is refused says
- * why in one line. */
+/* Hostile runs of HELM: what is accepted gives statistics that are JSON and agree with themselves, a prompt's blocks
+ * lie in it in order, and a comparison of the recorded answers with themselves finds no difference; what is refused
+ * says why in one line. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
