@@ -460,6 +460,53 @@ static void an_estimate_is_what_was_measured_times_what_is_left(void **state)
     assert_true(isnan(helm_pace_estimate(&none, 1, 1, 1).likely_s));
 }
 
+/* A result whose completion is made of tokens, each with log-probability -1. */
+static json_t *result_of(const char *text, const char *const *tokens, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_pack("{ss sf}", "text", tokens[i], "logprob", -1.0));
+    return json_pack("{s[{ss so}]}", "completions", "text", text, "tokens", list);
+}
+
+static void a_comparison_counts_tokens_up_to_the_stop(void **state)
+{
+    (void)state;
+    static const char
+        form[] = "{\"adapter_spec\": {}, \"request_states\": [%s, %s, %s]}",
+        request[] = "{\"instance\": {}, \"request\": {\"prompt\": \"x\", \"stop_sequences\": [\"\\n\"]}, \"result\": "
+                    "{\"completions\": [{\"text\": \" a b\", \"tokens\": [{\"text\": \"\u0120a\", \"logprob\": -0.5}, "
+                    "{\"text\": \"\u0120b\", \"logprob\": -0.5}, {\"text\": \"\u010a\", \"logprob\": -2}, "
+                    "{\"text\": \"c\", \"logprob\": -4}]}]}}";
+    static const char *const same[] = {"\u0120a", "\u0120b", "\u010a"}, *const other[] = {"\u0120a", "\u010a"};
+    char text[4096];
+    struct helm_run *run;
+    struct helm_comparison c;
+    snprintf(text, sizeof text, form, request, request, request);
+    assert_int_equal(read_text(&run, text), OK);
+    json_t *answers[] = {result_of(" a b", same, 3), result_of(" a", other, 2), result_of(" a b", same, 3)};
+    json_t *recorded[] = {json_pack("[ffff]", -1.5, -0.75, -2.0, -4.5), NULL, NULL};
+    const struct helm_answer all_answers[] = {
+        {.result = answers[0]}, {.result = answers[1]}, {.result = answers[2], .state = run->requests[2].state}};
+    assert_int_equal(helm_compare(&c, run, all_answers, recorded), OK);
+    assert_int_equal(c.n_requests, 2); /* the third was put with another prompt */
+    assert_int_equal(c.n_cut, 1);
+    assert_int_equal(c.n_same_text, 1);
+    assert_int_equal(c.n_same_tokens, 1);
+    assert_int_equal(c.n_tokens, 6); /* what follows the stop is not counted */
+    assert_int_equal(c.n_agreeing, 4);
+    assert_int_equal(c.first_difference[1], 1);
+    assert_int_equal(c.n_unscored, 1);
+    assert_int_equal(c.n_logprobs, 4);
+    assert_true(fabs(c.mean - -0.4375) < 1e-12 && fabs(c.mean_absolute - 0.4375) < 1e-12);
+    assert_true(fabs(c.median_absolute - 0.375) < 1e-12 && fabs(c.max_absolute - 1) < 1e-12);
+    assert_int_equal(c.max_request, 0);
+    for (size_t i = 0; i < COUNT_OF(answers); i++)
+        json_decref(answers[i]);
+    json_decref(recorded[0]);
+    helm_run_close(run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -475,6 +522,7 @@ int main(void)
         cmocka_unit_test(shots_go_first_then_the_end_of_the_text),
         cmocka_unit_test(a_text_is_cut_at_a_whole_character),
         cmocka_unit_test(other_prompts_lose_their_beginning),
+        cmocka_unit_test(a_comparison_counts_tokens_up_to_the_stop),
         cmocka_unit_test(an_estimate_is_what_was_measured_times_what_is_left),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

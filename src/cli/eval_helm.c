@@ -132,12 +132,24 @@ static const struct helm_pace *known_pace(const struct job *j)
     return j->pace.n_batches ? &j->pace : &j->first;
 }
 
-static void print_estimate(struct job *j)
+/* What an earlier run has left is not to be done again. */
+static struct helm_work work_left(const struct job *j, const struct helm_runner *r)
+{
+    struct helm_work left = j->work;
+    const double share = 1 - (double)j->progress.before / (double)left.n_prompt_tokens;
+    left.n_requests -= (uint64_t)r->n_resumed;
+    left.n_prompt_tokens -= j->progress.before;
+    left.n_new_tokens = (uint64_t)((double)left.n_new_tokens * share);
+    return left;
+}
+
+static void print_estimate(struct job *j, const struct helm_runner *r)
 {
     if (j->estimated || !known_pace(j)->n_batches || j->set->common.quiet || j->set->dry_run) return;
+    const struct helm_work left = work_left(j, r);
     j->estimated = true;
     wipe_bar(j);
-    helm_show_estimate(stderr, &j->work, known_pace(j));
+    helm_show_estimate(stderr, &left, known_pace(j));
 }
 
 /* One request to warm up, a few to measure, or one where that takes long, and then the rest. */
@@ -150,7 +162,7 @@ static enum status run_requests(struct job *j, struct helm_runner *r)
         take_pace(j, r);
         TRY(s);
     }
-    print_estimate(j);
+    print_estimate(j, r);
     return j->set->dry_run ? OK : helm_runner_run(r, r->run->n_requests);
 }
 
