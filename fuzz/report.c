@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/report_chart.h"
+#include "html/chart.h"
 #include "train/report_metrics.h"
 
 static void require(bool promise)
@@ -25,17 +25,17 @@ static void check_curve(const struct report_curve *c)
 static void draw(const struct report_curve *c, bool logarithmic)
 {
     struct buf page = {0};
-    const struct report_line line = {.label = c->name, .x = c->x, .y = c->y, .n = c->n, .dots = true};
-    report_chart_draw(&page, &(struct report_chart){.title = "fuzz",
-                                                    .unit = "",
-                                                    .first = c->n ? c->x[0] : 0,
-                                                    .last = c->n ? c->x[c->n - 1] : 0,
-                                                    .logarithmic = logarithmic,
-                                                    .lines = &line,
-                                                    .n_lines = 1,
-                                                    .marks = c->x,
-                                                    .n_marks = c->n,
-                                                    .mark_label = "marks"});
+    const struct html_curve line = {.label = c->name, .x = c->x, .y = c->y, .n = c->n, .dots = true};
+    html_curves(&page, &(struct html_curves){.title = "fuzz",
+                                             .unit = "",
+                                             .first = c->n ? c->x[0] : 0,
+                                             .last = c->n ? c->x[c->n - 1] : 0,
+                                             .logarithmic = logarithmic,
+                                             .lines = &line,
+                                             .n_lines = 1,
+                                             .marks = c->x,
+                                             .n_marks = c->n,
+                                             .mark_label = "marks"});
     require(!page.len || !strstr(page.data, "=\"nan") || strstr(c->name, "nan"));
     require(!page.len || !strstr(page.data, "<script"));
     buf_free(&page);

@@ -170,6 +170,31 @@ static enum status reuse_session(const void *session)
     return st == GPTJT_OK ? generate_on(s) : failed(st);
 }
 
+/* Several at once, of which only some fit side by side. */
+static enum status use_many(const void *session)
+{
+    struct gptjt_session *s = (struct gptjt_session *)(uintptr_t)session;
+    enum { N = 4 };
+    struct gptjt_score_request scored[N];
+    struct gptjt_generate_request r[N];
+    struct gptjt_generation g[N];
+    struct gptjt_score scores[3 * N];
+    for (int i = 0; i < N; i++) {
+        scored[i] = (struct gptjt_score_request){{ids, 2 + (size_t)i}, GPTJT_MASK_AUTO, spans, 3};
+        gptjt_generate_init(&r[i]);
+        r[i].prompt = ids;
+        r[i].n_prompt = 5 - (size_t)i;
+        r[i].max_new_tokens = 90;
+    }
+    enum gptjt_status st = gptjt_score_many(s, scored, N, scores);
+    if (st != GPTJT_OK) return failed(st);
+    gptjt_scores_free(scores, 3 * N);
+    st = gptjt_generate_many(s, r, N, g);
+    for (int i = 0; st == GPTJT_OK && i < N; i++)
+        gptjt_generation_free(&g[i]);
+    return failed(st);
+}
+
 static enum status classify_text(const void *engine)
 {
     static const char *const labels[] = {"yes", "no"}, *const names[] = {"Text"}, *const values[] = {"A lovely day."};
@@ -196,13 +221,16 @@ static void using_an_engine(void **state)
 {
     (void)state;
     struct gptjt_engine *e;
-    struct gptjt_session *s;
+    struct gptjt_session *s, *small;
     assert_int_equal(gptjt_engine_open(&e, TINY, NULL), GPTJT_OK);
     assert_int_equal(gptjt_session_create(&s, e, 0), GPTJT_OK);
+    assert_int_equal(gptjt_session_create(&small, e, 2 * gptjt_tokens_needed(5, 1, 90)), GPTJT_OK);
     walk(encode_and_decode, gptjt_engine_tokenizer(e), ALLOC_OURS, 1);
     walk(use_session, e, ALLOC_OURS, 1);
     walk(reuse_session, s, ALLOC_OURS, 1);
+    walk(use_many, small, ALLOC_OURS, 1);
     walk(classify_text, e, ALLOC_OURS, 1);
+    gptjt_session_close(small);
     gptjt_session_close(s);
     gptjt_engine_close(e);
 }

@@ -11,8 +11,8 @@
 #include "test.h"
 
 #include "base/compiler.h"
+#include "html/chart.h"
 #include "train/report.h"
-#include "train/report_chart.h"
 #include "train/report_metrics.h"
 
 static struct report_metrics parsed(const char *text)
@@ -116,7 +116,7 @@ static void numbers_are_short(void **state)
         {32768, "32,768"}, {-2e6, "-2,000,000"}, {1e20, "1e20"},     {1.2344e-7, "1.234e-7"}, {1e-4, "1e-4"}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct buf b = {0};
-        report_chart_number(&b, cases[i].x);
+        html_number(&b, cases[i].x);
         assert_string_equal(b.data, cases[i].text);
         buf_free(&b);
     }
@@ -142,16 +142,16 @@ static void a_chart_places_points_by_their_values(void **state)
     static const double x[] = {10, 20, 30, 40}, linear[] = {1, 2, 3, 5}, powers[] = {1, 2, 4, 16};
     for (int logarithmic = 0; logarithmic < 2; logarithmic++) {
         const double *y = logarithmic ? powers : linear, h[] = {0, 1, 2, 4};
-        const struct report_line line = {.label = "a", .x = x, .y = y, .n = 4};
+        const struct html_curve line = {.label = "a", .x = x, .y = y, .n = 4};
         struct buf b = {0};
         double p[8][2];
-        report_chart_draw(&b, &(struct report_chart){.title = "t",
-                                                     .unit = "u",
-                                                     .first = 0,
-                                                     .last = 40,
-                                                     .logarithmic = logarithmic,
-                                                     .lines = &line,
-                                                     .n_lines = 1});
+        html_curves(&b, &(struct html_curves){.title = "t",
+                                              .unit = "u",
+                                              .first = 0,
+                                              .last = 40,
+                                              .logarithmic = logarithmic,
+                                              .lines = &line,
+                                              .n_lines = 1});
         assert_int_equal(points_of(p, 8, b.data), 4);
         for (int i = 1; i < 4; i++) { /* coordinates have one decimal */
             const double across = (p[i][0] - p[0][0]) / (p[3][0] - p[0][0]) - (x[i] - x[0]) / (x[3] - x[0]);
@@ -174,11 +174,11 @@ static void a_long_curve_keeps_its_extremes_and_mean(void **state)
         y[i] = i % 2 ? 1 : 3;
     }
     y[N / 2] = 100;
-    const struct report_line line = {.label = "a", .x = x, .y = y, .n = N};
+    const struct html_curve line = {.label = "a", .x = x, .y = y, .n = N};
     struct buf b = {0};
     double p[512][2];
-    report_chart_draw(
-        &b, &(struct report_chart){.title = "t", .unit = "", .first = 0, .last = N, .lines = &line, .n_lines = 1});
+    html_curves(&b,
+                &(struct html_curves){.title = "t", .unit = "", .first = 0, .last = N, .lines = &line, .n_lines = 1});
     const int n = points_of(p, 512, b.data);
     assert_true(n > 200 && n <= 300);
     assert_true(b.len < 20000);
@@ -200,15 +200,14 @@ static void what_has_no_points_is_not_drawn(void **state)
 {
     (void)state;
     const double x[] = {1}, zero[] = {0};
-    const struct report_line none = {.label = "a"}, not_positive = {.label = "a", .x = x, .y = zero, .n = 1};
+    const struct html_curve none = {.label = "a"}, not_positive = {.label = "a", .x = x, .y = zero, .n = 1};
     struct buf b = {0};
-    report_chart_draw(&b, &(struct report_chart){.title = "t", .unit = "", .last = 1, .lines = &none, .n_lines = 1});
-    report_chart_draw(
-        &b, &(struct report_chart){
-                .title = "t", .unit = "", .last = 1, .logarithmic = true, .lines = &not_positive, .n_lines = 1});
+    html_curves(&b, &(struct html_curves){.title = "t", .unit = "", .last = 1, .lines = &none, .n_lines = 1});
+    html_curves(&b,
+                &(struct html_curves){
+                    .title = "t", .unit = "", .last = 1, .logarithmic = true, .lines = &not_positive, .n_lines = 1});
     assert_int_equal(b.len, 0);
-    report_chart_draw(
-        &b, &(struct report_chart){.title = "t", .unit = "", .last = 1, .lines = &not_positive, .n_lines = 1});
+    html_curves(&b, &(struct html_curves){.title = "t", .unit = "", .last = 1, .lines = &not_positive, .n_lines = 1});
     assert_non_null(strstr(b.data, "<circle"));
     buf_free(&b);
 }

@@ -7,9 +7,9 @@ cd "$(dirname "$0")/.."
 
 # What a directory of src/ may include besides itself; what those may include, it may too.
 declare -A uses=(
-    [base]="" [tensor]="base" [kernels]="base" [ops]="kernels tensor" [formats]="tensor" [tokenizer]="base"
-    [model]="ops formats" [net]="base" [stage]="model net" [engine]="stage tokenizer" [eval]="engine"
-    [data]="tokenizer" [train]="data stage" [dist]="train net" [server]="engine"
+    [base]="" [html]="base" [tensor]="base" [kernels]="base" [ops]="kernels tensor" [formats]="tensor" [tokenizer]="base"
+    [model]="ops formats" [net]="base" [stage]="model net" [engine]="stage tokenizer" [eval]="engine html"
+    [data]="tokenizer" [train]="data stage html" [dist]="train net" [server]="engine"
     [bench]="engine train"
     [cli]="eval bench dist server"
 )
@@ -73,7 +73,7 @@ check_file() {
     only_in "$file" "$code" '\<(secure_)?getenv *\(' '^src/cli/' 'only cli/ reads the environment'
     only_in "$file" "$code" '\<(_?exit|abort|printf|puts|putchar) *\(' '^src/cli/' 'only cli/ prints and exits'
     only_in "$file" "$code" '\<(malloc|calloc|realloc(array)?|aligned_alloc|free|mmap|fopen|open|pthread_[a-z_]+) *\(' \
-        '^src/(base|tensor|ops|formats|tokenizer|model|net|stage|engine|eval|bench|data|train|dist|server|cli)/' \
+        '^src/(base|html|tensor|ops|formats|tokenizer|model|net|stage|engine|eval|bench|data|train|dist|server|cli)/' \
         'kernels never allocate, thread or read files'
 }
 

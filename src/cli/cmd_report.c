@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* gptjt report: training runs as one HTML page. */
-#include <stdio.h>
-#include <string.h>
-
-#include "base/file.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "train/report.h"
@@ -26,31 +22,13 @@ static const struct option options[] = {
     {0},
 };
 
-static enum status write_page(const struct buf *page, const struct settings *set)
-{
-    struct file_writer w;
-    if (!strcmp(set->out, "-")) {
-        fwrite(page->data, 1, page->len, stdout); /* main() looks for errors */
-        return OK;
-    }
-    TRY(file_writer_open(&w, set->out));
-    const enum status s = file_writer_write(&w, page->data, page->len);
-    if (s != OK) {
-        file_writer_abort(&w);
-        return s;
-    }
-    TRY(file_writer_commit(&w));
-    if (!set->common.quiet) fprintf(stderr, "%s: written\n", set->out);
-    return OK;
-}
-
 static enum status run(void *settings, const struct option_args *args)
 {
     const struct settings *set = settings;
     if (!args->n_positional) return fail(E_ARG, "no run: give the directory of one or more");
     struct buf page = {0};
     enum status s = report_html(&page, args->positional, args->n_positional);
-    if (s == OK) s = write_page(&page, set);
+    if (s == OK) s = cli_write_page(&set->common, set->out, &page);
     buf_free(&page);
     return s;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/utf8.h"
 #include "cli/interrupt.h"
 #include "cli/model_path.h"
@@ -188,6 +189,24 @@ json_t *cli_json_tokens(const struct gptjt_tokenizer *t, const int32_t *ids, siz
     }
     buf_free(&text);
     return array;
+}
+
+enum status cli_write_page(const struct common *common, const char *path, const struct buf *page)
+{
+    struct file_writer w;
+    if (!strcmp(path, "-")) {
+        fwrite(page->data, 1, page->len, stdout); /* main() looks for errors */
+        return OK;
+    }
+    TRY(file_writer_open(&w, path));
+    const enum status s = file_writer_write(&w, page->data, page->len);
+    if (s != OK) {
+        file_writer_abort(&w);
+        return s;
+    }
+    TRY(file_writer_commit(&w));
+    if (!common->quiet) fprintf(stderr, "%s: written\n", path);
+    return OK;
 }
 
 enum status cli_json_print(json_t *value)

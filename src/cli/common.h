@@ -155,6 +155,9 @@ json_t *cli_json_numbers(const float *numbers, size_t n);
 json_t *cli_json_ids(const int32_t *ids, size_t n);
 json_t *cli_json_tokens(const struct gptjt_tokenizer *t, const int32_t *ids, size_t n); /* texts; null without t */
 
+/* Writes a page to a file that appears whole, and says so unless quiet; "-" is standard output. */
+enum status cli_write_page(const struct common *common, const char *path, const struct buf *page);
+
 /* One line on stdout. Takes the reference. */
 enum status cli_json_print(json_t *value);
 

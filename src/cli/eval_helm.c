@@ -158,7 +158,7 @@ static enum status run_requests(struct job *j, struct helm_runner *r)
     const double long_s = 20;
     for (int warm_up = 1; warm_up >= 0 && !j->pace.n_batches; warm_up--) {
         const bool is_slow = j->first.prompt_s + j->first.new_s > long_s;
-        const enum status s = helm_runner_run(r, warm_up || is_slow ? 1 : BATCH_LEAST);
+        const enum status s = helm_runner_run(r, warm_up || is_slow ? 1 : BATCHING_LEAST);
         take_pace(j, r);
         TRY(s);
     }
@@ -267,7 +267,8 @@ static enum status open_model(struct job *j)
     cli_mask_note(&j->model, &j->set->common);
     TRY(cli_model_describe(&j->settings, &j->model, &j->set->common));
     TRY(survey(j, &session_tokens));
-    return cli_status(gptjt_session_create(&j->session, j->model.engine, batch_room(j->model.engine, session_tokens)));
+    return cli_status(
+        gptjt_session_create(&j->session, j->model.engine, batching_room(j->model.engine, session_tokens)));
 }
 
 /* ---- All runs ---- */

@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/file.h"
 #include "cli/eval.h"
 #include "cli/interrupt.h"
+#include "eval/task_page.h"
 #include "eval/task_results.h"
 
 enum { MAX_TASKS = 1000, MAX_PATH = 4096, WRONG_ANSWERS = 50 };
@@ -96,6 +98,9 @@ static enum status read_tasks(struct job *j)
         TRY(task_read(&j->tasks[i], j->paths[i]));
         TRY(check_name(j, i));
         TRY(task_load(&j->data[i], &j->tasks[i], j->set->limit));
+        if (j->tasks[i].shots > j->data[i].train.n)
+            log_line(LOG_WARN, "%s: %d rows for %" PRId64 " shots: there will be no more", j->tasks[i].train_path,
+                     j->data[i].train.n, j->tasks[i].shots);
     }
     return OK;
 }
@@ -192,22 +197,18 @@ static void print_name(const char *name, int width)
     printf("%s%*s", name, width - columns_of(name), "");
 }
 
-static void print_number(const json_t *o, const char *key)
-{
-    if (json_object_get(o, key))
-        printf("  %8.3f", number(o, key));
-    else
-        printf("  %8s", "");
-}
-
+/* Columns that have no number are left out at the end of the line. */
 static void print_row(const char *name, int width, const char *mask, const json_t *o, const json_t *task)
 {
+    const json_t *columns[] = {json_object_get(o, "macro_f1"), json_object_get(o, "exact_match"),
+                               json_object_get(o, "ece"), json_object_get(task, "majority")};
+    int missing = 0;
     print_name(name, width);
     printf("  %-6s  %8.3f  %6.3f .. %5.3f", mask, number(o, "accuracy"), bound(o, 0), bound(o, 1));
-    print_number(o, "macro_f1");
-    print_number(o, "exact_match");
-    print_number(o, "ece");
-    print_number(task, "majority");
+    for (size_t i = 0; i < COUNT_OF(columns); i++) {
+        if (columns[i]) printf("%*s  %8.3f", 10 * missing, "", json_number_value(columns[i]));
+        missing = columns[i] ? 0 : missing + 1;
+    }
     putchar('\n');
 }
 
@@ -215,7 +216,7 @@ static void print_difference(const char *name, int width, const json_t *d)
 {
     if (!d) return;
     print_name(name, width);
-    printf("  %-6s  %+8.3f  %+6.3f .. %+.3f  p %.2g\n", "p - c", number(d, "accuracy"), bound(d, 0), bound(d, 1),
+    printf("  %-6s  %+8.3f  %+6.3f .. %+.3f  p %.2g\n", "differ", number(d, "accuracy"), bound(d, 0), bound(d, 1),
            number(d, "p"));
 }
 
@@ -286,13 +287,42 @@ static void print_table(const json_t *results)
     if (mean) print_masks("mean", width, mean, NULL);
 }
 
+/* Prompts that are not what the task asks for. */
+static void note_prompts(const struct job *j)
+{
+    for (int i = 0; i < j->n; i++) {
+        const struct task_run *r = &j->runs[i];
+        const int64_t train = j->data[i].train.n, shots = r->task->shots < train ? r->task->shots : train;
+        size_t fewer = 0, cut = 0;
+        for (size_t k = 0; k < r->n; k++) {
+            fewer += r->answers[k].n_shots < shots;
+            cut += r->answers[k].n_dropped > 0;
+        }
+        if (fewer)
+            log_line(LOG_WARN, "%s: %zu of %zu prompts had no room for all %" PRId64 " shots", r->task->name, fewer,
+                     r->n, shots);
+        if (cut) log_line(LOG_WARN, "%s: %zu of %zu texts were too long and lost their end", r->task->name, cut, r->n);
+    }
+}
+
+static enum status write_page(const struct job *j, const json_t *results)
+{
+    struct buf page = {0};
+    enum status s = task_page(&page, results);
+    if (s == OK) s = cli_write_page(&j->set->common, j->set->report, &page);
+    buf_free(&page);
+    return s;
+}
+
 static enum status show(struct job *j)
 {
     json_t *results = NULL, *all = eval_describe(&j->model, j->set);
     enum status s = task_results(&results, j->runs, j->n, j->set->report ? WRONG_ANSWERS : 0);
     if (s == OK && (!all || json_object_update(all, results))) s = fail(E_NOMEM, "no memory for the results");
     if (s == OK) s = eval_write_results(j->set, all);
+    if (s == OK) note_prompts(j);
     if (s == OK && !j->set->json) print_table(all);
+    if (s == OK && j->set->report) s = write_page(j, all);
     json_decref(results);
     json_decref(all);
     return s;

@@ -152,10 +152,9 @@ static json_t *text_json(const struct job *j, const struct item *x)
     return o;
 }
 
-static json_t *interval_json(const double *x, size_t n)
+static json_t *interval_json(const struct metrics_interval *v)
 {
-    const struct metrics_interval v = metrics_mean(&(struct metrics_sample){x, n}, 1, SEED);
-    return json_pack("{s:f, s:[f, f]}", "accuracy", v.value, "interval", v.low, v.high);
+    return json_pack("{s:f, s:[f, f]}", "accuracy", v->value, "interval", v->low, v->high);
 }
 
 static enum status put_difference(json_t **o, const struct span_run *r, double *x)
@@ -166,7 +165,8 @@ static enum status put_difference(json_t **o, const struct span_run *r, double *
         x[i] = d[i] = r->scores[i].greedy - r->scores[r->n_spans + i].greedy;
     double p = 1;
     const enum status s = metrics_sign_flip(&p, d, r->n_spans, 1);
-    json_t *difference = interval_json(x, r->n_spans);
+    const struct metrics_interval v = metrics_mean(&(struct metrics_sample){x, r->n_spans}, 1, SEED);
+    json_t *difference = interval_json(&v);
     put(&difference, "p", json_real(p));
     put(o, "difference", difference);
     free(d);
@@ -183,7 +183,8 @@ static enum status last_word_json(json_t **out, const struct item *x)
     for (int m = 0; s == OK && m < r->n_masks; m++) {
         for (size_t i = 0; i < n; i++)
             right[i] = r->scores[(size_t)m * n + i].greedy;
-        json_t *one = interval_json(right, n);
+        const struct metrics_interval v = metrics_accuracy(&(struct metrics_sample){right, n}, SEED);
+        json_t *one = interval_json(&v);
         put(&one, "perplexity", json_real(exp(-log_likelihood(x, m) / (double)n)));
         put(&masks, eval_mask_name(r->masks[m]), one);
     }
@@ -247,7 +248,7 @@ static void print_last_word(const json_t *last)
                number(one, "accuracy"), bound(one, 0), bound(one, 1), number(one, "perplexity"), file);
     }
     if (d)
-        printf("p - c   %10.0f  %+8.4f  %+7.4f .. %+.4f  p %.2g\n", number(last, "texts"), number(d, "accuracy"),
+        printf("differ  %10.0f  %+8.4f  %+7.4f .. %+.4f  p %.2g\n", number(last, "texts"), number(d, "accuracy"),
                bound(d, 0), bound(d, 1), number(d, "p"));
 }
 

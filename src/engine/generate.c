@@ -200,7 +200,10 @@ static enum status take_token(struct generation *g, int i, const float *logits)
         t->done = true;
     }
     if (g->tokenizer) TRY(take_text(g, t, id, t->done));
-    g->n_live -= t->done;
+    if (t->done) {
+        g->n_live--;
+        kvcache_truncate(g->s->kv, &t->kv, 0); /* others may wait for its pages */
+    }
     return show(g, i, id);
 }
 

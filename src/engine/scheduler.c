@@ -37,6 +37,11 @@ enum status scheduler_fail_all(struct scheduler *c, struct job *j)
     return scheduler_name(j->status, j->index, j->of);
 }
 
+bool scheduler_idle(const struct scheduler *c)
+{
+    return !c->first;
+}
+
 int scheduler_pages(size_t n_prompt, size_t length)
 {
     return kvcache_pages_for((int64_t)length) - (int)(n_prompt / KV_PAGE);
@@ -250,7 +255,10 @@ enum status scheduler_step(struct scheduler *c)
 {
     TRY(gather_waiting(c, gather_joined(c)));
     TRY(build(c));
-    if (c->s->step.T == 0) return OK; /* the only one that could join failed */
+    if (c->s->step.T == 0) { /* the only one that could join has failed: any other one fits alone */
+        assert(!c->first || !c->first->joined);
+        return OK;
+    }
     const struct step_work work = {c->work_done, work_of(c), c->work};
     TRY(step_run(c->s, &work));
     c->work_done += work.now;
@@ -267,7 +275,7 @@ enum status scheduler_step(struct scheduler *c)
 
 enum status scheduler_run(struct scheduler *c)
 {
-    while (c->first)
+    while (!scheduler_idle(c))
         TRY(scheduler_step(c));
     return OK;
 }

@@ -67,7 +67,8 @@ void scheduler_open(struct scheduler *c, struct gptjt_session *s, job_failed_fn 
 void scheduler_add(struct scheduler *c, struct job *j); /* session_admit() has been asked */
 void scheduler_close(struct scheduler *c);              /* all jobs leave, done or not */
 enum status scheduler_step(struct scheduler *c);        /* E_CANCELLED when the progress callback says so */
-enum status scheduler_run(struct scheduler *c);         /* steps until nobody is left */
+bool scheduler_idle(const struct scheduler *c);
+enum status scheduler_run(struct scheduler *c); /* steps until nobody is left */
 
 /* Pages a sequence of length positions takes beyond its prompt's whole ones. */
 int scheduler_pages(size_t n_prompt, size_t length);

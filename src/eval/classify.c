@@ -108,7 +108,7 @@ static enum status open_session(struct classify *c, struct gptjt_engine *engine,
         return fail(E_LIMIT, "the longest label takes %zu tokens, the model's window is %zu", longest, window);
     c->max_prompt = window - longest;
     const size_t rows = gptjt_tokens_needed(c->max_prompt, (size_t)c->spec->n_labels, longest);
-    const enum gptjt_status e = gptjt_session_create(&c->session, engine, batch_room(engine, rows));
+    const enum gptjt_status e = gptjt_session_create(&c->session, engine, batching_room(engine, rows));
     if (e != GPTJT_OK) return failed(e);
     gptjt_session_set_progress(c->session, c->options.progress, c->options.user);
     return OK;

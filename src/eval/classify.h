@@ -17,7 +17,7 @@
 #ifndef GPTJT_EVAL_CLASSIFY_H
 #define GPTJT_EVAL_CLASSIFY_H
 
-#include "eval/batch.h"
+#include "eval/batching.h"
 #include "eval/fewshot.h"
 
 enum classify_normalize { CLASSIFY_NORMALIZE_NONE, CLASSIFY_NORMALIZE_LENGTH };
@@ -55,7 +55,7 @@ enum status classify_run(struct classify *c, const char *const *values, struct c
 
 /* n <= CLASSIFY_MANY queries through the model together, each with the bits that it has alone: values [n][n_fields],
  * out [n]. All or nothing. */
-enum { CLASSIFY_MANY = BATCH_MOST };
+enum { CLASSIFY_MANY = BATCHING_MOST };
 enum status classify_run_many(struct classify *c, const char *const *values, int n, struct classify_result *out);
 
 /* The prompt that classify_run() would score, without running the model. Borrowed until the next call. */

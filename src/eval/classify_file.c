@@ -191,12 +191,12 @@ static enum status next_rows(struct running *r, int n)
 static enum status all_rows(struct running *r)
 {
     const uint64_t total = r->job->survey->n_rows;
-    struct batch batch = {0};
+    struct batching batching = {0};
     const struct row *row;
     r->report->n_rows = r->report->n_resumed;
     TRY(go_on(r));
     while (r->report->n_rows < total)
-        TRY(next_rows(r, batch_next(&batch, total - r->report->n_rows)));
+        TRY(next_rows(r, batching_next(&batching, total - r->report->n_rows)));
     TRY(rows_next(r->ahead, &row));
     return row ? changed(r) : OK;
 }

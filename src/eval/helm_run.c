@@ -529,7 +529,7 @@ enum status helm_runner_run(struct helm_runner *r, int n_requests)
     while (r->n_done < end) {
         if (r->progress && !r->progress(r->user, r->tokens_done))
             return fail(E_CANCELLED, "stopped after %d of %d requests", r->n_done, r->run->n_requests);
-        TRY(ask_next(r, batch_next(&r->batch, (size_t)(end - r->n_done))));
+        TRY(ask_next(r, batching_next(&r->batching, (size_t)(end - r->n_done))));
     }
     return OK;
 }

@@ -5,7 +5,7 @@
 #ifndef GPTJT_EVAL_HELM_RUN_H
 #define GPTJT_EVAL_HELM_RUN_H
 
-#include "eval/batch.h"
+#include "eval/batching.h"
 #include "eval/helm_fit.h"
 #include "eval/helm_stats.h"
 #include "eval/part_file.h"
@@ -59,7 +59,7 @@ struct helm_runner {
     int n_done, n_resumed;
     uint64_t tokens_done; /* of prompts */
     struct part_file part;
-    struct batch batch;
+    struct batching batching;
     struct helm_pace pace; /* of what was asked */
 };
 

@@ -28,7 +28,7 @@ static double mean_of_means(const struct metrics_sample *samples, int n)
     return sum / n;
 }
 
-/* n draws with replacement; a 64-bit number times n, divided by 2^64, is an index. */
+/* The mean of as many draws with replacement as there are numbers. */
 static double resampled_mean(const struct metrics_sample *s, uint64_t seed, uint64_t stream, uint64_t *counter)
 {
     double sum = 0;
@@ -65,6 +65,15 @@ struct metrics_interval metrics_mean(const struct metrics_sample *samples, int n
     return (struct metrics_interval){.value = mean_of_means(samples, n_samples),
                                      .low = quantile(means, METRICS_RESAMPLES, 0.025),
                                      .high = quantile(means, METRICS_RESAMPLES, 0.975)};
+}
+
+struct metrics_interval metrics_accuracy(const struct metrics_sample *sample, uint64_t seed)
+{
+    struct metrics_interval v = metrics_mean(sample, 1, seed);
+    const double bound = pow(0.025, 1 / (double)sample->n);
+    if (v.value >= 1) v.low = bound;
+    if (v.value <= 0) v.high = 1 - bound;
+    return v;
 }
 
 /* ---- Paired test ---- */

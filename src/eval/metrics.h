@@ -30,6 +30,11 @@ struct metrics_interval {
 enum { METRICS_RESAMPLES = 2000 };
 struct metrics_interval metrics_mean(const struct metrics_sample *samples, int n_samples, uint64_t seed);
 
+/* The same for shares of right answers of one sample. Where all are 1, or all 0, resampling knows no doubt; the
+ * interval then is the exact one of n successes or failures (Clopper and Pearson 1934): a bound of 0.025^(1/n), or one
+ * minus it. */
+struct metrics_interval metrics_accuracy(const struct metrics_sample *sample, uint64_t seed);
+
 /* Whether two ways of answering the same instances differ: the two-sided p value of the sign-flip (paired permutation)
  * test on d_i = right answers of the one minus right answers of the other, over the trials of instance i. If the two
  * were alike, d_i would as well have been -d_i, for every i on its own; p is the probability that random signs make the

@@ -32,7 +32,7 @@ static enum status open_session(struct reply *r, struct gptjt_engine *engine)
     r->max_prompt = (size_t)(info.n_positions - r->options.max_tokens);
     r->tokenizer = gptjt_engine_tokenizer(engine);
     if (!r->tokenizer) return fail(E_UNSUPPORTED, "%s", gptjt_error());
-    const size_t room = batch_room(engine, gptjt_tokens_needed(r->max_prompt, 1, new));
+    const size_t room = batching_room(engine, gptjt_tokens_needed(r->max_prompt, 1, new));
     TRY(failed(gptjt_session_create(&r->session, engine, room)));
     gptjt_session_set_progress(r->session, r->options.progress, r->options.user);
     return OK;

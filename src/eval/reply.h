@@ -4,7 +4,7 @@
 #ifndef GPTJT_EVAL_REPLY_H
 #define GPTJT_EVAL_REPLY_H
 
-#include "eval/batch.h"
+#include "eval/batching.h"
 #include "eval/fewshot.h"
 
 struct reply;
@@ -30,7 +30,7 @@ void reply_free(struct reply *r);
 
 /* n <= REPLY_MANY queries through the model together, each with the answer that it gets alone: values [n][n_fields],
  * out [n]. All or nothing. */
-enum { REPLY_MANY = BATCH_MOST };
+enum { REPLY_MANY = BATCHING_MOST };
 enum status reply_run_many(struct reply *r, const char *const *values, int n, struct reply_result *out);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
-#include "eval/batch.h"
+#include "eval/batching.h"
 
 static const char *mask_name(enum gptjt_mask mask)
 {
@@ -86,9 +86,9 @@ struct scoring {
     struct gptjt_session *session;
     span_progress_fn *progress;
     void *user;
-    struct gptjt_span continuations[BATCH_MOST];
-    struct gptjt_score_request requests[BATCH_MOST];
-    struct gptjt_score scores[BATCH_MOST];
+    struct gptjt_span continuations[BATCHING_MOST];
+    struct gptjt_score_request requests[BATCHING_MOST];
+    struct gptjt_score scores[BATCHING_MOST];
 };
 
 static bool go_on(void *scoring, size_t done, size_t total)
@@ -112,7 +112,7 @@ static enum status open_session(struct scoring *x, struct gptjt_engine *engine)
         const size_t tokens = gptjt_tokens_needed(s->split - s->begin, 1, s->end - s->split);
         one = tokens > one ? tokens : one;
     }
-    TRY(failed(gptjt_session_create(&x->session, engine, batch_room(engine, one))));
+    TRY(failed(gptjt_session_create(&x->session, engine, batching_room(engine, one))));
     gptjt_session_set_progress(x->session, go_on, x);
     return OK;
 }
@@ -147,11 +147,11 @@ enum status span_run_all(struct span_run *r, struct gptjt_engine *engine, span_p
     struct scoring *x = calloc(1, sizeof *x);
     if (!x) return fail(E_NOMEM, "out of memory");
     *x = (struct scoring){.run = r, .progress = progress, .user = user};
-    struct batch batch = {0};
+    struct batching batching = {0};
     enum status s = r->n_done < r->n ? open_session(x, engine) : OK;
     while (s == OK && r->n_done < r->n) {
         const size_t left = r->n_spans - r->n_done % r->n_spans;
-        s = progress(user, r->n_done) ? score(x, batch_next(&batch, left)) : fail(E_CANCELLED, "stopped");
+        s = progress(user, r->n_done) ? score(x, batching_next(&batching, left)) : fail(E_CANCELLED, "stopped");
     }
     gptjt_session_close(x->session);
     free(x);

@@ -147,6 +147,9 @@ static enum status check(const struct task *t, const char *path)
     if (t->shots && !t->train)
         return fail(E_ARG, "%s: \"shots\" is %lld, but there is no \"train\" file to take them from", path,
                     (long long)t->shots);
+    if (!t->shots && t->trials > 1)
+        return fail(E_ARG, "%s: \"trials\" is %lld, but trials differ by their shots and \"shots\" is 0", path,
+                    (long long)t->trials);
     if (free_answer && t->labels.n)
         return fail(E_ARG, "%s: \"labels\" belong to answer choice or generate, not to free", path);
     if (!free_answer && !t->labels.n && !t->train)
@@ -164,6 +167,7 @@ static enum status read_settings(struct task *t, const char *path)
     option_given given = 0;
     TRY(read_fields(t, t->file, path));
     TRY(options_parse_json(task_options, t, path, t->file, &given));
+    if (!t->shots && !options_given(task_options, given, "trials")) t->trials = 1;
     if (!t->name) t->name = t->own_name = name_of(path);
     if (!t->name) return fail(E_NOMEM, "%s: out of memory", path);
     TRY(check(t, path));
@@ -225,6 +229,24 @@ static enum status load_rows(struct task_data *out, const struct task *t, const 
     return shots_load(&out->test, t->test_path, &query, out->labels, out->n_labels);
 }
 
+static enum status find_groups(struct task_data *d, const struct task *t)
+{
+    if (!t->group) return OK;
+    d->groups = calloc(TASK_MAX_GROUPS, sizeof *d->groups);
+    d->group_of = calloc((size_t)d->test.n, sizeof *d->group_of);
+    if (!d->groups || !d->group_of) return fail(E_NOMEM, "%s: out of memory", t->name);
+    for (int i = 0; i < d->test.n; i++) {
+        const char *name = d->test.items[i].values[t->fields.n];
+        int at = shots_label_index(name, d->groups, d->n_groups);
+        if (at < 0 && d->n_groups == TASK_MAX_GROUPS)
+            return fail(E_LIMIT, "%s: column \"%s\" has more than %d different values, too many for \"group\"",
+                        t->test_path, t->group, TASK_MAX_GROUPS);
+        if (at < 0) d->groups[at = d->n_groups++] = name;
+        d->group_of[i] = at;
+    }
+    return OK;
+}
+
 enum status task_load(struct task_data *out, const struct task *t, int64_t limit)
 {
     struct task_data d = {0};
@@ -232,21 +254,23 @@ enum status task_load(struct task_data *out, const struct task *t, int64_t limit
     if (!fields) return fail(E_NOMEM, "%s: out of memory", t->name);
     memcpy(fields, t->fields.items, (size_t)t->fields.n * sizeof *fields);
     fields[t->fields.n] = t->group;
-    const enum status s = load_rows(&d, t, fields);
+    enum status s = load_rows(&d, t, fields);
+    if (s == OK && limit && d.test.n > limit) shots_keep(&d.test, (int)limit);
+    if (s == OK) s = find_groups(&d, t);
     free(fields);
-    if (s != OK) {
+    if (s == OK)
+        *out = d;
+    else
         task_data_free(&d);
-        return s;
-    }
-    if (limit && d.test.n > limit) shots_keep(&d.test, (int)limit);
-    *out = d;
-    return OK;
+    return s;
 }
 
 void task_data_free(struct task_data *d)
 {
     shots_free(&d->train);
     shots_free(&d->test);
+    free(d->groups);
+    free(d->group_of);
     *d = (struct task_data){0};
 }
 

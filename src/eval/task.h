@@ -10,7 +10,7 @@
  *     answer: choice                  # choice: the likeliest label; generate: what the model says, matched with the
  *                                     # labels as HELM does it; free: what it says, compared with the right answer
  *     shots: 5                        # examples in the prompt, from the train file
- *     trials: 3                       # so many draws of them
+ *     trials: 3                       # so many draws of them; 1 without shots
  *     train: train.csv                # relative to the task file
  *     test: test.csv
  *     group: family                   # a column: results also for each of its values
@@ -23,7 +23,7 @@
 #include "base/options.h"
 #include "eval/shots.h"
 
-enum { TASK_MAX_SHOTS = 1000 };
+enum { TASK_MAX_SHOTS = 1000, TASK_MAX_GROUPS = 1000 };
 enum task_answer_kind { TASK_CHOICE, TASK_GENERATE, TASK_FREE };
 #define TASK_ANSWER_NAMES "choice|generate|free"
 
@@ -49,11 +49,14 @@ enum status task_read(struct task *out, const char *path);
 enum status task_read_text(struct task *out, const char *text, size_t len, const char *path); /* the same from memory */
 void task_free(struct task *t);
 
-/* The rows of its files. The values of a row are those of the fields, and then the group if there is one. */
+/* The rows of its files. The values of a row are those of the fields, and in test then the group if there is one. */
 struct task_data {
     struct shots train, test;
     const char *const *labels; /* [n_labels], borrowed from the task or train; 0 for free answers */
     int n_labels;
+    const char **groups; /* [n_groups], in order of first appearance in test, borrowed from there; 0 without groups */
+    int n_groups;
+    int *group_of; /* [rows of test] */
 };
 
 /* limit: rows of test to keep, 0: all. Owned: task_data_free(). */

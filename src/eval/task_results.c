@@ -78,22 +78,27 @@ static void put_interval(json_t **o, const struct metrics_interval *v)
 
 /* ---- Groups ---- */
 
-static enum status add_to_group(struct scratch *s, const char *name, int row, int n_rows)
+static enum status make_group(struct group *g, const char *name, int n)
 {
-    int at = 0;
-    while (at < s->n_groups && strcmp(s->groups[at].name, name))
-        at++;
-    if (at == s->n_groups) {
-        struct group *more = realloc(s->groups, (size_t)(at + 1) * sizeof *more);
-        if (!more) return fail(E_NOMEM, "groups: out of memory");
-        s->groups = more;
-        more[at] = (struct group){.name = name, .rows = calloc((size_t)n_rows, sizeof *more[at].rows)};
-        s->n_groups++;
-        if (!more[at].rows) return fail(E_NOMEM, "groups: out of memory");
+    *g = (struct group){.name = name, .rows = calloc((size_t)n + 1, sizeof *g->rows)};
+    return g->rows ? OK : fail(E_NOMEM, "results: out of memory");
+}
+
+static enum status make_groups(struct scratch *s, const struct task_data *d)
+{
+    int *sizes = calloc((size_t)d->n_groups + 1, sizeof *sizes);
+    s->groups = calloc((size_t)d->n_groups + 1, sizeof *s->groups);
+    enum status st = sizes && s->groups ? OK : fail(E_NOMEM, "results: out of memory");
+    for (int i = 0; st == OK && d->n_groups && i < d->test.n; i++)
+        sizes[d->group_of[i]]++;
+    for (int g = 0; st == OK && g < d->n_groups; g++, s->n_groups++)
+        st = make_group(&s->groups[g], d->groups[g], sizes[g]);
+    for (int i = 0; st == OK && d->n_groups && i < d->test.n; i++) {
+        struct group *g = &s->groups[d->group_of[i]];
+        g->rows[g->n++] = i;
     }
-    struct group *g = &s->groups[at];
-    g->rows[g->n++] = row;
-    return OK;
+    free(sizes);
+    return st;
 }
 
 static enum status make_scratch(struct scratch *s, const struct task_run *r)
@@ -101,13 +106,11 @@ static enum status make_scratch(struct scratch *s, const struct task_run *r)
     const int n = r->data->test.n;
     s->x = calloc((size_t)n, sizeof *s->x);
     s->d = calloc((size_t)n, sizeof *s->d);
-    s->all.rows = calloc((size_t)n, sizeof *s->all.rows);
-    if (!s->x || !s->d || !s->all.rows) return fail(E_NOMEM, "%s: out of memory", r->task->name);
-    for (int i = 0; i < n; i++) {
+    if (!s->x || !s->d) return fail(E_NOMEM, "%s: out of memory", r->task->name);
+    TRY(make_group(&s->all, "", n));
+    for (int i = 0; i < n; i++)
         s->all.rows[s->all.n++] = i;
-        if (r->task->group) TRY(add_to_group(s, r->data->test.items[i].values[r->task->fields.n], i, n));
-    }
-    return OK;
+    return make_groups(s, r->data);
 }
 
 static void free_scratch(struct scratch *s)
@@ -126,7 +129,7 @@ static void put_groups(json_t **o, const struct task_run *r, int mask, const str
     json_t *list = json_array();
     for (int i = 0; i < s->n_groups; i++) {
         const struct metrics_sample x = accuracies(s->x, r, mask, &s->groups[i]);
-        const struct metrics_interval v = metrics_mean(&x, 1, r->task->seed);
+        const struct metrics_interval v = metrics_accuracy(&x, r->task->seed);
         json_t *g = json_pack("{s:s, s:i}", "name", s->groups[i].name, "instances", s->groups[i].n);
         put_interval(&g, &v);
         append(&list, g);
@@ -262,7 +265,7 @@ static json_t *mask_json(const struct task_run *r, int mask, const struct scratc
 {
     json_t *o = json_object();
     const struct metrics_sample x = accuracies(s->x, r, mask, &s->all);
-    const struct metrics_interval v = metrics_mean(&x, 1, r->task->seed);
+    const struct metrics_interval v = metrics_accuracy(&x, r->task->seed);
     put_interval(&o, &v);
     put_trials(&o, r, mask);
     put_labels(&o, r, mask);
@@ -319,22 +322,25 @@ static json_t *text_of(const struct task_run *r, int instance)
     return text;
 }
 
-static json_t *wrong_json(const struct task_run *r, int n_wrong)
+static void put_wrong(json_t **out, const struct task_run *r, int n_wrong)
 {
     json_t *list = json_array();
-    for (int i = 0, n = 0; i < r->data->test.n && n < n_wrong; i++) {
+    int n = 0;
+    for (int i = 0; i < r->data->test.n; i++) {
         bool wrong = false;
         for (int m = 0; m < r->n_masks; m++)
             wrong |= !task_run_answer(r, m, 0, i)->correct;
-        if (!wrong) continue;
-        json_t *o = json_pack("{s:i, s:i, s:o, s:s}", "trial", 0, "instance", i, "text", text_of(r, i), "gold",
+        if (!wrong || n++ >= n_wrong) continue;
+        json_t *o = json_pack("{s:i, s:o, s:s}", "instance", i, "text", text_of(r, i), "gold",
                               r->data->test.items[i].label);
-        for (int m = 0; m < r->n_masks; m++)
-            put(&o, mask_name(r, m), json_string(task_run_answer(r, m, 0, i)->text));
+        for (int m = 0; m < r->n_masks; m++) {
+            const struct task_answer *a = task_run_answer(r, m, 0, i);
+            put(&o, mask_name(r, m), json_pack("{s:s, s:b}", "answer", a->text, "correct", a->correct));
+        }
         append(&list, o);
-        n++;
     }
-    return list;
+    put(out, "wrong", list);
+    put(out, "n_wrong", json_integer(n));
 }
 
 /* ---- A task, and all ---- */
@@ -390,7 +396,7 @@ static enum status task_json(json_t **out, const struct task_run *r, const struc
         st = difference_json(&difference, r, s);
         put(&o, "difference", difference);
     }
-    if (n_wrong) put(&o, "wrong", wrong_json(r, n_wrong));
+    if (n_wrong) put_wrong(&o, r, n_wrong);
     put(&o, "settings", options_json(task_options, r->task));
     *out = o;
     return st;

@@ -10,9 +10,9 @@
  * {"accuracy", "interval"}, "prompt_tokens": mean, "fewer_shots", "cut": prompts that did not fit whole}},
  *        "difference": {"accuracy": prefix - causal, "interval", "p",  two masks
  *                       "groups": [{"name", "accuracy", "interval", "p"}]},
- *        "wrong": [{"trial", "instance", "text", "gold", "prefix", "causal"}],
- *        "settings": {}}],
- *      "mean": {"masks": {"prefix": {"accuracy", "interval"}}, "difference": {}}}      of two tasks and more
+ *        "wrong": [{"instance", "text", "gold", "prefix" and/or "causal": {"answer", "correct"}}], "n_wrong": of the
+ * first trial, under either mask "settings": {}}], "mean": {"masks": {"prefix": {"accuracy", "interval"}},
+ * "difference": {}}}      of two tasks and more
  *
  * metrics.h says what intervals and p are. */
 #ifndef GPTJT_EVAL_TASK_RESULTS_H

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "eval/batch.h"
+#include "eval/batching.h"
 #include "eval/classify.h"
-#include "eval/normalize.h"
+#include "eval/helm_text.h"
 #include "eval/reply.h"
 
 /* Which answer is the k-th: masks, in them trials, in them instances. */
@@ -36,35 +36,38 @@ static const char *mask_name(enum gptjt_mask mask)
 
 /* ---- Right or wrong ---- */
 
-static enum status quasi_label(int *label, bool *quasi, const struct task_data *d, const char *text, const char *gold)
+static struct helm_text text_of(const char *text)
 {
-    struct buf a = {0}, b = {0};
-    normalize_text(&a, text);
-    normalize_text(&b, gold);
-    *quasi = *text && a.len == b.len && (!a.len || !memcmp(a.data, b.data, a.len));
+    return (struct helm_text){text, strlen(text)};
+}
+
+/* Which label an answer in the model's own words is: the same to the letter, or else the first that is the same when
+ * both are normalised; -1: none. */
+static enum status find_label(int *label, const struct task_run *r, const char *text)
+{
+    const struct task_data *d = r->data;
     *label = shots_label_index(text, d->labels, d->n_labels);
-    for (int i = 0; *label < 0 && i < d->n_labels; i++) {
-        buf_clear(&b);
-        normalize_text(&b, d->labels[i]);
-        if (a.len && a.len == b.len && !memcmp(a.data, b.data, a.len)) *label = i;
+    enum status s = OK;
+    for (int i = 0; s == OK && *label < 0 && i < d->n_labels; i++) {
+        bool right[HELM_N_MATCHES];
+        s = helm_match(right, text_of(d->labels[i]), text_of(text), r->locale);
+        if (right[HELM_QUASI]) *label = i;
     }
-    enum status s = buf_status(&a);
-    if (s == OK) s = buf_status(&b);
-    buf_free(&a);
-    buf_free(&b);
     return s;
 }
 
 /* Fills in what follows from the text. */
 static enum status judge(struct task_answer *a, const struct task_run *r, const char *text, const char *gold)
 {
+    bool right[HELM_N_MATCHES];
     free(a->text); /* of an attempt that failed behind here */
     a->text = strdup(text);
     if (!a->text) return fail(E_NOMEM, "%s: out of memory", r->task->name);
-    a->exact = normalize_exact_match(text, gold);
-    TRY(quasi_label(&a->label, &a->quasi, r->data, text, gold));
+    TRY(helm_match(right, text_of(gold), text_of(text), r->locale));
+    a->exact = right[HELM_EXACT];
+    a->quasi = right[HELM_QUASI];
     a->correct = r->task->answer == TASK_GENERATE ? a->quasi : a->exact;
-    return OK;
+    return find_label(&a->label, r, text);
 }
 
 /* ---- The part file ---- */
@@ -169,6 +172,7 @@ enum status task_run_open(struct task_run *r)
     r->n = (size_t)r->n_masks * (size_t)r->task->trials * (size_t)r->data->test.n;
     r->answers = calloc(r->n, sizeof *r->answers);
     if (!r->answers) return fail(E_NOMEM, "%s: out of memory for %zu answers", r->task->name, r->n);
+    TRY(helm_text_locale(&r->locale));
     if (!r->out_path) return OK;
     TRY(fingerprint(&hash, r));
     TRY(part_file_open(&r->part, r->out_path, hash));
@@ -182,7 +186,7 @@ struct asker {
     struct task_run *run;
     task_progress_fn *progress;
     void *user;
-    const char **values; /* [BATCH_MOST][n_fields] of the questions of a batch */
+    const char **values; /* [BATCHING_MOST][n_fields] of the questions of a batch */
     struct fewshot_shot shots[TASK_MAX_SHOTS];
     struct fewshot_spec spec;
     struct classify *classify; /* choice */
@@ -300,13 +304,13 @@ static enum status ask_batch(struct asker *a, int n)
 static enum status ask_trial(struct asker *a, struct gptjt_engine *engine)
 {
     struct task_run *r = a->run;
-    struct batch batch = {0};
+    struct batching batching = {0};
     const struct place at = place_of(r, r->n_done);
     const size_t end = r->n_done + (size_t)(r->data->test.n - at.instance);
     TRY(open_trial(a, engine, &at));
     while (r->n_done < end) {
         if (!a->progress(a->user, r->n_done)) return fail(E_CANCELLED, "%s: stopped", r->task->name);
-        TRY(ask_batch(a, batch_next(&batch, end - r->n_done)));
+        TRY(ask_batch(a, batching_next(&batching, end - r->n_done)));
     }
     return OK;
 }
@@ -314,7 +318,7 @@ static enum status ask_trial(struct asker *a, struct gptjt_engine *engine)
 enum status task_run_all(struct task_run *r, struct gptjt_engine *engine, task_progress_fn *progress, void *user)
 {
     struct asker *a = calloc(1, sizeof *a);
-    const char **values = calloc(BATCH_MOST * (size_t)r->task->fields.n, sizeof *values);
+    const char **values = calloc(BATCHING_MOST * (size_t)r->task->fields.n, sizeof *values);
     enum status s = a && values ? OK : fail(E_NOMEM, "%s: out of memory", r->task->name);
     if (s == OK) *a = (struct asker){.run = r, .progress = progress, .user = user, .values = values};
     while (s == OK && r->n_done < r->n) {
@@ -338,4 +342,6 @@ void task_run_free(struct task_run *r)
         free(r->answers[i].text);
     free(r->answers);
     r->answers = NULL;
+    if (r->locale) freelocale(r->locale);
+    r->locale = (locale_t)0;
 }

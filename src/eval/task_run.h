@@ -8,13 +8,15 @@
 #ifndef GPTJT_EVAL_TASK_RUN_H
 #define GPTJT_EVAL_TASK_RUN_H
 
+#include <locale.h>
+
 #include "eval/part_file.h"
 #include "eval/task.h"
 
 struct task_answer {
     char *text;         /* a label, or what the model said; owned */
     int label;          /* its index, -1: none of the labels */
-    bool exact, quasi;  /* the right answer so; see normalize.h */
+    bool exact, quasi;  /* the right answer so; see helm_text.h */
     bool correct;       /* what counts: quasi for generate, else exact */
     double probability; /* choice: of the label among all */
     size_t prompt_tokens;
@@ -33,6 +35,7 @@ struct task_run {
     struct task_answer *answers; /* [n_masks][trials][n instances]; see task_run_answer() */
     size_t n, n_done, n_resumed; /* of answers: in all, there, found in the part file */
     struct part_file part;
+    locale_t locale; /* says what letters are */
 };
 
 /* Called now and then with the run's n_done. Return false to stop: the call then returns E_CANCELLED, the answers so

@@ -11,7 +11,8 @@
 #include "base/compiler.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "train/report_chart.h"
+#include "html/chart.h"
+#include "html/page.h"
 #include "train/report_metrics.h"
 
 enum { MAX_RECIPE_BYTES = 1 << 20, MAX_LINES = 64, MAX_PATH = 4096 };
@@ -111,7 +112,7 @@ static void cell(struct buf *out, double x)
 {
     buf_puts(out, "<td>");
     if (isfinite(x))
-        report_chart_number(out, x);
+        html_number(out, x);
     else
         buf_puts(out, "&ndash;");
     buf_puts(out, "</td>");
@@ -123,7 +124,7 @@ static void step_cell(struct buf *out, const struct run *r)
 {
     const json_t *steps = json_object_get(r->recipe, "steps");
     buf_puts(out, "<td>");
-    report_chart_number(out, last_step(&r->metrics));
+    html_number(out, last_step(&r->metrics));
     if (json_is_integer(steps)) buf_printf(out, " of %s", amount_count(json_integer_value(steps)).text);
     buf_puts(out, "</td>");
 }
@@ -145,9 +146,9 @@ static void validation_cell(struct buf *out, const struct run *r)
         return;
     }
     buf_puts(out, "<td>");
-    report_chart_number(out, c->y[best]);
+    html_number(out, c->y[best]);
     buf_puts(out, " at step ");
-    report_chart_number(out, c->x[best]);
+    html_number(out, c->x[best]);
     buf_puts(out, "</td>");
 }
 
@@ -195,7 +196,7 @@ static void draw_runs_head(struct buf *out, const struct run *runs, int n)
     for (int i = 0; i < n; i++) {
         buf_printf(out, "<th><svg class=\"key\" viewBox=\"0 0 22 8\"><path class=\"line c%d\" d=\"M1 4h20\"/></svg>",
                    i);
-        report_chart_escape(out, runs[i].name);
+        html_escape(out, runs[i].name);
         buf_puts(out, "</th>");
     }
     buf_puts(out, "</tr>\n");
@@ -238,7 +239,7 @@ struct page {
 
 /* Lines being collected; their labels live as long. */
 struct lines {
-    struct report_line all[MAX_LINES];
+    struct html_curve all[MAX_LINES];
     char labels[MAX_LINES][160];
     int n;
 };
@@ -249,7 +250,7 @@ static void add_line(struct lines *l, const struct report_curve *c, const char *
     if (!c || !c->n || l->n == MAX_LINES) return;
     char *text = l->labels[l->n];
     snprintf(text, sizeof l->labels[0], "%s%s%s", label, run && *label ? ", " : "", run ? run : "");
-    l->all[l->n++] = (struct report_line){text, c->x, c->y, c->n, colour, dash, dots};
+    l->all[l->n++] = (struct html_curve){text, c->x, c->y, c->n, colour, dash, dots};
 }
 
 /* A number of every run, in the run's colour. */
@@ -289,9 +290,9 @@ static void add_sources(struct lines *l, const struct page *p, const char *group
     }
 }
 
-static struct report_chart chart(const struct page *p, const struct lines *l, const char *title, const char *unit)
+static struct html_curves chart(const struct page *p, const struct lines *l, const char *title, const char *unit)
 {
-    return (struct report_chart){
+    return (struct html_curves){
         .title = title, .unit = unit, .first = p->first, .last = p->last, .lines = l->all, .n_lines = l->n};
 }
 
@@ -302,10 +303,10 @@ static void draw_losses(const struct page *p)
     add_losses(&loss, p);
     add_sources(&sources, p, "loss_by_source", false);
     add_sources(&validation, p, "validation_loss_by_source", true);
-    const struct report_chart charts[] = {chart(p, &loss, "Loss", unit), chart(p, &sources, "Loss by source", unit),
-                                          chart(p, &validation, "Validation loss by source", unit)};
+    const struct html_curves charts[] = {chart(p, &loss, "Loss", unit), chart(p, &sources, "Loss by source", unit),
+                                         chart(p, &validation, "Validation loss by source", unit)};
     for (size_t i = 0; i < COUNT_OF(charts); i++)
-        report_chart_draw(p->out, &charts[i]);
+        html_curves(p->out, &charts[i]);
 }
 
 /* A norm that jumps by orders of magnitude is seen only on a logarithmic scale. */
@@ -327,11 +328,11 @@ static void draw_optimizer(const struct page *p)
     add_number(&rate, p, "learning_rate", "");
     add_number(&norm, p, "grad_norm", "");
     add_number(&scale, p, "loss_scale", p->n > 1 ? "" : "loss scale");
-    struct report_chart c = chart(p, &rate, "Learning rate", "");
-    report_chart_draw(p->out, &c);
+    struct html_curves c = chart(p, &rate, "Learning rate", "");
+    html_curves(p->out, &c);
     c = chart(p, &norm, "Gradient norm", "before clipping");
     c.logarithmic = spans_much(&norm);
-    report_chart_draw(p->out, &c);
+    html_curves(p->out, &c);
     c = chart(p, &scale, "Loss scale", "");
     c.logarithmic = true;
     const struct report_curve *skipped = p->n == 1 ? report_metrics_find(&p->runs[0].metrics, "skipped") : NULL;
@@ -340,7 +341,7 @@ static void draw_optimizer(const struct page *p)
         c.n_marks = skipped->n;
         c.mark_label = "skipped steps";
     }
-    report_chart_draw(p->out, &c);
+    html_curves(p->out, &c);
 }
 
 static void draw_speed(const struct page *p)
@@ -348,10 +349,10 @@ static void draw_speed(const struct page *p)
     struct lines tokens = {.n = 0}, flops = {.n = 0};
     add_number(&tokens, p, "tokens_per_s", "");
     add_number(&flops, p, "tflops", "");
-    struct report_chart c = chart(p, &tokens, "Throughput", "tokens/s");
-    report_chart_draw(p->out, &c);
+    struct html_curves c = chart(p, &tokens, "Throughput", "tokens/s");
+    html_curves(p->out, &c);
     c = chart(p, &flops, "Throughput", "TFLOP/s");
-    report_chart_draw(p->out, &c);
+    html_curves(p->out, &c);
 }
 
 static void draw_charts(struct buf *out, const struct run *runs, int n)
@@ -370,26 +371,6 @@ static void draw_charts(struct buf *out, const struct run *runs, int n)
 
 /* ---- Settings ---- */
 
-static void draw_value(struct buf *out, const json_t *v)
-{
-    if (!v || json_is_null(v) || (json_is_array(v) && !json_array_size(v))) {
-        buf_puts(out, "&ndash;");
-    } else if (json_is_string(v)) {
-        report_chart_escape(out, json_string_value(v));
-    } else if (json_is_real(v)) {
-        report_chart_number(out, json_real_value(v));
-    } else if (json_is_array(v)) {
-        for (size_t i = 0; i < json_array_size(v); i++) {
-            buf_puts(out, i ? ", " : "");
-            draw_value(out, json_array_get(v, i));
-        }
-    } else {
-        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-        report_chart_escape(out, text ? text : "?");
-        free(text);
-    }
-}
-
 /* A source: its name, then what else it says. */
 static void draw_sources(struct buf *out, const json_t *list)
 {
@@ -400,9 +381,9 @@ static void draw_sources(struct buf *out, const json_t *list)
              at = json_object_iter_next((json_t *)(uintptr_t)source, at)) {
             const json_t *v = json_object_iter_value(at);
             if (json_is_null(v)) continue;
-            report_chart_escape(out, json_object_iter_key(at));
+            html_escape(out, json_object_iter_key(at));
             buf_puts(out, " <b>");
-            draw_value(out, v);
+            html_json(out, v);
             buf_puts(out, "</b> ");
         }
         buf_puts(out, "</p>");
@@ -421,7 +402,7 @@ static bool differs(const struct run *runs, int n, const char *key)
 static void draw_setting(struct buf *out, const struct run *runs, int n, const char *key)
 {
     buf_puts(out, n > 1 && differs(runs, n, key) ? "<tr class=\"differs\"><th>" : "<tr><th>");
-    report_chart_escape(out, key);
+    html_escape(out, key);
     buf_puts(out, "</th>");
     for (int i = 0; i < n; i++) {
         const json_t *v = json_object_get(runs[i].recipe, key);
@@ -429,7 +410,7 @@ static void draw_setting(struct buf *out, const struct run *runs, int n, const c
         if (json_is_array(v) && json_is_object(json_array_get(v, 0)))
             draw_sources(out, v);
         else
-            draw_value(out, v);
+            html_json(out, v);
         buf_puts(out, "</td>");
     }
     buf_puts(out, "</tr>\n");
@@ -449,7 +430,7 @@ static void draw_settings(struct buf *out, const struct run *runs, int n)
         }
         if (!runs[i].recipe) {
             buf_puts(out, "<tr><th>");
-            report_chart_escape(out, runs[i].name);
+            html_escape(out, runs[i].name);
             buf_puts(out, "</th><td>has no recipe.json</td></tr>\n");
         }
     }
@@ -457,35 +438,6 @@ static void draw_settings(struct buf *out, const struct run *runs, int n)
 }
 
 /* ---- The page ---- */
-
-static const char style[] =
-    ":root{--bg:#fff;--fg:#1c1c1e;--dim:#6b6b70;--rule:#e3e3e6;--mark:#d1242f;--c0:#0b62c4;--c1:#d9620f;--c2:#1a8a4c;"
-    "--c3:#a03ab0;--c4:#b58900;--c5:#0e8f9c;--c6:#c2356a;--c7:#6f6f76}\n"
-    "@media(prefers-color-scheme:dark){:root{--bg:#17181b;--fg:#ececee;--dim:#9b9ba2;--rule:#34363b;--mark:#ff6b6b;"
-    "--c0:#64aaff;--c1:#ff9f5a;--c2:#5fd08f;--c3:#d88be6;--c4:#e6c35c;--c5:#5cd3df;--c6:#ff85ad;--c7:#a8a8b0}}\n"
-    "*{box-sizing:border-box}body{margin:0 auto;max-width:1500px;padding:16px;background:var(--bg);color:var(--fg);"
-    "font:15px/1.45 system-ui,sans-serif}\n"
-    "h1{font-size:1.5em;margin:.2em 0 .6em;overflow-wrap:anywhere}h2{font-size:1.15em;margin:1.6em 0 .5em}"
-    "h3{font-size:1em;margin:0 0 .3em}small{color:var(--dim);font-weight:400}\n"
-    ".charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,420px),1fr));gap:24px 28px;"
-    "margin:24px 0}figure{margin:0;min-width:0;position:relative}"
-    "figcaption{font-size:.85em;display:flex;flex-wrap:wrap;gap:2px 14px;padding-left:10%}\n"
-    ".chart{display:block;width:100%;height:auto;touch-action:pan-y}.key{width:22px;height:8px;margin-right:5px}"
-    ".line{fill:none;stroke:var(--k);stroke-width:1.6;stroke-linejoin:round;stroke-linecap:round}.band{fill:var(--k);"
-    "opacity:.18;stroke:none}.dot{fill:var(--k)}"
-    ".d1{stroke-dasharray:6 4}.d2{stroke-dasharray:1.5 4}.d3{stroke-dasharray:9 3 1.5 3}\n"
-    ".c0{--k:var(--c0)}.c1{--k:var(--c1)}.c2{--k:var(--c2)}.c3{--k:var(--c3)}.c4{--k:var(--c4)}.c5{--k:var(--c5)}"
-    ".c6{--k:var(--c6)}.c7{--k:var(--c7)}\n"
-    ".grid{stroke:var(--rule)}.axis,.tick{stroke:var(--dim);fill:none}.mark{stroke:var(--mark);stroke-width:1.2}"
-    ".cursor{stroke:var(--dim);stroke-dasharray:2 3}text{fill:var(--dim);font:11px system-ui,sans-serif}"
-    ".up{font-size:8px}.x{text-anchor:middle}.y{text-anchor:end}\n"
-    ".tip{position:absolute;top:2px;right:0;background:var(--bg);border:1px solid var(--rule);border-radius:4px;"
-    "padding:2px 8px;font-size:.8em;pointer-events:none;white-space:pre}\n"
-    ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:.93em}th,td{text-align:left;vertical-align:top;"
-    "padding:3px 18px 3px 0;border-bottom:1px solid var(--rule)}th{font-weight:500;color:var(--dim)}"
-    ".runs th{color:var(--fg)}td{overflow-wrap:anywhere}td p{margin:0 0 .4em;color:var(--dim)}td "
-    "b{font-weight:400;color:var(--fg)}"
-    ".numbers td{font-variant-numeric:tabular-nums}.differs td{color:var(--c1)}\n";
 
 /* Values under the pointer, read back from the curves as they are drawn: the page does not hold its numbers twice. */
 static const char script[] =
@@ -511,27 +463,21 @@ static void draw_title(struct buf *out, const struct run *runs, int n)
 {
     for (int i = 0; i < n; i++) {
         buf_puts(out, i ? ", " : "");
-        report_chart_escape(out, runs[i].name);
+        buf_puts(out, runs[i].name);
     }
 }
 
 static void draw_page(struct buf *out, const struct run *runs, int n)
 {
-    buf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                  "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
-                  "<meta name=\"color-scheme\" content=\"light dark\"><title>");
-    draw_title(out, runs, n);
-    buf_puts(out, "</title>\n<style>\n");
-    buf_puts(out, style);
-    buf_puts(out, "</style></head><body>\n<h1>");
-    draw_title(out, runs, n);
-    buf_puts(out, "</h1>\n");
+    struct buf title = {0};
+    draw_title(&title, runs, n);
+    html_page_begin(out, title.len ? title.data : "");
     draw_summary(out, runs, n);
     draw_charts(out, runs, n);
     draw_settings(out, runs, n);
-    buf_puts(out, "<script>\n");
-    buf_puts(out, script);
-    buf_puts(out, "</script></body></html>\n");
+    html_page_end(out, script);
+    out->failed |= title.failed;
+    buf_free(&title);
 }
 
 enum status report_html(struct buf *out, const char *const *dirs, int n_dirs)

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "eval/batch.h"
+#include "eval/batching.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
 
-int batch_next(struct batch *b, size_t left)
+int batching_next(struct batching *b, size_t left)
 {
     const int64_t now = clock_ns();
     const double took = b->n ? clock_seconds(b->began_ns, now) : 0;
     if (!b->n)
-        b->n = BATCH_LEAST;
-    else if (took < 1 && b->n < BATCH_MOST)
+        b->n = BATCHING_LEAST;
+    else if (took < 1 && b->n < BATCHING_MOST)
         b->n *= 2;
-    else if (took > 4 && b->n > BATCH_LEAST)
+    else if (took > 4 && b->n > BATCHING_LEAST)
         b->n /= 2;
     b->began_ns = now;
     return (size_t)b->n < left ? b->n : (int)left;
 }
 
-size_t batch_room(const struct gptjt_engine *engine, size_t one)
+size_t batching_room(const struct gptjt_engine *engine, size_t one)
 {
     enum { MORE = 8192 };
     struct gptjt_info info;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Coordinates are those of the viewBox; the page scales it. Everything is clipped to nothing: axes are chosen so that
  * all points are inside. */
-#include "train/report_chart.h"
+#include "html/chart.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ struct axis {
     bool logarithmic;
 };
 
-void report_chart_escape(struct buf *out, const char *text)
+void html_escape(struct buf *out, const char *text)
 {
     for (; *text; text++) {
         switch (*text) {
@@ -31,7 +31,7 @@ void report_chart_escape(struct buf *out, const char *text)
     }
 }
 
-void report_chart_number(struct buf *out, double x)
+void html_number(struct buf *out, double x)
 {
     char text[64];
     if (fabs(x) < 1e-300) x = 0; /* and no -0 */
@@ -60,7 +60,7 @@ static double height_of(const struct axis *a, double y)
     return a->logarithmic ? log2(y) : y;
 }
 
-static bool shown(const struct report_chart *c, double y)
+static bool shown(const struct html_curves *c, double y)
 {
     return !c->logarithmic || y > 0;
 }
@@ -91,7 +91,7 @@ static struct axis axis_for(double from, double to, bool logarithmic, bool whole
     return a;
 }
 
-static bool ranges(struct axis *x, struct axis *y, const struct report_chart *c)
+static bool ranges(struct axis *x, struct axis *y, const struct html_curves *c)
 {
     double from = INFINITY, to = -INFINITY;
     const struct axis kind = {.logarithmic = c->logarithmic};
@@ -126,7 +126,7 @@ static void draw_height(struct buf *out, const struct axis *y, double h)
     if (y->logarithmic && fabs(h) >= 10)
         buf_printf(out, "2<tspan class=\"up\" dy=\"-4\">%.0f</tspan>", h);
     else
-        report_chart_number(out, y->logarithmic ? exp2(h) : h);
+        html_number(out, y->logarithmic ? exp2(h) : h);
 }
 
 static void draw_axes(struct buf *out, const struct axis *x, const struct axis *y)
@@ -142,7 +142,7 @@ static void draw_axes(struct buf *out, const struct axis *x, const struct axis *
         const double at = across(x, k * x->step);
         buf_printf(out, "<path class=\"tick\" d=\"M%.1f %dv4\"/><text class=\"x\" x=\"%.1f\" y=\"%d\">", at, BOTTOM, at,
                    BOTTOM + 17);
-        report_chart_number(out, k * x->step);
+        html_number(out, k * x->step);
         buf_puts(out, "</text>");
     }
     buf_printf(out, "<path class=\"axis\" d=\"M%d %dH%d\"/>", LEFT, BOTTOM, RIGHT);
@@ -156,8 +156,8 @@ struct stretch {
 };
 
 /* The next stretch of `each` points that are shown, from *at on; false: there are none left. */
-static bool next_stretch(struct stretch *s, size_t *at, size_t each, const struct report_line *l,
-                         const struct report_chart *c, const struct axis *y)
+static bool next_stretch(struct stretch *s, size_t *at, size_t each, const struct html_curve *l,
+                         const struct html_curves *c, const struct axis *y)
 {
     double x = 0, sum = 0;
     size_t n = 0;
@@ -178,14 +178,14 @@ static bool next_stretch(struct stretch *s, size_t *at, size_t each, const struc
 }
 
 /* Down the most, back along the least. */
-static void draw_band(struct buf *out, const struct report_line *l, size_t each, const struct report_chart *c,
+static void draw_band(struct buf *out, const struct html_curve *l, size_t each, const struct html_curves *c,
                       const struct axis *x, const struct axis *y)
 {
     struct stretch s, all[MAX_POINTS + 1];
     int n = 0;
     for (size_t at = 0; n <= MAX_POINTS && next_stretch(&s, &at, each, l, c, y);)
         all[n++] = s;
-    buf_printf(out, "<polygon class=\"band c%d\" points=\"", l->colour % REPORT_COLOURS);
+    buf_printf(out, "<polygon class=\"band c%d\" points=\"", l->colour % HTML_COLOURS);
     for (int i = 0; i < n; i++)
         buf_printf(out, "%.1f,%.1f ", across(x, all[i].x), down(y, all[i].most));
     for (int i = n - 1; i >= 0; i--)
@@ -193,25 +193,24 @@ static void draw_band(struct buf *out, const struct report_line *l, size_t each,
     buf_puts(out, "\"/>");
 }
 
-static void draw_line(struct buf *out, const struct report_line *l, const struct report_chart *c, const struct axis *x,
+static void draw_line(struct buf *out, const struct html_curve *l, const struct html_curves *c, const struct axis *x,
                       const struct axis *y)
 {
     const size_t each = (l->n + MAX_POINTS - 1) / MAX_POINTS;
     if (each > 1) draw_band(out, l, each, c, x, y);
     struct stretch s;
-    buf_printf(out, "<polyline class=\"line c%d d%d\" data-label=\"", l->colour % REPORT_COLOURS,
-               l->dash % REPORT_DASHES);
-    report_chart_escape(out, l->label);
+    buf_printf(out, "<polyline class=\"line c%d d%d\" data-label=\"", l->colour % HTML_COLOURS, l->dash % HTML_DASHES);
+    html_escape(out, l->label);
     buf_puts(out, "\" points=\"");
     for (size_t at = 0; next_stretch(&s, &at, each, l, c, y);)
         buf_printf(out, "%.1f,%.1f ", across(x, s.x), down(y, s.mean));
     buf_puts(out, "\"/>");
     for (size_t at = 0; (l->dots || l->n == 1) && each == 1 && next_stretch(&s, &at, each, l, c, y);)
-        buf_printf(out, "<circle class=\"dot c%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>", l->colour % REPORT_COLOURS,
+        buf_printf(out, "<circle class=\"dot c%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>", l->colour % HTML_COLOURS,
                    across(x, s.x), down(y, s.mean));
 }
 
-static void draw_marks(struct buf *out, const struct report_chart *c, const struct axis *x)
+static void draw_marks(struct buf *out, const struct html_curves *c, const struct axis *x)
 {
     double drawn = -1;
     for (size_t i = 0; i < c->n_marks; i++) {
@@ -222,40 +221,40 @@ static void draw_marks(struct buf *out, const struct report_chart *c, const stru
     }
 }
 
-static void draw_legend(struct buf *out, const struct report_chart *c)
+static void draw_legend(struct buf *out, const struct html_curves *c)
 {
     if (c->n_lines < 2 && !c->n_marks) return;
     buf_puts(out, "<figcaption>");
     for (int i = 0; i < c->n_lines; i++) {
-        const struct report_line *l = &c->lines[i];
+        const struct html_curve *l = &c->lines[i];
         buf_printf(out,
                    "<span><svg class=\"key\" viewBox=\"0 0 22 8\"><path class=\"line c%d d%d\" d=\"M1 4h20\"/></svg>",
-                   l->colour % REPORT_COLOURS, l->dash % REPORT_DASHES);
-        report_chart_escape(out, l->label);
+                   l->colour % HTML_COLOURS, l->dash % HTML_DASHES);
+        html_escape(out, l->label);
         buf_puts(out, "</span> ");
     }
     if (c->n_marks) {
         buf_puts(out, "<span><svg class=\"key\" viewBox=\"0 0 22 8\"><path class=\"mark\" d=\"M11 0v8\"/></svg>");
-        report_chart_escape(out, c->mark_label);
+        html_escape(out, c->mark_label);
         buf_printf(out, " (%zu)</span>", c->n_marks);
     }
     buf_puts(out, "</figcaption>");
 }
 
-void report_chart_draw(struct buf *out, const struct report_chart *c)
+void html_curves(struct buf *out, const struct html_curves *c)
 {
     struct axis x, y;
     if (!ranges(&x, &y, c)) return;
     buf_puts(out, "<figure><h3>");
-    report_chart_escape(out, c->title);
+    html_escape(out, c->title);
     buf_puts(out, *c->unit ? " <small>" : "");
-    report_chart_escape(out, c->unit);
+    html_escape(out, c->unit);
     buf_puts(out, *c->unit ? "</small></h3>\n" : "</h3>\n");
     buf_printf(out,
                "<svg class=\"chart\" role=\"img\" viewBox=\"0 0 %d %d\" data-box=\"%d %d %d %d\" "
                "data-range=\"%.9g %.9g %.9g %.9g %d\" aria-label=\"",
                WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, x.from, x.to, y.from, y.to, y.logarithmic);
-    report_chart_escape(out, c->title);
+    html_escape(out, c->title);
     buf_puts(out, "\">");
     draw_axes(out, &x, &y);
     draw_marks(out, c, &x);

@@ -1,0 +1,592 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Many requests at once against each of them alone: the same bits whatever runs beside it, in whatever room, at every
+ * instruction set and number of threads; and what happens to the others when one fails or is stopped. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "test.h"
+
+#include "base/rng.h"
+#include "engine/scheduler.h"
+#include "gptjt.h"
+
+#define GOLDENS "tests/data/goldens/"
+#define MICRO_A GOLDENS "micro-a/bin-fp16-prefix"
+#define TINY    "models/gpt-jt-tiny"
+
+enum { N = 24, MOST = 4 }; /* requests; continuations of one, or sequences */
+
+static void check(enum gptjt_status s)
+{
+    if (s != GPTJT_OK) fail_msg("status %d: %s", s, gptjt_error());
+}
+
+static struct gptjt_engine *open_engine(const char *dir, const struct gptjt_engine_options *o)
+{
+    struct gptjt_engine *e;
+    check(gptjt_engine_open(&e, dir, o));
+    return e;
+}
+
+static struct gptjt_session *open_session(struct gptjt_engine *e, size_t max_tokens)
+{
+    struct gptjt_session *s;
+    check(gptjt_session_create(&s, e, max_tokens));
+    return s;
+}
+
+/* ---- Requests ---- */
+
+/* A deterministic random number below n. */
+static size_t draw(uint64_t seed, uint64_t i, size_t n)
+{
+    return (size_t)(rng_u64(17, seed, i) % n);
+}
+
+struct mix {
+    int32_t ids[N][160];
+    struct gptjt_generate_request generate[N];
+    struct gptjt_span spans[N][MOST];
+    struct gptjt_score_request score[N];
+    size_t n, n_scores;
+    size_t room, most; /* tokens all need side by side; the greediest one alone */
+};
+
+/* Some prompts begin alike, so that K/V are shared; some are one another's, so that all but the last row is. */
+static void fill_prompt(int32_t *ids, size_t n, size_t V, unsigned i)
+{
+    const size_t common = i % 3 == 0 ? n : i % 3 == 1 ? n / 2 : 0;
+    for (size_t k = 0; k < n; k++)
+        ids[k] = (int32_t)(k < common ? draw(1000 + i / 6 % 2, k, V) : draw(i, k, V));
+}
+
+/* n short and long ones, of both masks, greedy and drawn, one sequence and several. P: the window. */
+static void mix_requests(struct mix *x, size_t n, size_t V, size_t P)
+{
+    *x = (struct mix){.n = n};
+    for (unsigned i = 0; i < n; i++) {
+        struct gptjt_generate_request *r = &x->generate[i];
+        struct gptjt_score_request *c = &x->score[i];
+        const size_t longest = i % 8 == 7 ? P - 10 : P / 2;
+        gptjt_generate_init(r);
+        r->n_prompt = i % 6 == 3 ? x->generate[i - 3].n_prompt : 1 + draw(50, i, longest);
+        fill_prompt(x->ids[i], r->n_prompt, V, i);
+        r->prompt = x->ids[i];
+        r->prompt_mask = i / 6 % 2 ? GPTJT_MASK_CAUSAL : GPTJT_MASK_PREFIX;
+        r->max_new_tokens = i == 5 ? 0 : 1 + (int)draw(51, i, 9);
+        r->do_sample = i % 2;
+        r->num_return_sequences = i % 4 == 1 ? 3 : 1;
+        r->temperature = i % 8 == 5 ? 0.7 : 1;
+        r->top_k = i % 5 == 0 ? 40 : 0;
+        r->top_p = i % 7 == 1 ? 0.9 : 1;
+        r->repetition_penalty = i % 4 == 2 ? 1.3 : 1;
+        r->seed = i / 2;
+        *c = (struct gptjt_score_request){
+            {r->prompt, r->n_prompt}, r->prompt_mask, x->spans[i], i == 9 ? 0 : i % 4 + 1};
+        for (size_t k = 0; k < c->n; k++) /* parts of another prompt; some of one token, which need no row */
+            x->spans[i][k] = (struct gptjt_span){x->ids[(i + 1 + k) % n], 1 + draw(i, 60 + k, 9)};
+        const size_t generating = gptjt_tokens_needed(r->n_prompt, (size_t)r->num_return_sequences, 9);
+        const size_t scoring = gptjt_tokens_needed(r->n_prompt, c->n, 9);
+        const size_t needed = generating > scoring ? generating : scoring;
+        x->n_scores += c->n;
+        x->room += needed;
+        x->most = x->most > needed ? x->most : needed;
+    }
+    for (size_t i = 0; i < n; i++) /* continuations may have run past the end of a short prompt */
+        for (size_t k = 0; k < 160; k++)
+            x->ids[i][k] = k < x->generate[i].n_prompt ? x->ids[i][k] : (int32_t)draw(i + 200, k, V);
+}
+
+static void same_generation(const struct gptjt_generation *a, const struct gptjt_generation *b)
+{
+    assert_int_equal(a->n, b->n);
+    for (int i = 0; i < a->n; i++) {
+        const struct gptjt_completion *x = &a->completions[i], *y = &b->completions[i];
+        assert_int_equal(x->n_tokens, y->n_tokens);
+        assert_memory_equal(x->tokens, y->tokens, x->n_tokens * sizeof *x->tokens);
+        assert_memory_equal(x->logprobs, y->logprobs, x->n_tokens * sizeof *x->logprobs);
+        assert_int_equal(x->finish, y->finish);
+        assert_int_equal(x->text_len, y->text_len);
+        if (x->text) assert_memory_equal(x->text, y->text, x->text_len + 1);
+    }
+}
+
+static void same_scores(const struct gptjt_score *a, const struct gptjt_score *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(a[i].n, b[i].n);
+        assert_memory_equal(a[i].logprobs, b[i].logprobs, a[i].n * sizeof(float));
+        assert_memory_equal(&a[i].total, &b[i].total, sizeof a[i].total);
+        assert_int_equal(a[i].greedy, b[i].greedy);
+    }
+}
+
+/* ---- What each request gives alone ---- */
+
+struct truth {
+    struct gptjt_generation generations[N];
+    struct gptjt_score scores[N * MOST];
+};
+
+static void alone(struct gptjt_engine *e, const struct mix *x, struct truth *t)
+{
+    for (size_t i = 0, at = 0; i < x->n; at += x->score[i++].n) {
+        const struct gptjt_score_request *c = &x->score[i];
+        struct gptjt_session *s = open_session(e, x->most);
+        check(gptjt_generate(s, &x->generate[i], &t->generations[i]));
+        gptjt_session_close(s);
+        s = open_session(e, x->most);
+        check(gptjt_score(s, c->prompt, c->prompt_mask, c->continuations, c->n, t->scores + at));
+        gptjt_session_close(s);
+    }
+}
+
+static void free_truth(struct truth *t, const struct mix *x)
+{
+    for (size_t i = 0; i < x->n; i++)
+        gptjt_generation_free(&t->generations[i]);
+    gptjt_scores_free(t->scores, x->n_scores);
+}
+
+/* All together on s, twice, so that the second time it remembers a prompt. */
+static void compare_on(struct gptjt_session *s, const struct mix *x, const struct truth *t)
+{
+    for (int again = 0; again < 2; again++) {
+        struct truth got;
+        check(gptjt_generate_many(s, x->generate, x->n, got.generations));
+        check(gptjt_score_many(s, x->score, x->n, got.scores));
+        for (size_t i = 0; i < x->n; i++)
+            same_generation(&got.generations[i], &t->generations[i]);
+        same_scores(got.scores, t->scores, x->n_scores);
+        free_truth(&got, x);
+    }
+}
+
+/* In room for one at a time, for a few and for all, and with more pages than a step wants rows. */
+static void compare_in_every_room(struct gptjt_engine *e, const struct mix *x, const struct truth *t)
+{
+    const size_t rooms[] = {x->most, x->room / 2, x->room, 1300 * KV_PAGE};
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+        struct gptjt_session *s = open_session(e, rooms[i]);
+        compare_on(s, x, t);
+        gptjt_session_close(s);
+    }
+}
+
+/* ---- The law ---- */
+
+/* The reference level takes its time over every row, so it gets fewer. Returns whether this machine has the level. */
+static bool compare_at(const char *dir, const char *cpu, enum gptjt_weights weights, enum gptjt_compute compute)
+{
+    static const int threads[] = {1, 2, 5};
+    const bool slow = !strcmp(cpu, "ref");
+    struct truth t;
+    struct mix x;
+    for (int i = 0; i < 3; i++) {
+        struct gptjt_engine_options o;
+        struct gptjt_engine *e;
+        struct gptjt_info info;
+        gptjt_engine_options_init(&o);
+        o.cpu = cpu;
+        o.weights = weights;
+        o.compute = compute;
+        o.threads = threads[i];
+        if (gptjt_engine_open(&e, dir, &o) != GPTJT_OK) {
+            assert_non_null(strstr(gptjt_error(), cpu));
+            return false;
+        }
+        gptjt_engine_info(e, &info);
+        mix_requests(&x, slow ? 7 : N, (size_t)info.vocab_size, slow ? 40 : (size_t)info.n_positions);
+        if (i == 0) alone(e, &x, &t);
+        if (i == 0 && !slow) {
+            compare_in_every_room(e, &x, &t);
+        } else {
+            struct gptjt_session *s = open_session(e, x.room / 2);
+            compare_on(s, &x, &t);
+            gptjt_session_close(s);
+        }
+        gptjt_engine_close(e);
+    }
+    free_truth(&t, &x);
+    return true;
+}
+
+static void many_are_each_alone_at_every_level(void **state)
+{
+    (void)state;
+    static const char *const levels[] = {"ref", "avx2", "avx512", "avx512bf16", "amx"};
+    static const struct {
+        enum gptjt_weights weights;
+        enum gptjt_compute compute;
+    } ways[] = {
+        {GPTJT_WEIGHTS_AUTO, GPTJT_COMPUTE_FP32},
+        {GPTJT_WEIGHTS_BF16, GPTJT_COMPUTE_BF16},
+        {GPTJT_WEIGHTS_Q8, GPTJT_COMPUTE_INT8},
+        {GPTJT_WEIGHTS_Q4, GPTJT_COMPUTE_INT8},
+    };
+    for (size_t l = 0; l < sizeof levels / sizeof *levels; l++) {
+        bool here = true;
+        /* the reference level takes its time over quantised weights: one kind must do */
+        for (size_t w = 0; here && w < sizeof ways / sizeof *ways; w += l ? 1 : 2)
+            here = compare_at(MICRO_A, levels[l], ways[w].weights, ways[w].compute);
+        if (!here) print_message("%s: SKIPPED, this machine lacks it\n", levels[l]);
+        if (!here) continue;
+        compare_at(GOLDENS "micro-b/bin-fp16-prefix", levels[l], GPTJT_WEIGHTS_AUTO, GPTJT_COMPUTE_AUTO);
+        compare_at(GOLDENS "micro-c/bin-fp16-prefix", levels[l], GPTJT_WEIGHTS_AUTO, GPTJT_COMPUTE_AUTO);
+    }
+}
+
+/* ---- Text ---- */
+
+struct shown {
+    char text[MOST][1024];
+    size_t len[MOST];
+    int n_tokens;
+};
+
+static bool show(void *user, int sequence, int32_t token, const char *text, size_t len)
+{
+    struct shown *w = user;
+    (void)token;
+    assert_true(w->len[sequence] + len < sizeof w->text[sequence]);
+    memcpy(w->text[sequence] + w->len[sequence], text, len);
+    w->len[sequence] += len;
+    w->n_tokens++;
+    return true;
+}
+
+static void stop_strings_and_callbacks_are_each_requests_own(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "Input: India\nOutput:", "Return the currency.\n\nInput: Japan\nOutput:", "The quick", "Hello"};
+    static const char *const stops[] = {"\n", "e", "nput", "\n\n"};
+    struct gptjt_engine *e = open_engine(TINY, NULL);
+    struct gptjt_session *s = open_session(e, 16 * 512), *small = open_session(e, 1024);
+    struct gptjt_generate_request r[N];
+    struct gptjt_generation together[N], one;
+    struct shown *shown = calloc(N + 1, sizeof *shown);
+    int32_t *ids[N];
+    int stopped = 0;
+    for (int i = 0; i < N; i++) {
+        gptjt_generate_init(&r[i]);
+        check(
+            gptjt_encode(gptjt_engine_tokenizer(e), texts[i % 4], strlen(texts[i % 4]), true, &ids[i], &r[i].n_prompt));
+        r[i].prompt = ids[i];
+        r[i].max_new_tokens = 3 * i;
+        r[i].do_sample = i % 3 > 0;
+        r[i].num_return_sequences = i % 3 == 2 ? 4 : 1;
+        r[i].seed = (uint64_t)i;
+        r[i].stop = stops + i % 4;
+        r[i].n_stop = 1 + (i % 4 == 1);
+        r[i].on_token = show;
+        r[i].user = &shown[i];
+    }
+    check(gptjt_generate_many(s, r, N, together));
+    for (int i = 0; i < N; i++) {
+        r[i].user = &shown[N];
+        shown[N] = (struct shown){.n_tokens = 0};
+        check(gptjt_generate(small, &r[i], &one));
+        same_generation(&together[i], &one);
+        assert_memory_equal(&shown[N], &shown[i], sizeof *shown);
+        for (int k = 0; k < one.n; k++)
+            stopped += one.completions[k].finish == GPTJT_FINISH_STOP;
+        gptjt_generation_free(&one);
+        gptjt_generation_free(&together[i]);
+        gptjt_free(ids[i]);
+    }
+    assert_true(stopped > N / 2); /* or stop strings were not tried */
+    free(shown);
+    gptjt_session_close(small);
+    gptjt_session_close(s);
+    gptjt_engine_close(e);
+}
+
+/* ---- Progress, failure, limits ---- */
+
+struct meter {
+    size_t last, total, calls, stop_at;
+};
+
+static bool advance(void *user, size_t done, size_t total)
+{
+    struct meter *m = user;
+    assert_true(done >= m->last && done <= total);
+    assert_true(m->total == 0 || m->total == total);
+    m->last = done;
+    m->total = total;
+    return ++m->calls != m->stop_at;
+}
+
+static bool stop_some(void *user, int sequence, int32_t token, const char *text, size_t len)
+{
+    (void)sequence, (void)token, (void)text, (void)len;
+    int *left = user;
+    assert_true(*left > 0); /* not called again once it has said no */
+    return --*left > 0;
+}
+
+static void progress_counts_every_row_once(void **state)
+{
+    (void)state;
+    struct gptjt_engine *e = open_engine(MICRO_A, NULL);
+    struct mix x;
+    struct truth t;
+    mix_requests(&x, N, 500, 128);
+    size_t prompts = 0, scored = 0;
+    for (size_t i = 0; i < N; i++) {
+        if (x.generate[i].max_new_tokens) prompts += x.generate[i].n_prompt;
+        if (x.score[i].n) scored += x.score[i].prompt.n;
+        for (size_t k = 0; k < x.score[i].n; k++)
+            scored += x.spans[i][k].n - 1;
+    }
+    for (size_t room = x.most; room <= x.room; room += x.most) {
+        struct gptjt_session *s = open_session(e, room);
+        struct meter m = {0};
+        gptjt_session_set_progress(s, advance, &m);
+        check(gptjt_generate_many(s, x.generate, N, t.generations));
+        assert_true(m.total == prompts && m.last == prompts);
+        m = (struct meter){0};
+        check(gptjt_score_many(s, x.score, N, t.scores));
+        assert_true(m.total == scored && m.last == scored);
+        free_truth(&t, &x);
+        gptjt_session_close(s);
+    }
+    gptjt_engine_close(e);
+}
+
+static void calls_stopped_anywhere_give_nothing_and_change_no_later_answer(void **state)
+{
+    (void)state;
+    struct gptjt_engine *e = open_engine(MICRO_A, NULL);
+    struct mix x;
+    struct truth t, got;
+    mix_requests(&x, N, 500, 128);
+    alone(e, &x, &t);
+    struct gptjt_session *s = open_session(e, x.room / 2);
+    for (size_t n = 1;; n += 1 + n / 3) {
+        struct meter m = {.stop_at = n};
+        memset(&got, 0, sizeof got);
+        gptjt_session_set_progress(s, advance, &m);
+        const enum gptjt_status generated = gptjt_generate_many(s, x.generate, N, got.generations);
+        m = (struct meter){.stop_at = n};
+        const enum gptjt_status scored = gptjt_score_many(s, x.score, N, got.scores);
+        gptjt_session_set_progress(s, NULL, NULL);
+        if (generated == GPTJT_OK && scored == GPTJT_OK) break;
+        if (generated != GPTJT_OK) assert_null(got.generations[0].completions);
+        if (scored != GPTJT_OK) assert_null(got.scores[0].logprobs);
+        if (generated == GPTJT_OK) /* the decoding steps call too */
+            for (size_t i = 0; i < N; i++)
+                gptjt_generation_free(&got.generations[i]);
+        if (scored == GPTJT_OK) gptjt_scores_free(got.scores, x.n_scores);
+        compare_on(s, &x, &t);
+    }
+    free_truth(&got, &x);
+    for (int left = 1; left < 20; left++) {
+        int n = left;
+        memset(&got, 0, sizeof got);
+        x.generate[8].on_token = stop_some;
+        x.generate[8].user = &n;
+        x.generate[8].max_new_tokens = 9;
+        const enum gptjt_status st = gptjt_generate_many(s, x.generate, N, got.generations);
+        if (st == GPTJT_OK) {
+            assert_true(left > 1);
+            break;
+        }
+        assert_int_equal(st, GPTJT_E_CANCELLED);
+        assert_non_null(strstr(gptjt_error(), "request 8: "));
+        assert_null(got.generations[0].completions);
+    }
+    for (size_t i = 0; i < N; i++)
+        gptjt_generation_free(&got.generations[i]);
+    mix_requests(&x, N, 500, 128);
+    compare_on(s, &x, &t);
+    free_truth(&t, &x);
+    gptjt_session_close(s);
+    gptjt_engine_close(e);
+}
+
+static void bad_requests_are_named_before_any_begins(void **state)
+{
+    (void)state;
+    struct gptjt_engine *e = open_engine(MICRO_A, NULL);
+    struct truth t;
+    struct mix x;
+    mix_requests(&x, N, 500, 128);
+    struct gptjt_session *s = open_session(e, x.most - KV_PAGE);
+    struct meter m = {0};
+    gptjt_session_set_progress(s, advance, &m);
+    assert_int_equal(gptjt_generate_many(s, x.generate, 0, NULL), GPTJT_OK);
+    assert_int_equal(gptjt_score_many(s, x.score, 0, NULL), GPTJT_OK);
+
+    x.generate[20].temperature = -1;
+    assert_int_equal(gptjt_generate_many(s, x.generate + 20, 1, t.generations), GPTJT_E_ARG);
+    assert_null(strstr(gptjt_error(), "request"));
+    x.generate[20].temperature = 1;
+    const struct gptjt_generate_request fits = x.generate[0];
+    for (size_t i = 0; i < N; i++)
+        x.generate[i] = fits;
+    x.generate[13].num_return_sequences = 50;
+    x.generate[13].do_sample = true;
+    assert_int_equal(gptjt_generate_many(s, x.generate, N, t.generations), GPTJT_E_LIMIT);
+    assert_non_null(strstr(gptjt_error(), "request 13: session has room for"));
+
+    const struct gptjt_score_request good = x.score[0];
+    for (size_t i = 0; i < N; i++)
+        x.score[i] = good;
+    x.score[7].prompt.n = 0;
+    assert_int_equal(gptjt_score_many(s, x.score, N, t.scores), GPTJT_E_ARG);
+    assert_non_null(strstr(gptjt_error(), "request 7: prompt is empty"));
+    assert_true(m.calls == 0);
+    gptjt_session_close(s);
+    gptjt_engine_close(e);
+}
+
+/* An engine whose model makes NaN of a token. */
+static struct gptjt_engine *open_poisoned(int32_t token)
+{
+    struct gptjt_engine_options o;
+    gptjt_engine_options_init(&o);
+    o.weights = GPTJT_WEIGHTS_FP32;
+    struct gptjt_engine *e = open_engine(MICRO_A, &o);
+    const struct weight *wte = &e->model->wte;
+    assert_true(wte->owned_bytes > 0); /* a copy of the file's fp16: ours to write */
+    ((float *)(uintptr_t)wte->data)[(size_t)token * (size_t)wte->I] = NAN;
+    return e;
+}
+
+static void a_request_whose_numbers_are_none_is_named(void **state)
+{
+    (void)state;
+    struct gptjt_engine *e = open_poisoned(499);
+    struct mix x;
+    struct truth t;
+    mix_requests(&x, N, 499, 128);
+    struct gptjt_session *s = open_session(e, x.room);
+    check(gptjt_generate_many(s, x.generate, N, t.generations));
+    check(gptjt_score_many(s, x.score, N, t.scores));
+    free_truth(&t, &x);
+    x.ids[11][0] = 499;
+    assert_int_equal(gptjt_generate_many(s, x.generate, N, t.generations), GPTJT_E_NUMERIC);
+    assert_non_null(strstr(gptjt_error(), "request 11: logit of token"));
+    assert_int_equal(gptjt_score_many(s, x.score, N, t.scores), GPTJT_E_NUMERIC);
+    assert_non_null(strstr(gptjt_error(), "request 11: logit of token"));
+    gptjt_session_close(s);
+    gptjt_engine_close(e);
+}
+
+/* ---- The scheduler itself: who comes and goes while it runs, and one that fails alone ---- */
+
+/* Takes the likeliest token as long as it lives and keeps all logits it saw. */
+struct walker {
+    struct job job;
+    struct gptjt_session *s;
+    struct kv_sequence kv;
+    int32_t last;
+    int steps, taken;
+    float logits[8][500];
+};
+
+static int one_row(const struct job *j)
+{
+    (void)j;
+    return 1;
+}
+
+static enum status add_one(struct job *j, struct scheduler *c, int n)
+{
+    struct walker *w = (struct walker *)j;
+    assert_int_equal(n, 1);
+    scheduler_add_row(c, step_add_sequence(w->s, &w->kv), w->last, j->prompt.n + (size_t)w->taken - 1,
+                      (struct target){j, 0, 0});
+    return OK;
+}
+
+static enum status read_one(struct job *j, struct scheduler *c, const struct target *t, const float *logits)
+{
+    struct walker *w = (struct walker *)j;
+    if (t->sequence == TARGET_PROMPT) TRY(scheduler_fork(c, j, &w->kv, j->prompt.n + 8));
+    memcpy(w->logits[w->taken++], logits, sizeof w->logits[0]);
+    w->last = 0;
+    for (int v = 1; v < 500; v++)
+        if (logits[v] > logits[w->last]) w->last = v;
+    j->done = w->taken == w->steps;
+    return OK;
+}
+
+static const struct job_kind walking = {.rows = one_row, .add = add_one, .read = read_one};
+
+static void walker_init(struct walker *w, struct gptjt_session *s, const int32_t *ids, size_t n, int steps)
+{
+    *w = (struct walker){.s = s, .steps = steps};
+    w->job = (struct job){.kind = &walking, .prompt = {ids, n}, .n_prefix = n, .n_promised = scheduler_pages(n, n + 8)};
+}
+
+static int n_failed;
+
+static enum status go_on(struct scheduler *c, struct job *j)
+{
+    (void)c;
+    assert_int_equal(j->status, E_NUMERIC);
+    n_failed++;
+    return OK;
+}
+
+static void jobs_come_and_go_between_steps_and_fail_alone(void **state)
+{
+    (void)state;
+    struct gptjt_engine *e = open_poisoned(499);
+    struct mix x;
+    mix_requests(&x, N, 499, 128);
+    x.ids[6][1] = 499;
+    struct walker *w = calloc(2 * N, sizeof *w);
+    struct gptjt_session *s = open_session(e, x.room / 3);
+    struct scheduler c;
+    scheduler_open(&c, s, go_on);
+    n_failed = 0;
+    for (size_t i = 0; i < N || !scheduler_idle(&c);) {
+        if (i < N) {
+            walker_init(&w[i], s, x.ids[i], x.generate[i].n_prompt, 1 + (int)i % 8);
+            scheduler_add(&c, &w[i++].job);
+        }
+        assert_int_equal(scheduler_step(&c), OK);
+    }
+    assert_int_equal(n_failed, 1);
+    scheduler_close(&c);
+    assert_int_equal(c.n_promised, 0);
+    for (size_t i = 0; i < N; i++) {
+        struct walker *lone = &w[N + i];
+        struct gptjt_session *own = open_session(e, 0);
+        walker_init(lone, own, x.ids[i], x.generate[i].n_prompt, 1 + (int)i % 8);
+        scheduler_open(&c, own, go_on);
+        scheduler_add(&c, &lone->job);
+        assert_int_equal(scheduler_run(&c), OK);
+        assert_int_equal(w[i].taken, lone->taken);
+        assert_int_equal(lone->job.status, i == 6 ? E_NUMERIC : OK);
+        assert_memory_equal(w[i].logits, lone->logits, sizeof lone->logits);
+        kvcache_release(own->kv, &lone->kv);
+        kvcache_release(s->kv, &w[i].kv);
+        gptjt_session_close(own);
+    }
+    session_forget(s);
+    assert_int_equal(s->kv->n_free, s->kv->n_pages);
+    free(w);
+    gptjt_session_close(s);
+    gptjt_engine_close(e);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_are_each_alone_at_every_level),
+        cmocka_unit_test(stop_strings_and_callbacks_are_each_requests_own),
+        cmocka_unit_test(progress_counts_every_row_once),
+        cmocka_unit_test(calls_stopped_anywhere_give_nothing_and_change_no_later_answer),
+        cmocka_unit_test(bad_requests_are_named_before_any_begins),
+        cmocka_unit_test(a_request_whose_numbers_are_none_is_named),
+        cmocka_unit_test(jobs_come_and_go_between_steps_and_fail_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
