@@ -13,6 +13,8 @@
 #include "engine/engine.h"
 #include "eval/classify.h"
 #include "eval/rows.h"
+#include "eval/task_page.h"
+#include "eval/task_results.h"
 #include "gptjt.h"
 #include "model/export.h"
 #include "model/quantize.h"
@@ -451,6 +453,65 @@ static void learning_a_vocabulary(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+struct evaluation {
+    struct gptjt_engine *engine;
+    const char *task;
+};
+
+static bool keep_asking(void *user, size_t n_done)
+{
+    (void)user;
+    (void)n_done;
+    return true;
+}
+
+static enum status make_page(const struct task_run *run)
+{
+    json_t *results;
+    struct buf page = {0};
+    enum status s = task_results(&results, run, 1, 5);
+    if (s != OK) return s;
+    s = task_page(&page, results);
+    buf_free(&page);
+    json_decref(results);
+    return s;
+}
+
+static enum status evaluate(const void *user)
+{
+    const struct evaluation *e = user;
+    struct task task = {0};
+    struct task_data data = {0};
+    enum status s = task_read(&task, e->task);
+    if (s != OK) return s;
+    s = task_load(&data, &task, 0);
+    struct task_run run = {
+        .task = &task, .data = &data, .masks = {GPTJT_MASK_PREFIX, GPTJT_MASK_CAUSAL}, .n_masks = 2, .settings = ""};
+    if (s == OK) {
+        s = task_run_open(&run);
+        if (s == OK) s = task_run_all(&run, e->engine, keep_asking, NULL);
+        if (s == OK) s = make_page(&run);
+        task_run_free(&run);
+    }
+    task_data_free(&data);
+    task_free(&task);
+    return s;
+}
+
+static void evaluating_a_task(void **state)
+{
+    (void)state;
+    struct evaluation e[2] = {{.task = "tests/data/eval/mood.yaml"}, {.task = "tests/data/eval/mood-said.yaml"}};
+    struct gptjt_engine *engine;
+    assert_int_equal(gptjt_engine_open(&engine, TINY, NULL), GPTJT_OK);
+    for (size_t i = 0; i < COUNT_OF(e); i++) {
+        e[i].engine = engine;
+        walk(evaluate, &e[i], ALLOC_OURS, 5);
+        walk(evaluate, &e[i], ALLOC_AND_JSON, 41);
+    }
+    gptjt_engine_close(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,6 +520,7 @@ int main(void)
         cmocka_unit_test(quantising_a_checkpoint), cmocka_unit_test(exporting_a_checkpoint),
         cmocka_unit_test(reading_a_recipe),        cmocka_unit_test(quantising_a_checkpoint),
         cmocka_unit_test(reading_training_data),   cmocka_unit_test(learning_a_vocabulary),
+        cmocka_unit_test(evaluating_a_task),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

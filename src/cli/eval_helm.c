@@ -132,23 +132,37 @@ static const struct helm_pace *known_pace(const struct job *j)
     return j->pace.n_batches ? &j->pace : &j->first;
 }
 
-static void print_estimate(struct job *j)
+/* What an earlier run has left is not to be done again. */
+static struct helm_work work_left(const struct job *j, const struct helm_runner *r)
 {
-    if (j->estimated || !known_pace(j)->n_batches || j->set->common.quiet || j->set->dry_run) return;
-    j->estimated = true;
-    wipe_bar(j);
-    helm_show_estimate(stderr, &j->work, known_pace(j));
+    struct helm_work left = j->work;
+    const double share = 1 - (double)j->progress.before / (double)left.n_prompt_tokens;
+    left.n_requests -= (uint64_t)r->n_resumed;
+    left.n_prompt_tokens -= j->progress.before;
+    left.n_new_tokens = (uint64_t)((double)left.n_new_tokens * share);
+    return left;
 }
 
-/* One request to warm up, then a few to measure, then the rest. */
+static void print_estimate(struct job *j, const struct helm_runner *r)
+{
+    if (j->estimated || !known_pace(j)->n_batches || j->set->common.quiet || j->set->dry_run) return;
+    const struct helm_work left = work_left(j, r);
+    j->estimated = true;
+    wipe_bar(j);
+    helm_show_estimate(stderr, &left, known_pace(j));
+}
+
+/* One request to warm up, a few to measure, or one where that takes long, and then the rest. */
 static enum status run_requests(struct job *j, struct helm_runner *r)
 {
+    const double long_s = 20;
     for (int warm_up = 1; warm_up >= 0 && !j->pace.n_batches; warm_up--) {
-        const enum status s = helm_runner_run(r, warm_up ? 1 : BATCHING_LEAST);
+        const bool is_slow = j->first.prompt_s + j->first.new_s > long_s;
+        const enum status s = helm_runner_run(r, warm_up || is_slow ? 1 : BATCHING_LEAST);
         take_pace(j, r);
         TRY(s);
     }
-    print_estimate(j);
+    print_estimate(j, r);
     return j->set->dry_run ? OK : helm_runner_run(r, r->run->n_requests);
 }
 

@@ -234,6 +234,14 @@ static double per_second(uint64_t n, double seconds)
     return seconds > 0 ? (double)n / seconds : 0;
 }
 
+static struct amount rate(uint64_t n, double seconds)
+{
+    const double r = per_second(n, seconds);
+    struct amount a = amount_count(llround(r));
+    if (r < 100) snprintf(a.text, sizeof a.text, "%.1f", r);
+    return a;
+}
+
 void helm_show_estimate(FILE *to, const struct helm_work *w, const struct helm_pace *p)
 {
     const struct helm_estimate e = helm_pace_estimate(p, w->n_requests, w->n_prompt_tokens, w->n_new_tokens);
@@ -241,8 +249,8 @@ void helm_show_estimate(FILE *to, const struct helm_work *w, const struct helm_p
             amount_count((int64_t)w->n_requests).text, w->n_runs, w->n_runs == 1 ? "" : "s",
             amount_count((int64_t)w->n_prompt_tokens).text, amount_count((int64_t)w->n_new_tokens).text);
     if (!p->n_requests) return;
-    fprintf(to, "measured on %" PRIu64 " of them: %.3g prompt tokens/s, %.3g new tokens/s, %.3g new tokens an answer\n",
-            p->n_requests, per_second(p->n_prompt_tokens, p->prompt_s), per_second(p->n_new_tokens, p->new_s),
+    fprintf(to, "measured on %" PRIu64 " of them: %s prompt tokens/s, %s new tokens/s, %.1f new tokens an answer\n",
+            p->n_requests, rate(p->n_prompt_tokens, p->prompt_s).text, rate(p->n_new_tokens, p->new_s).text,
             (double)p->n_new_tokens / (double)p->n_requests);
     fprintf(to, "estimate: %s, or %s if every answer is as long as it may be\n", duration(e.likely_s).text,
             duration(e.longest_s).text);

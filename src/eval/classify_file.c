@@ -182,7 +182,7 @@ static enum status next_rows(struct running *r, int n)
     TRY(read_ahead(r, n));
     const enum status s = ask(r, 0, n, results);
     if (s == OK) return write_rows(r, results, n);
-    if (s == E_CANCELLED) return s;
+    if (s == E_CANCELLED || s == E_NOMEM) return s;
     for (int i = 0; i < n; i++)
         TRY(one_row(r, i));
     return OK;

@@ -13,13 +13,23 @@
 #include "base/file.h"
 #include "eval/helm_json.h"
 
-static const char state_file[] = "scenario_state.json";
+/* The second is for HELM's website, and has only the first tokens of answers. */
+static const char *const state_files[] = {"scenario_state.json", "scenario_state_slim.json"};
+
+/* The first of them that is in dir; false when none is. */
+static bool find_state(char path[HELM_PATH_MAX], const char *dir)
+{
+    for (size_t i = 0; i < COUNT_OF(state_files); i++)
+        if (file_join(path, HELM_PATH_MAX, dir, state_files[i]) == OK && file_exists(path)) return true;
+    return false;
+}
 
 struct reading {
     struct helm_run *run;
     json_t *instances; /* split and id of an instance -> its number */
     struct helm_filter filter;
-    char where[160]; /* the file and the request at hand, for messages */
+    const char *file; /* its own name */
+    char where[160];  /* the file and the request at hand, for messages */
 };
 
 struct helm_text helm_text_of(const json_t *object, const char *key)
@@ -199,7 +209,7 @@ static enum status add_request(struct reading *r, const json_t *state, size_t in
 {
     struct helm_run *run = r->run;
     struct helm_request *q = &run->requests[run->n_requests];
-    snprintf(r->where, sizeof r->where, "%.80s/%s: request %zu", run->name, state_file, index);
+    snprintf(r->where, sizeof r->where, "%.80s/%.30s: request %zu", run->name, r->file, index);
     if (!json_is_object(state)) return fail(E_FORMAT, "%s: is not an object", r->where);
     const json_t *reference = json_object_get(state, "reference_index");
     if (reference && !json_is_null(reference))
@@ -274,6 +284,7 @@ enum status helm_run_read_text(struct helm_run **out, const char *text, size_t l
     struct reading r = {.run = run, .filter = filter};
     run->path = strdup(path);
     run->name = directory_name(path);
+    if (run->path) r.file = strrchr(path, '/') ? strrchr(run->path, '/') + 1 : run->path;
     enum status s = run->path && run->name ? OK : fail(E_NOMEM, "%s: out of memory", path);
     if (s == OK) s = helm_json_read_text(&run->root, text, len, path);
     if (s == OK) s = take_all(&r);
@@ -289,7 +300,7 @@ enum status helm_run_open(struct helm_run **out, const char *dir, struct helm_fi
 {
     char path[HELM_PATH_MAX], plain[PATH_MAX];
     if (!realpath(dir, plain)) return fail(E_IO, "%s: %s", dir, strerror(errno)); /* "." has a name of its own */
-    TRY(file_join(path, sizeof path, plain, state_file));
+    if (!find_state(path, plain)) return fail(E_IO, "%s: no %s in it", dir, state_files[0]);
     struct buf text = {0};
     enum status s = file_read(&text, path, HELM_JSON_MAX_BYTES);
     if (s == OK) s = helm_run_read_text(out, text.data ? text.data : "", text.len, path, filter);
@@ -312,13 +323,6 @@ void helm_run_close(struct helm_run *run)
 }
 
 /* ---- Directories ---- */
-
-static bool has_state(const char *dir)
-{
-    char path[HELM_PATH_MAX];
-    const int n = snprintf(path, sizeof path, "%s/%s", dir, state_file);
-    return n > 0 && (size_t)n < sizeof path && file_exists(path);
-}
 
 static int by_name(const void *a, const void *b)
 {
@@ -349,10 +353,10 @@ static enum status list_subdirectories(char ***list, int *n, const char *path)
     if (!d) return fail(E_IO, "%s: %s", path, strerror(errno));
     enum status s = OK;
     for (const struct dirent *e; s == OK && (e = readdir(d));) {
-        char dir[HELM_PATH_MAX];
+        char dir[HELM_PATH_MAX], state[HELM_PATH_MAX];
         if (e->d_name[0] == '.') continue;
         s = file_join(dir, sizeof dir, path, e->d_name);
-        if (s == OK && has_state(dir)) s = add_dir(list, n, dir);
+        if (s == OK && find_state(state, dir)) s = add_dir(list, n, dir);
     }
     closedir(d);
     return s;
@@ -360,10 +364,10 @@ static enum status list_subdirectories(char ***list, int *n, const char *path)
 
 enum status helm_find_runs(char ***out, int *n, const char *path)
 {
-    char **list = NULL;
+    char **list = NULL, state[HELM_PATH_MAX];
     *n = 0;
-    enum status s = has_state(path) ? add_dir(&list, n, path) : list_subdirectories(&list, n, path);
-    if (s == OK && !*n) s = fail(E_IO, "%s: no %s in it, nor in a directory in it", path, state_file);
+    enum status s = find_state(state, path) ? add_dir(&list, n, path) : list_subdirectories(&list, n, path);
+    if (s == OK && !*n) s = fail(E_IO, "%s: no %s in it, nor in a directory in it", path, state_files[0]);
     if (s != OK) {
         helm_free_list(list, *n);
         *n = 0;

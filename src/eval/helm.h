@@ -5,6 +5,8 @@
  *                           is about with its right answers, prompt and sampling settings, and what a model answered
  *     stats.json            the metrics of those answers
  *
+ * or, of the first, only scenario_state_slim.json, which lacks all but two tokens of each answer
+ *
  * An instance is asked about once a trial (a draw of shots), and again in perturbed copies. Everything is kept as the
  * JSON it came in, checked once when it is opened; what is used of a request is found beside it. */
 #ifndef GPTJT_EVAL_HELM_H
@@ -33,7 +35,7 @@ struct helm_request {
 /* Everything borrowed in it lives as long as the run. */
 struct helm_run {
     char *name;     /* the directory's own name */
-    char *path;     /* of its scenario_state.json */
+    char *path;     /* of its scenario_state.json, or ..._slim.json */
     json_t *root;   /* all of it */
     json_t *splits; /* array of {"split": ..., "sub_split": ...} as a statistic's name has them */
     json_t *perturbations;

@@ -184,6 +184,7 @@ static enum status draw_confusion(struct buf *out, const json_t *task, int mask)
         for (size_t i = 1; !no_label && i < n; i++) /* the last column goes */
             memmove(cells + i * n, cells + i * (n + 1), n * sizeof *cells);
         html_matrix(out, title.len ? title.data : "", names, n, names, no_label ? n + 1 : n, cells);
+        out->failed |= title.failed;
         buf_free(&title);
     }
     free(names);
@@ -294,6 +295,7 @@ enum status task_page(struct buf *out, const json_t *results)
     size_t i;
     buf_printf(&title, "Evaluation of %s", text(results, "model"));
     html_page_begin(out, title.len ? title.data : "");
+    out->failed |= title.failed;
     buf_free(&title);
     TRY(draw_tasks(out, results));
     draw_difference(out, json_object_get(json_object_get(results, "mean"), "difference"));

@@ -291,7 +291,7 @@ static enum status ask_batch(struct asker *a, int n)
     struct task_run *r = a->run;
     const size_t before = r->n_done;
     enum status s = ask(a, n);
-    if (s == OK || s == E_CANCELLED || r->n_done != before) return s;
+    if (s == OK || s == E_CANCELLED || s == E_NOMEM || r->n_done != before) return s;
     for (int i = 0; i < n; i++) {
         const int row = place_of(r, r->n_done).instance + 1;
         s = ask(a, 1);
