@@ -103,6 +103,16 @@ json_t *eval_describe(const struct cli_model *m, const struct eval_settings *set
                      m->info.compute, "cpu", m->info.cpu, "limit", (json_int_t)set->limit);
 }
 
+double eval_number(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
+
+double eval_bound(const json_t *o, size_t end)
+{
+    return json_number_value(json_array_get(json_object_get(o, "interval"), end));
+}
+
 enum status eval_write_results(const struct eval_settings *set, const json_t *results)
 {
     char path[4096];

@@ -27,6 +27,10 @@ const char *eval_mask_name(enum gptjt_mask mask); /* "prefix" or "causal" */
 /* The run's settings (model, weights, compute, cpu, limit), to put results into. New reference; NULL without memory. */
 json_t *eval_describe(const struct cli_model *m, const struct eval_settings *set);
 
+/* Of results, for tables: a member that is a number; an end, 0 or 1, of its "interval". */
+double eval_number(const json_t *o, const char *key);
+double eval_bound(const json_t *o, size_t end);
+
 /* Writes results to OUTPUT/results.json if there is an output, and to stdout if --json asks for it. */
 enum status eval_write_results(const struct eval_settings *set, const json_t *results);
 

@@ -174,16 +174,6 @@ static enum status ask_all(struct job *j)
 
 /* ---- What people see ---- */
 
-static double number(const json_t *o, const char *key)
-{
-    return json_number_value(json_object_get(o, key));
-}
-
-static double bound(const json_t *o, size_t which)
-{
-    return json_number_value(json_array_get(json_object_get(o, "interval"), which));
-}
-
 static int columns_of(const char *text)
 {
     int n = 0;
@@ -204,7 +194,7 @@ static void print_row(const char *name, int width, const char *mask, const json_
                                json_object_get(o, "ece"), json_object_get(task, "majority")};
     int missing = 0;
     print_name(name, width);
-    printf("  %-6s  %8.3f  %6.3f .. %5.3f", mask, number(o, "accuracy"), bound(o, 0), bound(o, 1));
+    printf("  %-6s  %8.3f  %6.3f .. %5.3f", mask, eval_number(o, "accuracy"), eval_bound(o, 0), eval_bound(o, 1));
     for (size_t i = 0; i < COUNT_OF(columns); i++) {
         if (columns[i]) printf("%*s  %8.3f", 10 * missing, "", json_number_value(columns[i]));
         missing = columns[i] ? 0 : missing + 1;
@@ -216,8 +206,8 @@ static void print_difference(const char *name, int width, const json_t *d)
 {
     if (!d) return;
     print_name(name, width);
-    printf("  %-6s  %+8.3f  %+6.3f .. %+.3f  p %.2g\n", "differ", number(d, "accuracy"), bound(d, 0), bound(d, 1),
-           number(d, "p"));
+    printf("  %-6s  %+8.3f  %+6.3f .. %+.3f  p %.2g\n", "differ", eval_number(d, "accuracy"), eval_bound(d, 0),
+           eval_bound(d, 1), eval_number(d, "p"));
 }
 
 static void print_masks(const char *name, int width, const json_t *o, const json_t *task)

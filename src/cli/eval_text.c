@@ -212,16 +212,6 @@ static enum status results_json(json_t **out, const struct job *j)
     return s;
 }
 
-static double number(const json_t *o, const char *key)
-{
-    return json_number_value(json_object_get(o, key));
-}
-
-static double bound(const json_t *o, size_t which)
-{
-    return json_number_value(json_array_get(json_object_get(o, "interval"), which));
-}
-
 static void print_texts(const json_t *texts)
 {
     size_t i;
@@ -230,9 +220,9 @@ static void print_texts(const json_t *texts)
     if (json_array_size(texts)) puts("mask        tokens       bytes  bits/byte  bits/token  perplexity  file");
     json_array_foreach (texts, i, text) {
         json_object_foreach (json_object_get(text, "masks"), mask, one) {
-            printf("%-6s  %10.0f  %10.0f  %9.4f  %10.4f  %10.4g  %s\n", mask, number(text, "tokens"),
-                   number(text, "bytes"), number(one, "bits_per_byte"), number(one, "bits_per_token"),
-                   number(one, "perplexity"), json_string_value(json_object_get(text, "file")));
+            printf("%-6s  %10.0f  %10.0f  %9.4f  %10.4f  %10.4g  %s\n", mask, eval_number(text, "tokens"),
+                   eval_number(text, "bytes"), eval_number(one, "bits_per_byte"), eval_number(one, "bits_per_token"),
+                   eval_number(one, "perplexity"), json_string_value(json_object_get(text, "file")));
         }
     }
 }
@@ -244,12 +234,13 @@ static void print_last_word(const json_t *last)
     if (!last) return;
     puts("mask         texts  accuracy  95 % interval      perplexity  file");
     json_object_foreach (json_object_get(last, "masks"), mask, one) {
-        printf("%-6s  %10.0f  %8.4f  %7.4f .. %6.4f  %10.4g  %s\n", mask, number(last, "texts"),
-               number(one, "accuracy"), bound(one, 0), bound(one, 1), number(one, "perplexity"), file);
+        printf("%-6s  %10.0f  %8.4f  %7.4f .. %6.4f  %10.4g  %s\n", mask, eval_number(last, "texts"),
+               eval_number(one, "accuracy"), eval_bound(one, 0), eval_bound(one, 1), eval_number(one, "perplexity"),
+               file);
     }
     if (d)
-        printf("differ  %10.0f  %+8.4f  %+7.4f .. %+.4f  p %.2g\n", number(last, "texts"), number(d, "accuracy"),
-               bound(d, 0), bound(d, 1), number(d, "p"));
+        printf("differ  %10.0f  %+8.4f  %+7.4f .. %+.4f  p %.2g\n", eval_number(last, "texts"),
+               eval_number(d, "accuracy"), eval_bound(d, 0), eval_bound(d, 1), eval_number(d, "p"));
 }
 
 static enum status show(const struct job *j)

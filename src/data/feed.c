@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/hash.h"
 #include "data/bytes.h"
 #include "data/example.h"
 #include "data/ni.h"
@@ -292,14 +293,13 @@ enum status feed_restore(struct feed *f, const struct feed_cursor *c)
 
 uint64_t feed_fingerprint(const struct feed *f)
 {
-    uint64_t hash = 0xcbf29ce484222325u ^ (uint64_t)f->set.source->format; /* FNV-1a */
+    uint64_t hash = HASH_BEGIN ^ (uint64_t)f->set.source->format;
     for (int i = 0; i < f->paths.n; i++) {
-        const char *slash = strrchr(f->paths.items[i], '/');
-        for (const char *c = slash ? slash + 1 : f->paths.items[i]; *c; c++)
-            hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
+        const char *slash = strrchr(f->paths.items[i], '/'), *name = slash ? slash + 1 : f->paths.items[i];
+        hash = hash_bytes(hash, name, strlen(name));
         struct stat st;
         const uint64_t bytes = stat(f->paths.items[i], &st) == 0 ? (uint64_t)st.st_size : 0;
-        hash = (hash ^ bytes) * 0x100000001b3u;
+        hash = hash_value(hash, bytes);
     }
     return hash;
 }

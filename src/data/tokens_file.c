@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "data/example.h"
 
 /* Little-endian, as all machines this runs on. */
@@ -20,17 +21,16 @@ _Static_assert(sizeof(struct header) == 64, "docs/FORMATS.md says 64 bytes");
 static const char magic[8] = "GPTJTTOK";
 enum { VERSION = 1, FLAG_PREFIXES = 1 };
 
-/* FNV-1a, with each token's length so that moving a byte from one to the next is seen. */
+/* With each token's length, so that moving a byte from one to the next is seen. */
 struct tokens_file_vocab tokens_file_vocab_of(const struct tokenizer *t)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
+    uint64_t hash = HASH_BEGIN;
     const int32_t n = tokenizer_size(t);
     for (int32_t id = 0; id < n; id++) {
         size_t len = 0;
         const char *bytes = tokenizer_token(t, id, &len);
-        hash = (hash ^ len) * 0x100000001b3u;
-        for (size_t i = 0; bytes && i < len; i++)
-            hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3u;
+        hash = hash_value(hash, len);
+        if (bytes) hash = hash_bytes(hash, bytes, len);
     }
     return (struct tokens_file_vocab){(uint32_t)n, hash};
 }

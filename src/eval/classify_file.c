@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "eval/part_file.h"
 #include "eval/rows_write.h"
 #include "gptjt.h"
@@ -28,7 +29,7 @@ struct running {
 static uint64_t fingerprint(const struct classify_job *job)
 {
     const struct classify_survey *s = job->survey;
-    uint64_t h = part_file_hash(PART_FILE_HASH, gptjt_version());
+    uint64_t h = part_file_hash(HASH_BEGIN, gptjt_version());
     h = part_file_hash(h, job->settings);
     h = part_file_hash(h, job->input->path);
     for (int i = 0; i < s->n_fields; i++)

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "tokenizer/alphabet.h"
 
 /* ---- The plan ---- */
@@ -225,7 +226,7 @@ static enum status fingerprint(const struct helm_runner *r, uint64_t *hash)
     snprintf(numbers, sizeof numbers, "%d %d %d %" PRId64 " %" PRId64 " %" PRId64, r->run->n_requests,
              r->run->n_instances, r->compare, (int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec,
              (int64_t)st.st_mtim.tv_nsec);
-    uint64_t h = part_file_hash(PART_FILE_HASH, gptjt_version());
+    uint64_t h = part_file_hash(HASH_BEGIN, gptjt_version());
     h = part_file_hash(h, r->settings);
     h = part_file_hash(h, r->run->path);
     *hash = part_file_hash(h, numbers);

@@ -8,11 +8,11 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/hash.h"
+
 uint64_t part_file_hash(uint64_t hash, const char *text)
 {
-    for (size_t i = 0, n = strlen(text) + 1; i < n; i++)
-        hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3;
-    return hash;
+    return hash_bytes(hash, text, strlen(text) + 1);
 }
 
 enum status part_file_open(struct part_file *p, const char *out, uint64_t fingerprint)

@@ -14,9 +14,8 @@
 #include "base/buf.h"
 #include "base/status.h"
 
-/* FNV-1a, 64 bits: not a defence against anyone, only a name for a set of settings. Each text ends in its NUL, so that
- * neighbours cannot trade bytes. */
-static const uint64_t PART_FILE_HASH = 0xcbf29ce484222325;
+/* A fingerprint begins with HASH_BEGIN (base/hash.h). Each text goes in with its NUL, so that neighbours cannot trade
+ * bytes. */
 uint64_t part_file_hash(uint64_t hash, const char *text);
 
 struct part_file {

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "eval/batching.h"
 
@@ -17,7 +18,7 @@ static const char *mask_name(enum gptjt_mask mask)
 
 static uint64_t fingerprint(const struct span_run *r)
 {
-    uint64_t h = part_file_hash(PART_FILE_HASH, gptjt_version());
+    uint64_t h = part_file_hash(HASH_BEGIN, gptjt_version());
     h = part_file_hash(h, r->settings);
     for (int i = 0; i < r->n_masks; i++)
         h = part_file_hash(h, mask_name(r->masks[i]));

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "eval/batching.h"
 #include "eval/classify.h"
@@ -88,7 +89,7 @@ static enum status fingerprint(uint64_t *out, const struct task_run *r)
     json_t *settings = options_json(task_options, r->task);
     char *text = settings ? json_dumps(settings, JSON_COMPACT) : NULL;
     if (text) {
-        uint64_t h = part_file_hash(PART_FILE_HASH, gptjt_version());
+        uint64_t h = part_file_hash(HASH_BEGIN, gptjt_version());
         h = part_file_hash(h, r->settings);
         h = part_file_hash(h, text);
         for (int i = 0; i < r->n_masks; i++)

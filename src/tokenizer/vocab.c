@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/utf8.h"
 #include "tokenizer/alphabet.h"
 
@@ -24,21 +25,11 @@ const struct vocab_token *vocab_token(const struct vocab *v, int64_t id)
     return &v->tokens[id];
 }
 
-/* FNV-1a, then the finalizer of MurmurHash3: short keys that differ in their last byte must not share slots. */
-static uint64_t hash_bytes(const char *bytes, size_t len)
-{
-    uint64_t h = 0xcbf29ce484222325;
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)bytes[i]) * 0x100000001b3;
-    h = (h ^ h >> 33) * 0xff51afd7ed558ccd;
-    return h ^ h >> 33;
-}
-
 /* The slot of the entry with these bytes, or the free one where it would go. */
 static size_t slot_of(const struct vocab *v, const char *bytes, size_t len)
 {
     const size_t mask = v->n_slots - 1;
-    for (size_t i = hash_bytes(bytes, len) & mask;; i = (i + 1) & mask) {
+    for (size_t i = hash_key(bytes, len) & mask;; i = (i + 1) & mask) {
         if (!v->slots[i]) return i;
         const struct vocab_token *token = &v->tokens[v->slots[i] - 1];
         if (token->len == len && !memcmp(vocab_bytes(v, token), bytes, len)) return i;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 void words_free(struct words *w)
 {
     free(w->items);
@@ -13,21 +15,11 @@ void words_free(struct words *w)
     *w = (struct words){0};
 }
 
-/* FNV-1a, then the finalizer of MurmurHash3: short keys that differ in their last byte must not share slots. */
-static uint64_t hash_bytes(const char *bytes, size_t len)
-{
-    uint64_t h = 0xcbf29ce484222325;
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)bytes[i]) * 0x100000001b3;
-    h = (h ^ h >> 33) * 0xff51afd7ed558ccd;
-    return h ^ h >> 33;
-}
-
 /* The slot of this word, or the free one where it would go. */
 static size_t slot_of(const struct words *w, const char *bytes, size_t len)
 {
     const size_t mask = w->n_slots - 1;
-    for (size_t i = hash_bytes(bytes, len) & mask;; i = (i + 1) & mask) {
+    for (size_t i = hash_key(bytes, len) & mask;; i = (i + 1) & mask) {
         if (!w->slots[i]) return i;
         const struct word *word = &w->items[w->slots[i] - 1];
         if (word->len == len && !memcmp(w->bytes.data + word->at, bytes, len)) return i;
