@@ -7,6 +7,7 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -115,6 +116,20 @@ enum status file_make_dirs(const char *path)
     free(part);
     if (s == OK && !file_is_dir(path)) s = fail(E_IO, "%s: exists and is not a directory", path);
     return s;
+}
+
+enum status file_lock_dir(int *lock, const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return fail(E_IO, "%s: %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        const bool taken = errno == EWOULDBLOCK;
+        const char *why = taken ? "another process is at work in it" : strerror(errno);
+        close(fd);
+        return fail(E_IO, "%s: %s", path, why);
+    }
+    *lock = fd;
+    return OK;
 }
 
 enum status file_remove_dir(const char *path)

@@ -30,6 +30,10 @@ bool file_is_dir(const char *path);
 /* Makes a directory and those above it that are missing. */
 enum status file_make_dirs(const char *path);
 
+/* Takes a directory for this process alone, as long as *lock is open (close() gives it back, and so does the end of the
+ * process). E_IO if another process has it. Nothing is written. */
+enum status file_lock_dir(int *lock, const char *path);
+
 /* Removes a directory that holds files only; none there is fine. */
 enum status file_remove_dir(const char *path);
 

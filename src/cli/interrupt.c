@@ -13,13 +13,19 @@ static void on_interrupt(int number)
     seen = 1;
 }
 
-void interrupt_catch(void)
+static void catch (int number)
 {
     struct sigaction before;
-    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
+    sigaction(number, &action, NULL);
+}
+
+void interrupt_catch(void)
+{
+    catch (SIGINT);
+    catch (SIGTERM);
 }
 
 bool interrupt_seen(void)

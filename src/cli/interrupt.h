@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Ctrl-C for commands that want to end cleanly: the first one is noted, the second ends the program. */
+/* Ctrl-C, and SIGTERM, which is what kill and Slurm send, for commands that want to end cleanly: the first one is
+ * noted, the second of its kind ends the program. */
 #ifndef GPTJT_CLI_INTERRUPT_H
 #define GPTJT_CLI_INTERRUPT_H
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -31,6 +32,7 @@ struct trainer {
     struct train_batch batch, eval_batch;
     double *loss; /* [rows of a micro-batch] */
     struct metrics *metrics;
+    int lock;                   /* of the run's directory; -1: none */
     struct loss_sum *by_source; /* [sources, or validation sources] */
     struct loss_scale scale;
     int64_t step, tokens; /* done so far */
@@ -184,19 +186,27 @@ static enum status write_recipe(const struct recipe *r)
     return s;
 }
 
-/* The run's directory, and where it had got to. */
+/* Where the run had got to: *step -1 if it is a new one. */
+static enum status find_last(const struct trainer *t, int64_t *step, char last[PATH_BYTES])
+{
+    TRY(checkpoint_last(step, last, PATH_BYTES, t->r->output));
+    if (*step < 0 || t->o->resume) return OK;
+    return fail(E_ARG,
+                "%s: there is a run already, with a checkpoint of step %" PRId64 "; give --resume to go on, or another "
+                "--output",
+                t->r->output, *step);
+}
+
+/* The run's directory. Nothing is made of a run that cannot begin, and nothing else comes before the lock. */
 static enum status open_run(struct trainer *t)
 {
     char last[PATH_BYTES], metrics[PATH_BYTES];
     int64_t step;
-    TRY(checkpoint_last(&step, last, sizeof last, t->r->output));
-    if (step >= 0 && !t->o->resume)
-        return fail(E_ARG,
-                    "%s: there is a run already, with a checkpoint of step %" PRId64 "; give --resume to go on, or "
-                    "another --output",
-                    t->r->output, step);
+    TRY(find_last(t, &step, last));
     TRY(open_parts(t));
     TRY(file_make_dirs(t->r->output));
+    TRY(file_lock_dir(&t->lock, t->r->output));
+    TRY(find_last(t, &step, last));
     TRY(checkpoint_clean(t->r->output));
     if (step >= 0) TRY(resume(t, last));
     TRY(write_recipe(t->r));
@@ -207,6 +217,7 @@ static enum status open_run(struct trainer *t)
 static void close_all(struct trainer *t)
 {
     metrics_close(t->metrics);
+    if (t->lock >= 0) close(t->lock);
     json_decref(t->data_before);
     data_close(t->data);
     optimizer_free(t->optimizer);
@@ -411,7 +422,7 @@ static enum status go(struct trainer *t)
 
 enum status trainer_run(const struct recipe *recipe, const struct trainer_options *options)
 {
-    struct trainer t = {.r = recipe, .o = options};
+    struct trainer t = {.r = recipe, .o = options, .lock = -1};
     enum status s = open_run(&t);
     if (s == OK) {
         progress_begin(&t.bar, "training", "tokens", (uint64_t)(recipe->steps * tokens_a_step(recipe)), options->quiet);

@@ -61,6 +61,20 @@ run 2 train recipe.yaml
 complains 'whole: there is a run already, with a checkpoint of step 6; give --resume to go on'
 run 0 train recipe.yaml --resume
 same whole
+status=0
+flock whole "$GPTJT" train recipe.yaml --resume >out 2>err || status=$?
+[ $status = 1 ] || die "two processes in one run: $status"
+complains 'whole: another process is at work in it'
+
+# What ends a job ends it behind a step.
+"$GPTJT" train recipe.yaml -o ended --steps 100000 --save-steps 0 --eval-steps 0 --quiet 2>err &
+pid=$!
+until [ -s ended/metrics.jsonl ]; do sleep 0.1; done
+kill -TERM $pid
+status=0
+wait $pid || status=$?
+[ $status = 130 ] || die "a run that was told to end: $status"
+[ -d "$(echo ended/checkpoint-*)" ] || die "a run that was told to end has saved nothing"
 
 # Adapters: the same run in a directory as PEFT has it, used beside the model or merged into it.
 run 0 train recipe.yaml -o lora --adapter lora --lora-rank 4 --lora-targets v_proj --lora-targets fc_in --steps 3 --save-steps 0
