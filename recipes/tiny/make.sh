@@ -59,6 +59,7 @@ model() {
 
 experiment() {
     data
+    mkdir -p $runs/experiment
     local seed dir
     for seed in ${SEEDS:-1 2 3}; do
         init $runs/experiment/init-"$seed" 128 4 4 0.06 "$seed"
