@@ -35,4 +35,9 @@ enum status json_write_stream_digits(const json_t *value, void *stdio_stream, bo
 /* As json_write_stream(), indented, to a file that appears whole or not at all. */
 enum status json_write_file(const json_t *value, const char *path);
 
+/* Puts a new value into *object, or behind *array, or gives both up: *object is NULL then, so that memory is checked
+ * once, when all is built. */
+void json_put(json_t **object, const char *key, json_t *value);
+void json_append(json_t **array, json_t *value);
+
 #endif

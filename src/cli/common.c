@@ -10,11 +10,12 @@
 #include "base/utf8.h"
 #include "cli/interrupt.h"
 #include "cli/model_path.h"
+#include "eval/api.h"
 
 /* The public statuses are the internal ones under public names, as engine/engine.c asserts. */
 enum status cli_status(enum gptjt_status s)
 {
-    return s == GPTJT_OK ? OK : fail((enum status)s, "%s", gptjt_error());
+    return api_status(s);
 }
 
 enum status cli_take_model(struct common *common, const struct option_args *args)
@@ -75,7 +76,7 @@ enum status cli_model_describe(struct buf *out, const struct cli_model *m, const
 
 const char *cli_mask_name(const struct cli_model *m)
 {
-    return m->info.prompt_mask == GPTJT_MASK_PREFIX ? "prefix" : "causal";
+    return api_mask_name(m->info.prompt_mask);
 }
 
 void cli_print_mask(const struct common *common, bool prefix, bool guessed, const char *reason)

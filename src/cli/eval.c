@@ -15,11 +15,6 @@ int eval_masks(enum gptjt_mask masks[2], const struct eval_settings *set, enum g
     return 2;
 }
 
-const char *eval_mask_name(enum gptjt_mask mask)
-{
-    return mask == GPTJT_MASK_PREFIX ? "prefix" : "causal";
-}
-
 json_t *eval_describe(const struct cli_model *m, const struct eval_settings *set)
 {
     return json_pack("{s:s, s:s, s:s, s:s, s:I}", "model", m->name, "weights", m->info.weights, "compute",

@@ -22,8 +22,6 @@ struct eval_settings {
 /* The masks that everything runs under: the one given, else otherwise; or both. Returns how many. */
 int eval_masks(enum gptjt_mask masks[2], const struct eval_settings *set, enum gptjt_mask otherwise);
 
-const char *eval_mask_name(enum gptjt_mask mask); /* "prefix" or "causal" */
-
 /* The run's settings (model, weights, compute, cpu, limit), to put results into. New reference; NULL without memory. */
 json_t *eval_describe(const struct cli_model *m, const struct eval_settings *set);
 

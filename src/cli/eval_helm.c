@@ -137,7 +137,7 @@ static struct helm_work work_left(const struct job *j, const struct helm_runner 
 {
     struct helm_work left = j->work;
     const double share = 1 - (double)j->progress.before / (double)left.n_prompt_tokens;
-    left.n_requests -= (uint64_t)r->n_resumed;
+    left.n_requests -= r->n_resumed;
     left.n_prompt_tokens -= j->progress.before;
     left.n_new_tokens = (uint64_t)((double)left.n_new_tokens * share);
     return left;
@@ -193,7 +193,7 @@ static enum status run_model(struct job *j, struct helm_evaluated *e, struct hel
     TRY(helm_runner_open(r));
     j->parts[index] = strdup(r->part.path);
     if (r->n_resumed && !j->set->common.quiet)
-        fprintf(stderr, "%s: going on after %d of %d requests\n", e->run->name, r->n_resumed, e->run->n_requests);
+        fprintf(stderr, "%s: going on after %zu of %d requests\n", e->run->name, r->n_resumed, e->run->n_requests);
     j->progress.before += r->tokens_done;
     const enum status s = run_requests(j, r);
     if (s == E_CANCELLED) {

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "cli/eval.h"
 #include "cli/interrupt.h"
+#include "eval/api.h"
 #include "eval/metrics.h"
 #include "eval/text.h"
 
@@ -127,14 +128,6 @@ static double log_likelihood(const struct item *x, int mask)
     return sum;
 }
 
-/* Takes the value; what cannot be put makes NULL of the object. */
-static void put(json_t **object, const char *key, json_t *value)
-{
-    if (json_object_set_new(*object, key, value) == 0) return;
-    json_decref(*object);
-    *object = NULL;
-}
-
 static json_t *text_json(const struct job *j, const struct item *x)
 {
     const double tokens = (double)x->spans.tokens, bytes = (double)x->spans.bytes;
@@ -144,11 +137,11 @@ static json_t *text_json(const struct job *j, const struct item *x)
            *masks = json_object();
     for (int m = 0; m < x->run.n_masks; m++) {
         const double sum = log_likelihood(x, m);
-        put(&masks, eval_mask_name(x->run.masks[m]),
-            json_pack("{s:f, s:f, s:f, s:f}", "log_likelihood", sum, "bits_per_byte", -sum / log(2) / bytes,
-                      "bits_per_token", -sum / log(2) / tokens, "perplexity", exp(-sum / tokens)));
+        json_put(&masks, api_mask_name(x->run.masks[m]),
+                 json_pack("{s:f, s:f, s:f, s:f}", "log_likelihood", sum, "bits_per_byte", -sum / log(2) / bytes,
+                           "bits_per_token", -sum / log(2) / tokens, "perplexity", exp(-sum / tokens)));
     }
-    put(&o, "masks", masks);
+    json_put(&o, "masks", masks);
     return o;
 }
 
@@ -167,8 +160,8 @@ static enum status put_difference(json_t **o, const struct span_run *r, double *
     const enum status s = metrics_sign_flip(&p, d, r->n_spans, 1);
     const struct metrics_interval v = metrics_mean(&(struct metrics_sample){x, r->n_spans}, 1, SEED);
     json_t *difference = interval_json(&v);
-    put(&difference, "p", json_real(p));
-    put(o, "difference", difference);
+    json_put(&difference, "p", json_real(p));
+    json_put(o, "difference", difference);
     free(d);
     return s;
 }
@@ -185,10 +178,10 @@ static enum status last_word_json(json_t **out, const struct item *x)
             right[i] = r->scores[(size_t)m * n + i].greedy;
         const struct metrics_interval v = metrics_accuracy(&(struct metrics_sample){right, n}, SEED);
         json_t *one = interval_json(&v);
-        put(&one, "perplexity", json_real(exp(-log_likelihood(x, m) / (double)n)));
-        put(&masks, eval_mask_name(r->masks[m]), one);
+        json_put(&one, "perplexity", json_real(exp(-log_likelihood(x, m) / (double)n)));
+        json_put(&masks, api_mask_name(r->masks[m]), one);
     }
-    put(&o, "masks", masks);
+    json_put(&o, "masks", masks);
     if (s == OK && r->n_masks == 2) s = put_difference(&o, r, right);
     free(right);
     *out = o;
@@ -201,11 +194,11 @@ static enum status results_json(json_t **out, const struct job *j)
     enum status s = OK;
     for (int i = 0; i < j->n && !j->items[i].last_word; i++)
         if (json_array_append_new(texts, text_json(j, &j->items[i]))) s = fail(E_NOMEM, "no memory for the results");
-    put(&o, "texts", texts);
+    json_put(&o, "texts", texts);
     if (s == OK && j->items[j->n - 1].last_word) {
         json_t *last = NULL;
         s = last_word_json(&last, &j->items[j->n - 1]);
-        put(&o, "last_word", last);
+        json_put(&o, "last_word", last);
     }
     if (s == OK && !o) s = fail(E_NOMEM, "no memory for the results");
     *out = o;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "eval/api.h"
 
 struct classify {
     const struct fewshot_spec *spec;
@@ -23,12 +24,6 @@ struct classify {
     struct fewshot_prompt prompts[CLASSIFY_MANY];
     struct gptjt_score_request requests[CLASSIFY_MANY];
 };
-
-static enum status failed(enum gptjt_status s)
-{
-    return fail((enum status)s, "%s", gptjt_error());
-}
-_Static_assert((int)GPTJT_E_ARG == (int)E_ARG && (int)GPTJT_E_CANCELLED == (int)E_CANCELLED, "the same codes");
 
 static enum status check_label(const char *label)
 {
@@ -89,7 +84,7 @@ static enum status encode_labels(struct classify *c, size_t *longest)
         int32_t *ids;
         const enum gptjt_status e = gptjt_encode(c->tokenizer, text.data, text.len, false, &ids, &c->lengths[i]);
         if (e != GPTJT_OK) {
-            s = failed(e);
+            s = api_status(e);
             break;
         }
         c->continuations[i] = (struct gptjt_span){.ids = ids, .n = c->lengths[i]};
@@ -109,7 +104,7 @@ static enum status open_session(struct classify *c, struct gptjt_engine *engine,
     c->max_prompt = window - longest;
     const size_t rows = gptjt_tokens_needed(c->max_prompt, (size_t)c->spec->n_labels, longest);
     const enum gptjt_status e = gptjt_session_create(&c->session, engine, batching_room(engine, rows));
-    if (e != GPTJT_OK) return failed(e);
+    if (e != GPTJT_OK) return api_status(e);
     gptjt_session_set_progress(c->session, c->options.progress, c->options.user);
     return OK;
 }
@@ -127,7 +122,7 @@ static enum status score(struct classify *c, const char *const *values, int n)
                                                       .n = n_labels};
     }
     const enum gptjt_status e = gptjt_score_many(c->session, c->requests, (size_t)n, c->scores);
-    if (e != GPTJT_OK) return failed(e);
+    if (e != GPTJT_OK) return api_status(e);
     for (size_t i = 0; i < (size_t)n * n_labels; i++)
         c->totals[i] = c->scores[i].total;
     gptjt_scores_free(c->scores, (size_t)n * n_labels);

@@ -11,7 +11,7 @@
 
 enum { ESCAPE = 6 };
 
-/* The code unit of a \uXXXX at text[0..len), -1 if there is none. */
+/* The code unit that \u and four digits at text[0..len) are, -1 if there are none. */
 static int unit(const char *text, size_t len)
 {
     if (len < ESCAPE || text[0] != '\\' || text[1] != 'u') return -1;

@@ -190,31 +190,13 @@ static enum status take_line(struct helm_runner *r, const json_t *line)
     return OK;
 }
 
-static enum status take_lines(struct helm_runner *r, const struct buf *text, size_t *whole)
+static enum status take_up(void *runner, const char *text, size_t len)
 {
-    *whole = 0;
-    for (const char *end; *whole < text->len; *whole = (size_t)(end - text->data) + 1) {
-        const char *line = text->data + *whole;
-        end = memchr(line, '\n', text->len - *whole);
-        if (!end) return OK;
-        json_t *value;
-        TRY(json_read_text(&value, line, (size_t)(end - line), r->part.path));
-        const enum status s = take_line(r, value);
-        json_decref(value);
-        TRY(s);
-    }
-    return OK;
-}
-
-static enum status read_part(struct helm_runner *r)
-{
-    enum { PART_MAX_BYTES = 1 << 30 };
-    struct buf text = {0};
-    size_t whole;
-    enum status s = file_read(&text, r->part.path, PART_MAX_BYTES);
-    if (s == OK) s = take_lines(r, &text, &whole);
-    if (s == OK) s = part_file_cut(&r->part, whole);
-    buf_free(&text);
+    struct helm_runner *r = runner;
+    json_t *line;
+    TRY(json_read_text(&line, text, len, r->part.path));
+    const enum status s = take_line(r, line);
+    json_decref(line);
     return s;
 }
 
@@ -243,9 +225,7 @@ enum status helm_runner_open(struct helm_runner *r)
     uint64_t hash;
     TRY(fingerprint(r, &hash));
     TRY(part_file_open(&r->part, r->out_path, hash));
-    TRY(read_part(r));
-    r->n_resumed = r->n_done;
-    return OK;
+    return part_file_resume(&r->part, take_up, r, &r->n_resumed);
 }
 
 static enum status write_line(struct helm_runner *r, int index, const struct helm_prompt *prompt)
@@ -293,7 +273,7 @@ struct asking {
     bool scoring;
 };
 
-static enum status api_status(const struct asking *a, enum gptjt_status s)
+static enum status asked(const struct asking *a, enum gptjt_status s)
 {
     if (s == GPTJT_OK) return OK;
     return fail((enum status)s, "%s: request %d%s: %s", a->r->run->name, a->items[0].index,
@@ -352,7 +332,7 @@ static enum status generate(struct asking *a)
         for (int i = 0; i < a->n; i++)
             make_request(&requests[i], &a->items[i], &a->r->run->requests[a->items[i].index]);
         a->start_ns = clock_ns();
-        s = api_status(a, gptjt_generate_many(a->r->session, requests, (size_t)a->n, out));
+        s = asked(a, gptjt_generate_many(a->r->session, requests, (size_t)a->n, out));
         const int64_t end = clock_ns(), begun = a->n_begun == a->n ? a->begun_ns : end;
         a->prompt_s = clock_seconds(a->start_ns, begun);
         a->new_s = clock_seconds(begun, end);
@@ -432,7 +412,7 @@ static enum status score(struct asking *a)
     }
     const int64_t start = clock_ns();
     a->scoring = true;
-    if (s == OK && n) s = api_status(a, gptjt_score_many(a->r->session, requests, n, scores));
+    if (s == OK && n) s = asked(a, gptjt_score_many(a->r->session, requests, n, scores));
     a->score_s = clock_seconds(start, clock_ns());
     if (s == OK) keep_scores(a, scores);
     if (s == OK) gptjt_scores_free(scores, n);

@@ -56,7 +56,8 @@ struct helm_runner {
 
     struct helm_answer *answers; /* [n_requests]; what they point to is owned */
     json_t **recorded;           /* [n_requests] log-probabilities of the recorded tokens, NULL: not scored; owned */
-    int n_done, n_resumed;
+    int n_done;
+    size_t n_resumed;     /* of them, found in the part file */
     uint64_t tokens_done; /* of prompts */
     struct part_file part;
     struct batching batching;

@@ -34,6 +34,8 @@ enum status part_file_cut(struct part_file *p, uint64_t bytes)
     return ftruncate(fileno(p->stream), (off_t)bytes) ? fail(E_IO, "%s: %s", p->path, strerror(errno)) : OK;
 }
 
+static const ssize_t LINE_MAX_BYTES = 1 << 30;
+
 static enum status each_line(FILE *f, const struct part_file *p, part_file_line_fn *each, void *user, size_t *n,
                              uint64_t *bytes)
 {
@@ -42,7 +44,8 @@ static enum status each_line(FILE *f, const struct part_file *p, part_file_line_
     ssize_t len;
     enum status s = OK;
     while (s == OK && (len = getline(&line, &cap, f)) > 0 && line[len - 1] == '\n') {
-        s = each(user, line, (size_t)len);
+        s = len > LINE_MAX_BYTES ? fail(E_LIMIT, "%s: a line of more than 1 GiB", p->path)
+                                 : each(user, line, (size_t)len);
         *bytes += (uint64_t)len;
         ++*n;
     }

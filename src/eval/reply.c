@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/api.h"
+
 struct reply {
     const struct fewshot_spec *spec;
     const struct gptjt_tokenizer *tokenizer;
@@ -15,11 +17,6 @@ struct reply {
     struct gptjt_generation generations[REPLY_MANY];
     struct buf texts[REPLY_MANY];
 };
-
-static enum status failed(enum gptjt_status s)
-{
-    return s == GPTJT_OK ? OK : fail((enum status)s, "%s", gptjt_error());
-}
 
 static enum status open_session(struct reply *r, struct gptjt_engine *engine)
 {
@@ -33,7 +30,7 @@ static enum status open_session(struct reply *r, struct gptjt_engine *engine)
     r->tokenizer = gptjt_engine_tokenizer(engine);
     if (!r->tokenizer) return fail(E_UNSUPPORTED, "%s", gptjt_error());
     const size_t room = batching_room(engine, gptjt_tokens_needed(r->max_prompt, 1, new));
-    TRY(failed(gptjt_session_create(&r->session, engine, room)));
+    TRY(api_status(gptjt_session_create(&r->session, engine, room)));
     gptjt_session_set_progress(r->session, r->options.progress, r->options.user);
     return OK;
 }
@@ -92,7 +89,7 @@ static enum status ask(struct reply *r, const char *const *values, int n)
         q->stop = stop;
         q->n_stop = 1;
     }
-    return failed(gptjt_generate_many(r->session, r->requests, (size_t)n, r->generations));
+    return api_status(gptjt_generate_many(r->session, r->requests, (size_t)n, r->generations));
 }
 
 enum status reply_run_many(struct reply *r, const char *const *values, int n, struct reply_result *out)

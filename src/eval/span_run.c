@@ -7,12 +7,8 @@
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "eval/api.h"
 #include "eval/batching.h"
-
-static const char *mask_name(enum gptjt_mask mask)
-{
-    return mask == GPTJT_MASK_PREFIX ? "prefix" : "causal";
-}
 
 /* ---- The part file ---- */
 
@@ -21,7 +17,7 @@ static uint64_t fingerprint(const struct span_run *r)
     uint64_t h = part_file_hash(HASH_BEGIN, gptjt_version());
     h = part_file_hash(h, r->settings);
     for (int i = 0; i < r->n_masks; i++)
-        h = part_file_hash(h, mask_name(r->masks[i]));
+        h = part_file_hash(h, api_mask_name(r->masks[i]));
     for (size_t i = 0; i < r->n_spans; i++) {
         const struct span *s = &r->spans[i];
         char text[96];
@@ -43,8 +39,8 @@ static enum status write_score(struct span_run *r)
     const struct span_score *s = &r->scores[r->n_done];
     struct buf line = {0};
     buf_printf(&line, "{\"mask\":\"%s\",\"span\":%zu,\"tokens\":%zu,\"log_likelihood\":%.17g,\"greedy\":%s}\n",
-               mask_name(r->masks[r->n_done / r->n_spans]), i, r->spans[i].end - r->spans[i].split, s->log_likelihood,
-               s->greedy ? "true" : "false");
+               api_mask_name(r->masks[r->n_done / r->n_spans]), i, r->spans[i].end - r->spans[i].split,
+               s->log_likelihood, s->greedy ? "true" : "false");
     const enum status st = part_file_write(&r->part, &line);
     buf_free(&line);
     return st;
@@ -100,11 +96,6 @@ static bool go_on(void *scoring, size_t done, size_t total)
     return x->progress(x->user, x->run->n_done);
 }
 
-static enum status failed(enum gptjt_status s)
-{
-    return s == GPTJT_OK ? OK : fail((enum status)s, "%s", gptjt_error());
-}
-
 static enum status open_session(struct scoring *x, struct gptjt_engine *engine)
 {
     size_t one = 0;
@@ -113,7 +104,7 @@ static enum status open_session(struct scoring *x, struct gptjt_engine *engine)
         const size_t tokens = gptjt_tokens_needed(s->split - s->begin, 1, s->end - s->split);
         one = tokens > one ? tokens : one;
     }
-    TRY(failed(gptjt_session_create(&x->session, engine, batching_room(engine, one))));
+    TRY(api_status(gptjt_session_create(&x->session, engine, batching_room(engine, one))));
     gptjt_session_set_progress(x->session, go_on, x);
     return OK;
 }
@@ -131,7 +122,7 @@ static enum status score(struct scoring *x, int n)
                                                       .continuations = &x->continuations[i],
                                                       .n = 1};
     }
-    TRY(failed(gptjt_score_many(x->session, x->requests, (size_t)n, x->scores)));
+    TRY(api_status(gptjt_score_many(x->session, x->requests, (size_t)n, x->scores)));
     enum status s = OK;
     for (int i = 0; i < n && s == OK; i++) {
         r->scores[r->n_done] = (struct span_score){.log_likelihood = x->scores[i].total, .greedy = x->scores[i].greedy};

@@ -6,26 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/api.h"
 #include "eval/metrics.h"
-
-/* Puts a new value into an object, or gives both up. */
-static void put(json_t **object, const char *key, json_t *value)
-{
-    if (json_object_set_new(*object, key, value) == 0) return;
-    json_decref(*object);
-    *object = NULL;
-}
-
-static void append(json_t **array, json_t *value)
-{
-    if (json_array_append_new(*array, value) == 0) return;
-    json_decref(*array);
-    *array = NULL;
-}
 
 static const char *mask_name(const struct task_run *r, int mask)
 {
-    return r->masks[mask] == GPTJT_MASK_PREFIX ? "prefix" : "causal";
+    return api_mask_name(r->masks[mask]);
 }
 
 /* ---- Instances ---- */
@@ -72,8 +58,8 @@ static struct metrics_sample differences(double *x, const struct task_run *r, co
 
 static void put_interval(json_t **o, const struct metrics_interval *v)
 {
-    put(o, "accuracy", json_real(v->value));
-    put(o, "interval", json_pack("[f, f]", v->low, v->high));
+    json_put(o, "accuracy", json_real(v->value));
+    json_put(o, "interval", json_pack("[f, f]", v->low, v->high));
 }
 
 /* ---- Groups ---- */
@@ -132,9 +118,9 @@ static void put_groups(json_t **o, const struct task_run *r, int mask, const str
         const struct metrics_interval v = metrics_accuracy(&x, r->task->seed);
         json_t *g = json_pack("{s:s, s:i}", "name", s->groups[i].name, "instances", s->groups[i].n);
         put_interval(&g, &v);
-        append(&list, g);
+        json_append(&list, g);
     }
-    put(o, "groups", list);
+    json_put(o, "groups", list);
 }
 
 /* Every group counts the same, however many instances it has. */
@@ -152,7 +138,7 @@ static void put_group_mean(json_t **o, const struct task_run *r, int mask, const
             const struct metrics_interval v = metrics_mean(samples, s->n_groups, r->task->seed);
             put_interval(&mean, &v);
         }
-        put(o, "group_mean", mean);
+        json_put(o, "group_mean", mean);
     }
     free(samples);
 }
@@ -179,8 +165,8 @@ static json_t *confusion_json(const uint64_t *confusion, int n)
     for (int i = 0; i < n; i++) {
         json_t *row = json_array();
         for (int k = 0; k <= n; k++)
-            append(&row, json_integer((json_int_t)confusion[i * (n + 1) + k]));
-        append(&rows, row);
+            json_append(&row, json_integer((json_int_t)confusion[i * (n + 1) + k]));
+        json_append(&rows, row);
     }
     return rows;
 }
@@ -195,9 +181,9 @@ static void put_labels(json_t **o, const struct task_run *r, int mask)
         count_confusion(confusion, r, mask, t);
         f1 += metrics_macro_f1(confusion, n);
     }
-    put(o, "macro_f1", json_real(f1 / (double)r->task->trials));
+    json_put(o, "macro_f1", json_real(f1 / (double)r->task->trials));
     if (confusion) count_confusion(confusion, r, mask, -1);
-    put(o, "confusion", confusion ? confusion_json(confusion, n) : NULL);
+    json_put(o, "confusion", confusion ? confusion_json(confusion, n) : NULL);
     free(confusion);
 }
 
@@ -215,12 +201,12 @@ static void put_calibration(json_t **o, const struct task_run *r, int mask)
     for (int b = 0; b < METRICS_BINS; b++) {
         if (!bins[b].n) continue;
         const double n = (double)bins[b].n;
-        append(&list, json_pack("{s:f, s:f, s:I, s:f, s:f}", "from", b / (double)METRICS_BINS, "to",
-                                (b + 1) / (double)METRICS_BINS, "n", (json_int_t)bins[b].n, "probability",
-                                bins[b].confidence / n, "accuracy", (double)bins[b].n_correct / n));
+        json_append(&list, json_pack("{s:f, s:f, s:I, s:f, s:f}", "from", b / (double)METRICS_BINS, "to",
+                                     (b + 1) / (double)METRICS_BINS, "n", (json_int_t)bins[b].n, "probability",
+                                     bins[b].confidence / n, "accuracy", (double)bins[b].n_correct / n));
     }
-    put(o, "ece", json_real(metrics_ece(bins)));
-    put(o, "reliability", list);
+    json_put(o, "ece", json_real(metrics_ece(bins)));
+    json_put(o, "reliability", list);
 }
 
 static void put_trials(json_t **o, const struct task_run *r, int mask)
@@ -235,13 +221,13 @@ static void put_trials(json_t **o, const struct task_run *r, int mask)
             exact += a->exact;
             quasi += a->quasi;
         }
-        append(&by_trial, json_real((double)correct / r->data->test.n));
+        json_append(&by_trial, json_real((double)correct / r->data->test.n));
     }
     const double n = (double)r->task->trials * r->data->test.n;
-    put(o, "by_trial", by_trial);
+    json_put(o, "by_trial", by_trial);
     if (r->task->answer == TASK_CHOICE) return;
-    put(o, "exact_match", json_real(exact / n));
-    put(o, "quasi_exact_match", json_real(quasi / n));
+    json_put(o, "exact_match", json_real(exact / n));
+    json_put(o, "quasi_exact_match", json_real(quasi / n));
 }
 
 static void put_prompts(json_t **o, const struct task_run *r, int mask)
@@ -256,9 +242,9 @@ static void put_prompts(json_t **o, const struct task_run *r, int mask)
             cut += a->n_dropped > 0;
         }
     }
-    put(o, "prompt_tokens", json_real((double)tokens / (double)n));
-    put(o, "fewer_shots", json_integer((json_int_t)fewer));
-    put(o, "cut", json_integer((json_int_t)cut));
+    json_put(o, "prompt_tokens", json_real((double)tokens / (double)n));
+    json_put(o, "fewer_shots", json_integer((json_int_t)fewer));
+    json_put(o, "cut", json_integer((json_int_t)cut));
 }
 
 static json_t *mask_json(const struct task_run *r, int mask, const struct scratch *s)
@@ -287,7 +273,7 @@ static enum status put_difference(json_t **o, const struct task_run *r, const st
         s->d[i] = right_answers(r, 0, g->rows[i]) - right_answers(r, 1, g->rows[i]);
     TRY(metrics_sign_flip(&p, s->d, (size_t)g->n, (int)r->task->trials));
     put_interval(o, &v);
-    put(o, "p", json_real(p));
+    json_put(o, "p", json_real(p));
     return OK;
 }
 
@@ -298,10 +284,10 @@ static enum status difference_json(json_t **out, const struct task_run *r, const
     for (int i = 0; st == OK && i < s->n_groups; i++) {
         json_t *g = json_pack("{s:s}", "name", s->groups[i].name);
         st = put_difference(&g, r, &s->groups[i], s);
-        append(&list, g);
+        json_append(&list, g);
     }
     if (s->n_groups)
-        put(&o, "groups", list);
+        json_put(&o, "groups", list);
     else
         json_decref(list);
     *out = o;
@@ -335,12 +321,12 @@ static void put_wrong(json_t **out, const struct task_run *r, int n_wrong)
                               r->data->test.items[i].label);
         for (int m = 0; m < r->n_masks; m++) {
             const struct task_answer *a = task_run_answer(r, m, 0, i);
-            put(&o, mask_name(r, m), json_pack("{s:s, s:b}", "answer", a->text, "correct", a->correct));
+            json_put(&o, mask_name(r, m), json_pack("{s:s, s:b}", "answer", a->text, "correct", a->correct));
         }
-        append(&list, o);
+        json_append(&list, o);
     }
-    put(out, "wrong", list);
-    put(out, "n_wrong", json_integer(n));
+    json_put(out, "wrong", list);
+    json_put(out, "n_wrong", json_integer(n));
 }
 
 /* ---- A task, and all ---- */
@@ -372,7 +358,7 @@ static json_t *labels_json(const struct task_data *d)
 {
     json_t *list = json_array();
     for (int i = 0; i < d->n_labels; i++)
-        append(&list, json_string(d->labels[i]));
+        json_append(&list, json_string(d->labels[i]));
     return list;
 }
 
@@ -385,19 +371,19 @@ static enum status task_json(json_t **out, const struct task_run *r, const struc
                           "instances", r->data->test.n, "trials", (json_int_t)r->task->trials, "shots",
                           (json_int_t)r->task->shots);
     json_t *masks = json_object();
-    put(&o, "labels", labels_json(r->data));
-    put(&o, "majority", json_real(common));
+    json_put(&o, "labels", labels_json(r->data));
+    json_put(&o, "majority", json_real(common));
     for (int m = 0; m < r->n_masks; m++)
-        put(&masks, mask_name(r, m), mask_json(r, m, s));
-    put(&o, "masks", masks);
+        json_put(&masks, mask_name(r, m), mask_json(r, m, s));
+    json_put(&o, "masks", masks);
     enum status st = OK;
     if (r->n_masks == 2) {
         json_t *difference;
         st = difference_json(&difference, r, s);
-        put(&o, "difference", difference);
+        json_put(&o, "difference", difference);
     }
     if (n_wrong) put_wrong(&o, r, n_wrong);
-    put(&o, "settings", options_json(task_options, r->task));
+    json_put(&o, "settings", options_json(task_options, r->task));
     *out = o;
     return st;
 }
@@ -427,16 +413,16 @@ static json_t *mean_json(const struct task_run *runs, int n, const struct scratc
         mean_samples(samples, x, runs, n, m, scratch);
         const struct metrics_interval v = metrics_mean(samples, n, 1);
         put_interval(&one, &v);
-        put(&masks, mask_name(runs, m), one);
+        json_put(&masks, mask_name(runs, m), one);
     }
-    put(&o, "masks", masks);
+    json_put(&o, "masks", masks);
     if (o && runs->n_masks == 2) {
         json_t *one = json_object();
         mean_samples(samples, x, runs, n, -1, scratch);
         const struct metrics_interval v = metrics_mean(samples, n, 1);
         put_interval(&one, &v);
-        put(&one, "p", json_real(metrics_sign_flip_sampled(samples, n, 1)));
-        put(&o, "difference", one);
+        json_put(&one, "p", json_real(metrics_sign_flip_sampled(samples, n, 1)));
+        json_put(&o, "difference", one);
     }
     free(x);
     free(samples);
@@ -452,10 +438,10 @@ enum status task_results(json_t **out, const struct task_run *runs, int n_runs, 
         json_t *task = NULL;
         s = make_scratch(&scratch[i], &runs[i]);
         if (s == OK) s = task_json(&task, &runs[i], &scratch[i], n_wrong);
-        append(&tasks, task);
+        json_append(&tasks, task);
     }
-    put(&o, "tasks", tasks);
-    if (s == OK && n_runs > 1) put(&o, "mean", mean_json(runs, n_runs, scratch));
+    json_put(&o, "tasks", tasks);
+    if (s == OK && n_runs > 1) json_put(&o, "mean", mean_json(runs, n_runs, scratch));
     for (int i = 0; scratch && i < n_runs; i++)
         free_scratch(&scratch[i]);
     free(scratch);

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "eval/api.h"
 #include "eval/batching.h"
 #include "eval/classify.h"
 #include "eval/helm_text.h"
@@ -28,11 +29,6 @@ const struct task_answer *task_run_answer(const struct task_run *r, int mask, in
 {
     return &r->answers[((size_t)mask * (size_t)r->task->trials + (size_t)trial) * (size_t)r->data->test.n +
                        (size_t)instance];
-}
-
-static const char *mask_name(enum gptjt_mask mask)
-{
-    return mask == GPTJT_MASK_PREFIX ? "prefix" : "causal";
 }
 
 /* ---- Right or wrong ---- */
@@ -93,7 +89,7 @@ static enum status fingerprint(uint64_t *out, const struct task_run *r)
         h = part_file_hash(h, r->settings);
         h = part_file_hash(h, text);
         for (int i = 0; i < r->n_masks; i++)
-            h = part_file_hash(h, mask_name(r->masks[i]));
+            h = part_file_hash(h, api_mask_name(r->masks[i]));
         for (int i = 0; i < r->task->fields.n; i++)
             h = part_file_hash(h, r->task->names[i]);
         h = hash_rows(h, &r->data->train, r->task->fields.n);
@@ -109,7 +105,7 @@ static enum status write_answer(struct task_run *r, const struct place *at, cons
 {
     if (!r->out_path) return OK;
     const struct task_data *d = r->data;
-    json_t *line = json_pack("{s:s, s:i, s:i, s:s, s:s, s:b}", "mask", mask_name(r->masks[at->mask]), "trial",
+    json_t *line = json_pack("{s:s, s:i, s:i, s:s, s:s, s:b}", "mask", api_mask_name(r->masks[at->mask]), "trial",
                              at->trial, "instance", at->instance, "gold", d->test.items[at->instance].label, "answer",
                              a->text, "correct", a->correct);
     bool ok = line != NULL;
