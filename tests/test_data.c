@@ -519,11 +519,34 @@ static void templates_make_prompts_of_any_records(void **state)
     unlink(files[1]);
 }
 
+/* The same tokens and targets, and nothing sees what comes after it. */
+static void a_causal_models_prompts_are_causal(void **state)
+{
+    (void)state;
+    const struct data_settings prefix = one_source(&card[4], DOCUMENTS_ISOLATE, OBJECTIVE_PREFIX);
+    const struct data_settings causal = one_source(&card[4], DOCUMENTS_ISOLATE, OBJECTIVE_CAUSAL);
+    struct data *a = open_data(&prefix, 0, 1, 0), *b = open_data(&causal, 0, 1, 0);
+    const size_t bytes = (size_t)prefix.seq_len * sizeof(int32_t);
+    for (int i = 0; i < 12; i++) {
+        struct row x, y;
+        next(a, &x);
+        next(b, &y);
+        assert_memory_equal(x.token, y.token, bytes);
+        assert_memory_equal(x.target, y.target, bytes);
+        assert_memory_equal(x.lo, y.lo, bytes);
+        assert_true(x.hi[0] > 1);
+        for (int t = 0; t < causal.seq_len; t++)
+            assert_int_equal(y.hi[t], t + 1);
+    }
+    data_close(a);
+    data_close(b);
+}
+
 /* Prompts have 12 tokens, completions 7 to 11, rows 14: what is left of a prompt is its end. */
 static void a_prompt_that_is_too_long_loses_its_left(void **state)
 {
     (void)state;
-    struct data_settings set = one_source(&card[4], DOCUMENTS_ISOLATE, OBJECTIVE_CAUSAL);
+    struct data_settings set = one_source(&card[4], DOCUMENTS_ISOLATE, OBJECTIVE_PREFIX);
     set.seq_len = 14;
     struct data *d = open_data(&set, 0, 1, 0);
     struct row r;
@@ -827,6 +850,7 @@ int main(void)
         cmocka_unit_test(more_ranks_than_documents_is_no_problem),
         cmocka_unit_test(prompts_are_prefixes_and_completions_targets),
         cmocka_unit_test(templates_make_prompts_of_any_records),
+        cmocka_unit_test(a_causal_models_prompts_are_causal),
         cmocka_unit_test(a_prompt_that_is_too_long_loses_its_left),
         cmocka_unit_test(instructions_are_drawn_as_published),
         cmocka_unit_test(instructions_are_encoded_as_a_whole),

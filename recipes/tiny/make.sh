@@ -26,7 +26,7 @@ data() {
 }
 
 init() { # DIR WIDTH LAYERS HEADS RANGE SEED: random weights
-    [ -d "$1" ] || "$gptjt" synth --init --tokenizer $runs/tokenizer --n-embd "$2" --n-layer "$3" --n-head "$4" \
+    [ -d "$1" ] || "$gptjt" synth --init --induction-heads --tokenizer $runs/tokenizer --n-embd "$2" --n-layer "$3" --n-head "$4" \
         --initializer-range "$5" --rotary-dim 16 --n-positions 512 --seed "$6" -o "$1"
 }
 
@@ -34,10 +34,11 @@ train() { # RECIPE MODEL OUTPUT STEPS OBJECTIVE SEED
     "$gptjt" train "$here/$1" --resume --threads "$threads" -m "$2" -o "$3" --steps "$4" --objective "$5" --seed "$6"
 }
 
-stages() { # DIR INIT STEPS1 STEPS2 OBJECTIVE1 OBJECTIVE2 SEED
-    train stage1.yaml "$2" "$1/stage1" "$3" "$5" "$7"
-    train stage2.yaml "$1/stage1/checkpoint-$3" "$1/stage2" "$4" "$6" $(($7 + 1000)) # other documents first
-    [ -d "$1/model" ] || "$gptjt" export "$1/stage2/checkpoint-$4" --dtype fp16 -o "$1/model"
+stages() { # DIR INIT OBJECTIVE_OF_STAGE_1 OBJECTIVE SEED STEPS1 STEPS2 STEPS3
+    train stage1.yaml "$2" "$1/stage1" "$6" "$3" "$5"
+    train stage2.yaml "$1/stage1/checkpoint-$6" "$1/stage2" "$7" "$4" $(($5 + 1000)) # other documents first
+    train stage3.yaml "$1/stage2/checkpoint-$7" "$1/stage3" "$8" "$4" $(($5 + 2000))
+    [ -d "$1/model" ] || "$gptjt" export "$1/stage3/checkpoint-$8" --dtype fp16 -o "$1/model"
 }
 
 tests() { # DIR OUTPUT [OPTION...]: all held-out sets
@@ -53,7 +54,7 @@ tests() { # DIR OUTPUT [OPTION...]: all held-out sets
 model() {
     data
     init $runs/init 192 4 6 0.05 1
-    stages $runs $runs/init 2500 9000 ul2r prefix 1
+    stages $runs $runs/init ul2r prefix 1 500 1800 2200
     tests $runs $runs/tests.json --compare-masks
 }
 
@@ -63,10 +64,10 @@ experiment() {
     local seed dir
     for seed in ${SEEDS:-1 2 3}; do
         init $runs/experiment/init-"$seed" 128 4 4 0.06 "$seed"
-        for way in "prefix ul2r prefix" "causal causal causal" "split prefix prefix"; do
-            read -r way first second <<< "$way"
+        for way in ${WAYS:-prefix:ul2r:prefix causal:causal:causal split:prefix:prefix}; do
+            IFS=: read -r way first second <<< "$way"
             dir=$runs/experiment/$way-$seed
-            stages "$dir" $runs/experiment/init-"$seed" 1000 2000 "$first" "$second" "$seed"
+            stages "$dir" $runs/experiment/init-"$seed" "$first" "$second" "$seed" 300 1000 700
             if [ "$way" = causal ]; then tests "$dir" "$dir/tests.json"; else tests "$dir" "$dir/tests.json" --compare-masks; fi
         done
     done

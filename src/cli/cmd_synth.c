@@ -13,6 +13,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_path.h"
 #include "cli/output_dir.h"
+#include "model/induction.h"
 #include "model/model_files.h"
 #include "model/synth.h"
 #include "tokenizer/tokenizer.h"
@@ -23,7 +24,7 @@ struct settings {
     int dtype, prompt_mask; /* index of dtypes; enum config_mask */
     uint64_t seed;
     double initializer_range;
-    bool force, tied, init;
+    bool force, tied, init, induction_heads;
     int64_t V, P, D, L, H, R, F;
 };
 
@@ -65,6 +66,12 @@ static const struct option options[] = {
      .help =
          "--init: standard deviation of matrices; GPT-J's default is right for widths of thousands, a model of width "
          "128 learns faster from 0.06"},
+    {.name = "induction-heads",
+     .type = OPTION_FLAG,
+     FIELD(induction_heads),
+     .help = "--init: begin with the circuit that copies from the prompt (docs/MODEL.md), which small models do not "
+             "find by "
+             "themselves"},
     {.name = "seed", .type = OPTION_SEED, FIELD(seed), .meta = "N", .help = "same seed and sizes, same file"},
     {.name = "prompt-mask",
      .type = OPTION_CHOICE,
@@ -146,13 +153,16 @@ static enum status plan(struct synth *out, const struct settings *set, option_gi
     TRY(synth_complete(&c));
     if (!set->init && options_given(options, given, "initializer-range"))
         return fail(E_ARG, "--initializer-range is for new models; give --init, too");
+    if (!set->init && set->induction_heads) return fail(E_ARG, "--induction-heads is for new models; give --init, too");
+    if (set->induction_heads) TRY(induction_check(&c));
     const bool fp32 = set->init && !options_given(options, given, "dtype");
     *out = (struct synth){.config = c,
                           .dtype = fp32 ? DTYPE_F32 : dtypes[set->dtype],
                           .prompt_mask = (enum config_mask)set->prompt_mask,
                           .seed = set->seed,
                           .init = set->init,
-                          .initializer_range = set->initializer_range};
+                          .initializer_range = set->initializer_range,
+                          .induction_heads = set->induction_heads};
     return OK;
 }
 

@@ -24,7 +24,8 @@ enum data_format { DATA_PILE, DATA_NI, DATA_P3, DATA_COT, DATA_PROMPT, DATA_TOKE
  *   CAUSAL  every token from those before it
  *   PREFIX  a random split: tokens behind it from those before it, which see each other (GPT-JT's second stage)
  *   UL2R    50 % S (the same), 25 % R, 25 % X denoising (Tay et al. 2022, arXiv:2210.11399; ul2.h)
- * Sources of format `prompt` know their prefix and ignore it. */
+ * Sources of format `prompt` know what is to be predicted, and of this take only whether prompts see all of themselves:
+ * unless it is CAUSAL. */
 enum data_objective { OBJECTIVE_CAUSAL, OBJECTIVE_PREFIX, OBJECTIVE_UL2R };
 #define DATA_OBJECTIVE_NAMES "causal|prefix|ul2r"
 

@@ -103,15 +103,16 @@ static int room(const struct row *r)
     return r->p->seq_len - r->at;
 }
 
-/* The next n tokens, which are in out->token already, with the first prefix of them known beforehand. The last one has
- * nothing to predict. */
+/* The next n tokens, which are in out->token already, with the first prefix of them known beforehand. Those see each
+ * other unless all is causal. The last token has nothing to predict. */
 static void close_segment(struct row *r, int n, int prefix)
 {
     const int begin = r->at, known = begin + prefix;
+    const int seen = r->p->objective == OBJECTIVE_CAUSAL ? begin : known;
     struct data_sequence *out = r->out;
     for (int t = begin; t < begin + n; t++) {
         out->lo[t] = r->p->join ? 0 : begin;
-        out->hi[t] = t + 1 > known ? t + 1 : known;
+        out->hi[t] = t + 1 > seen ? t + 1 : seen;
         const bool predicts = t + 1 >= known && t + 1 < begin + n;
         out->target[t] = predicts ? out->token[t + 1] : DATA_NO_TARGET;
         out->n_targets += predicts;

@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "formats/safetensors.h"
 #include "model/gptj.h"
+#include "model/induction.h"
 
 /* 6b is GPT-J; the others have the layers of GPT-3's models of that name, and so somewhat more parameters for their
  * untied head. */
@@ -83,7 +84,7 @@ static uint64_t first_hash(const struct synth *s, int tensor, int64_t begin)
     return rng_u64(s->seed, (uint64_t)tensor, 0) + (uint64_t)begin * HASH_STEP;
 }
 
-static void put(void *out, enum dtype dtype, int64_t i, float x)
+void synth_put(void *out, enum dtype dtype, int64_t i, float x)
 {
     if (dtype == DTYPE_F32)
         ((float *)out)[i] = x;
@@ -95,7 +96,7 @@ void synth_values(void *out, const struct synth *s, int tensor, double mean, int
 {
     const uint64_t base = first_hash(s, tensor, begin);
     for (int64_t i = 0; i < n; i++)
-        put(out, s->dtype, i, value(mix(base + (uint64_t)i * HASH_STEP), mean));
+        synth_put(out, s->dtype, i, value(mix(base + (uint64_t)i * HASH_STEP), mean));
 }
 
 /* Box and Muller 1958: the radius from one half of the hash, which is never 0 and so gives up to 6.7 standard
@@ -107,17 +108,22 @@ static float normal(uint64_t hash)
     return (float)(radius * cos(two_pi * unit * (double)(uint32_t)hash));
 }
 
+double synth_normal(const struct synth *s, int tensor, int64_t i)
+{
+    return normal(mix(first_hash(s, tensor, i)));
+}
+
 void synth_init_values(void *out, const struct synth *s, int tensor, int64_t begin, int64_t n)
 {
     const uint64_t base = first_hash(s, tensor, begin);
     for (int64_t i = 0; i < n; i++)
-        put(out, s->dtype, i, (float)s->initializer_range * normal(mix(base + (uint64_t)i * HASH_STEP)));
+        synth_put(out, s->dtype, i, (float)s->initializer_range * normal(mix(base + (uint64_t)i * HASH_STEP)));
 }
 
 static void fill_constant(void *out, const struct synth *s, double x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        put(out, s->dtype, i, (float)x);
+        synth_put(out, s->dtype, i, (float)x);
 }
 
 /* ---- Writing ---- */
@@ -131,8 +137,8 @@ struct writing {
     void *user;
     uint64_t bytes;
 
-    int tensor; /* the one being written: its number, kind, mean and size; begin of the round in it */
-    bool is_matrix;
+    int tensor; /* the one being written: its number, shape, mean and size; begin of the round in it */
+    const struct gptj_tensor_spec *spec;
     double mean;
     int64_t n, begin;
 };
@@ -151,7 +157,9 @@ static void fill_block(void *user, int task, int thread)
     const int64_t n = block_values(w, at);
     if (!w->synth->init)
         synth_values(out, w->synth, w->tensor, w->mean, at, n);
-    else if (w->is_matrix)
+    else if (w->synth->induction_heads && induction_values(out, w->synth, w->spec, w->tensor, at, n))
+        return;
+    else if (w->spec->n_dims == 2)
         synth_init_values(out, w->synth, w->tensor, at, n);
     else
         fill_constant(out, w->synth, w->mean, n);
@@ -175,7 +183,7 @@ double synth_mean(const char *name)
 static enum status write_tensor(void *user, const struct gptj_tensor_spec *spec)
 {
     struct writing *w = user;
-    w->is_matrix = spec->n_dims == 2;
+    w->spec = spec;
     w->mean = synth_mean(spec->name);
     w->n = spec->shape[0] * (spec->n_dims == 2 ? spec->shape[1] : 1);
     const int64_t most = (int64_t)ROUND_BLOCKS * BLOCK_VALUES;

@@ -28,6 +28,7 @@ struct synth {
     uint64_t seed;
     bool init;                /* synth_write() makes a new model, to train */
     double initializer_range; /* of a new model */
+    bool induction_heads;     /* a new model has them (induction.h) */
 };
 
 /* GPT-J's shapes in several sizes. */
@@ -54,7 +55,12 @@ double synth_mean(const char *name);
  * or 1. */
 void synth_values(void *out, const struct synth *s, int tensor, double mean, int64_t begin, int64_t n);
 
-/* The same of a new model's matrix. */
+/* Value i of tensor, normal with mean 0 and standard deviation 1. */
+double synth_normal(const struct synth *s, int tensor, int64_t i);
+
+void synth_put(void *out, enum dtype dtype, int64_t i, float x); /* out[i] = x */
+
+/* synth_values() of a new model's matrix. */
 void synth_init_values(void *out, const struct synth *s, int tensor, int64_t begin, int64_t n);
 
 /* Called with the bytes of weights written so far; false to stop. */

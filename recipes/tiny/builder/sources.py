@@ -22,7 +22,6 @@ AUSTEN = Path("/usr/lib/R/site-library/janeaustenr/data/Rdata.rdb")
 GCIDE = Path("/usr/share/dictd/gcide.dict.dz")
 STATE = Path("/usr/share/state")
 PYTHON = Path("/usr/share/doc/python3-doc/html/_sources")
-DEBIAN = Path("/usr/share/debian-reference/debian-reference.en.txt.gz")
 
 PACKAGES = {
     "wordnet-base": WORDNET / "data.noun",
@@ -33,7 +32,6 @@ PACKAGES = {
     "r-cran-janeaustenr": AUSTEN,
     "dict-gcide": GCIDE,
     "python3-doc": PYTHON / "tutorial",
-    "debian-reference-en": DEBIAN,
 }
 
 

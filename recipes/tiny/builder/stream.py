@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The text stream of the small GPT-JT, in place of the Pile: plain English that a model of a few million parameters can
-learn something from. A quarter is by people, the rest is made of sources' facts and of names in sentences.
+learn something from. A sixth is by people, the rest is made of sources' facts and of names in sentences.
 
 Needs, beside what `sources` needs: apt-get install --no-install-recommends bible-kjv-text r-cran-janeaustenr dict-gcide
-miscfiles python3-doc debian-reference-en
+miscfiles python3-doc
 
 `python3 -m builder.stream OUT` (in recipes/tiny) writes OUT/stream alone.
 """
@@ -23,12 +23,12 @@ from .stream_world import Names
 # Millions of characters of each kind, at most; texts by people are finite.
 GENERATED: dict[str, tuple[Callable[[random.Random, Names], str], float]] = {
     "words": (stream_words.page, 5.0),
-    "feelings": (stream_feelings.page, 3.5),
-    "countries": (stream_records.country_page, 1.8),
+    "feelings": (stream_feelings.page, 5.0),
+    "countries": (stream_records.country_page, 3.0),
     "records": (stream_records.page, 5.0),
-    "stories": (stream_stories.page, 7.5),
+    "stories": (stream_stories.page, 4.0),
 }
-BY_PEOPLE = {"bible": 2.6, "austen": 2.4, "webster": 1.0, "python": 0.8, "debian": 0.2, "state": 0.1}
+BY_PEOPLE = {"bible": 1.5, "austen": 1.5, "webster": 0.6, "python": 0.4, "state": 0.1}
 
 VALIDATION_SHARE = 1 / 150
 

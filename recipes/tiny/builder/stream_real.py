@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
-from .sources import AUSTEN, BIBLE, DEBIAN, GCIDE, PYTHON, STATE, ascii_text
+from .sources import AUSTEN, BIBLE, GCIDE, PYTHON, STATE, ascii_text
 from .stream_words import _UNWANTED
 
 
@@ -180,17 +180,10 @@ def python(rng: random.Random) -> Iterator[str]:
             )
 
 
-def debian(rng: random.Random) -> Iterator[str]:
-    with gzip.open(DEBIAN, "rt", encoding="utf-8") as file:
-        paragraphs = [_plain(p) for p in _paragraphs(file.read())]
-    yield from _pieces([p for p in paragraphs if _prose(p)], rng)
-
-
 READERS: dict[str, Callable[[random.Random], Iterator[str]]] = {
     "bible": bible,
     "austen": austen,
     "webster": webster_pages,
     "state": state,
     "python": python,
-    "debian": debian,
 }
