@@ -33,17 +33,19 @@ static double dot(const float *a, const float *b, int n)
     return sum;
 }
 
-/* The score that head 0 of layer 0 gives the position distance before its own, for the constant part of its input. */
-static double positional_score(const struct source *source, const struct gptj_config *c, int distance)
+/* The score that a head of layer 0 gives the position distance before its own, for the constant part of its input. */
+static double positional_score(const struct source *source, const struct gptj_config *c, int h, int distance)
 {
+    const int first = h * c->D / c->H;
     const float *q = weights_of(source, "transformer.h.0.attn.q_proj.weight"),
                 *k = weights_of(source, "transformer.h.0.attn.k_proj.weight"),
                 *b = weights_of(source, "transformer.h.0.ln_1.bias");
     double score = 0;
     for (int pair = 0; pair < c->R / 2; pair++) {
         const double angle = distance * pow(10000, -2.0 * pair / c->R);
-        const double q0 = dot(q + 2 * pair * c->D, b, c->D), q1 = dot(q + (2 * pair + 1) * c->D, b, c->D);
-        const double k0 = dot(k + 2 * pair * c->D, b, c->D), k1 = dot(k + (2 * pair + 1) * c->D, b, c->D);
+        const int even = (first + 2 * pair) * c->D, odd = even + c->D;
+        const double q0 = dot(q + even, b, c->D), q1 = dot(q + odd, b, c->D);
+        const double k0 = dot(k + even, b, c->D), k1 = dot(k + odd, b, c->D);
         const double turned0 = q0 * cos(angle) - q1 * sin(angle), turned1 = q0 * sin(angle) + q1 * cos(angle);
         score += turned0 * k0 + turned1 * k1;
     }
@@ -67,11 +69,13 @@ static void a_new_models_induction_heads_look_at_the_token_before_and_copy(void 
     pool_free(pool);
     assert_int_equal(source_open_dir(&source, directory), OK);
 
-    const double best = positional_score(source, &s.config, 1);
-    for (int distance = -50; distance <= 50; distance++)
-        if (distance != 1) assert_true(best > positional_score(source, &s.config, distance) + 3);
+    for (int h = 0; h < 2; h++) {
+        const double best = positional_score(source, &s.config, h, h + 1);
+        for (int distance = -50; distance <= 50; distance++)
+            if (distance != h + 1) assert_true(best > positional_score(source, &s.config, h, distance) + 3);
+    }
 
-    /* wte and lm_head point the same way; what head 0 writes of a token is what layer 1 looks for. */
+    /* wte and lm_head point the same way; what layer 0 notes of tokens is what layer 1 looks for. */
     const float *wte = weights_of(source, "transformer.wte.weight"), *head = weights_of(source, "lm_head.weight");
     for (int i = 0; i < 300 * 128; i++)
         assert_float_equal(head[i], wte[i] * 0.2F, 1e-6);
@@ -83,8 +87,10 @@ static void a_new_models_induction_heads_look_at_the_token_before_and_copy(void 
                 *o1 = weights_of(source, "transformer.h.1.attn.out_proj.weight");
     for (int row = 8; row < 32; row++)
         for (int col = 0; col < 128; col++) {
-            assert_float_equal(q1[row * 128 + col], 1.7F * v0[row * 128 + col], 1e-5);
-            assert_float_equal(k1[row * 128 + col], 1.7F / 0.3F * o0[col * 128 + row], 1e-5);
+            const float token = v0[row * 128 + col] * 1.7F, before = o0[col * 128 + row] * 1.7F / 0.3F,
+                        two_before = o0[col * 128 + 32 + row] * 1.7F / 0.3F;
+            assert_float_equal(q1[row * 128 + col], row < 20 ? token : before, 1e-5);
+            assert_float_equal(k1[row * 128 + col], row < 20 ? before : two_before, 1e-5);
         }
     for (int row = 0; row < 128; row++)
         for (int col = 0; col < 128; col++)
@@ -94,13 +100,16 @@ static void a_new_models_induction_heads_look_at_the_token_before_and_copy(void 
     scratch_drop(directory, "config.json");
 }
 
-static void induction_heads_need_two_layers_rotary_positions_and_a_head(void **state)
+static void induction_heads_need_layers_heads_and_rotary_positions(void **state)
 {
     (void)state;
-    const struct gptj_config fits = {.L = 2, .R = 16};
+    const struct gptj_config fits = {.L = 2, .H = 2, .R = 16};
     struct gptj_config c = fits;
     assert_int_equal(induction_check(&c), OK);
     c.L = 1;
+    assert_int_equal(induction_check(&c), E_ARG);
+    c = fits;
+    c.H = 1;
     assert_int_equal(induction_check(&c), E_ARG);
     c = fits;
     c.R = 0;
@@ -114,7 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_models_induction_heads_look_at_the_token_before_and_copy),
-        cmocka_unit_test(induction_heads_need_two_layers_rotary_positions_and_a_head),
+        cmocka_unit_test(induction_heads_need_layers_heads_and_rotary_positions),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

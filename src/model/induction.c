@@ -10,7 +10,7 @@
 static const double embedding = 0.3, constant = 8, positions = 8, match = 1.7; /* e, b, |q| = |k| of layer 0, g */
 
 /* The shared matrices are hashed as tensors that no checkpoint has. */
-enum { WTE = 0, SHARED = 1 << 24, P, S, Q, U };
+enum { WTE = 0, SHARED = 1 << 24, P, S1, S2, Q, U };
 
 /* A value of one matrix element, or of a vector's with row 0. */
 struct element {
@@ -57,54 +57,72 @@ static double constant_bias(const struct element *e)
     return constant * u(e, e->col);
 }
 
-/* Row r of head 0's query and key for the constant b u. Pair i turns by theta_i a position: a query turned back by that
- * fits the key one position before. The first pairs, which turn fastest, tell neighbours apart. */
+/* Heads of layer 0 that note the token before, the one before that, ... */
+enum { NOTES = 2 };
+static const int note[NOTES] = {S1, S2};
+
+static int head_dim(const struct element *e)
+{
+    return e->synth->config.D / e->synth->config.H;
+}
+
+/* Row r of a head's query and key for the constant b u. Pair i turns by theta_i a position: a query turned back by
+ * distance times that fits the key so many positions before. The first pairs, which turn fastest, tell neighbours
+ * apart. */
 static double positional(const struct element *e, bool query)
 {
     enum { PAIRS = 3 };
     const struct gptj_config *c = &e->synth->config;
-    const int64_t pair = e->row / 2, odd = e->row % 2;
+    const int64_t r = e->row % head_dim(e), pair = r / 2, odd = r % 2, distance = e->row / head_dim(e) + 1;
     if (pair >= PAIRS || 2 * pair >= c->R) return 0;
-    const double theta = pow(10000, -2.0 * (double)pair / c->R);
-    const double turned = query ? (odd ? -sin(theta) : cos(theta)) : (odd ? 0 : 1);
+    const double angle = (double)distance * pow(10000, -2.0 * (double)pair / c->R);
+    const double turned = query ? (odd ? -sin(angle) : cos(angle)) : (odd ? 0 : 1);
     return positions / constant * turned * u(e, e->col);
 }
 
-static double matching(const struct element *e, int matrix)
+static bool notes(const struct element *e, int64_t unit)
 {
-    const struct gptj_config *c = &e->synth->config;
-    const int64_t r = e->row % (c->D / c->H);
-    return r < c->R / 2 ? usual(e) : match * shared(e, matrix, r, e->col);
+    return unit < NOTES * head_dim(e);
 }
 
 static double query_0(const struct element *e)
 {
-    return e->row < e->synth->config.D / e->synth->config.H ? positional(e, true) : usual(e);
+    return notes(e, e->row) ? positional(e, true) : usual(e);
 }
 
 static double key_0(const struct element *e)
 {
-    return e->row < e->synth->config.D / e->synth->config.H ? positional(e, false) : usual(e);
+    return notes(e, e->row) ? positional(e, false) : usual(e);
 }
 
 static double value_0(const struct element *e)
 {
-    return e->row < e->synth->config.D / e->synth->config.H ? shared(e, P, e->row, e->col) : usual(e);
+    return notes(e, e->row) ? shared(e, P, e->row % head_dim(e), e->col) : usual(e);
 }
 
 static double out_0(const struct element *e)
 {
-    return e->col < e->synth->config.D / e->synth->config.H ? embedding * shared(e, S, e->col, e->row) : residual(e);
+    if (!notes(e, e->col)) return residual(e);
+    return embedding * shared(e, note[e->col / head_dim(e)], e->col % head_dim(e), e->row);
+}
+
+/* Of the dimensions that turn slowly or not at all, the first half compare with the first matrix, the second half with
+ * the second. */
+static double matching(const struct element *e, int first, int second)
+{
+    const int d = head_dim(e), begin = e->synth->config.R / 2;
+    const int64_t r = e->row % d;
+    return r < begin ? usual(e) : match * shared(e, r < (begin + d) / 2 ? first : second, r, e->col);
 }
 
 static double query_1(const struct element *e)
 {
-    return matching(e, P);
+    return matching(e, P, S1);
 }
 
 static double key_1(const struct element *e)
 {
-    return matching(e, S);
+    return matching(e, S1, S2);
 }
 
 static double value_1(const struct element *e)
@@ -157,6 +175,7 @@ static int find(const char *name)
 enum status induction_check(const struct gptj_config *c)
 {
     if (c->L < 2) return fail(E_ARG, "induction heads need two layers");
+    if (c->H < NOTES) return fail(E_ARG, "induction heads need two heads a layer");
     if (c->R < 2) return fail(E_ARG, "induction heads need rotary positions, and rotary_dim is %d", c->R);
     if (c->tied) return fail(E_ARG, "induction heads need a head that is not the embedding itself");
     return OK;

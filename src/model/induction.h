@@ -2,14 +2,14 @@
 /* A new model that can copy from its first step on.
  *
  * What lets a transformer say again what its prompt says is a circuit of two layers (Elhage et al. 2021; Olsson et al.
- * 2022, arXiv:2209.11895): a previous-token head notes at every position which token stood before it, and an induction
- * head looks for a position whose note is the present token and says what stands there. Large models find it within
- * their first few billion tokens. One of a few million parameters, given a few million tokens, does not
- * (docs/QUALITY.md has the numbers), and no training of that size makes up for it. So the circuit is put into the
- * random weights, and training takes it from there; Trockman and Kolter 2023 (arXiv:2305.09828) begin from what trained
- * attention looks like for the same reason.
+ * 2022, arXiv:2209.11895): previous-token heads note at every position which tokens stood before it, and an induction
+ * head looks for a position whose notes are the present tokens and says what stands there. Large models find it within
+ * their first few billion tokens. One of a few million parameters, given a few million tokens, does not (docs/MODEL.md
+ * has numbers), and no training of that size makes up for it. So the circuit is put into the random weights, and
+ * training takes it from there; Trockman and Kolter 2023 (arXiv:2305.09828) begin from what trained attention looks
+ * like for the same reason.
  *
- * Of the usual initial weights (synth.h) these differ; D is the width, d that of a head, rows are outputs. P and S
+ * Of the usual initial weights (synth.h) these differ; D is the width, d that of a head, rows are outputs. P, S1 and S2
  * [d][D] and Q [D][D] are random with variance 1/D, so that P' P is about the identity on d dimensions, and u [D] has
  * length 1:
  *
@@ -17,15 +17,20 @@
  *     lm_head              wte, scaled to initializer_range: what looks like a token says it
  *     out_proj, fc_out     initializer_range / sqrt(2 L), as GPT-2's
  *     layer 0, ln_1.bias   b u: something that every position has, for the rotary embedding to turn
- *     layer 0, head 0      q and k are b u turned so that q' k is greatest at the position before; v = P, out = e S'
- *     layer 1, all heads   q = g P, k = g S in the dimensions that do not turn or turn slowly; v = Q, out = 2 e Q' */
+ *     layer 0, head 0      q and k are b u turned so that q' k is greatest one position before; v = P, out = e S1'
+ *     layer 0, head 1      two positions before; v = P, out = e S2'
+ *     layer 1, all heads   in the dimensions that do not turn or turn slowly, half: q = g P, k = g S1, so the token
+ * here is the one noted there; half: q = g S1, k = g S2, so are those before; v = Q, out = 2 e Q'
+ *
+ * Two notes, because single tokens such as digits are ambiguous. */
 #ifndef GPTJT_MODEL_INDUCTION_H
 #define GPTJT_MODEL_INDUCTION_H
 
 #include "model/gptj.h"
 #include "model/synth.h"
 
-/* E_ARG where the circuit does not fit: less than two layers, no rotary positions, a head that is the embedding. */
+/* E_ARG where the circuit does not fit: less than two layers or heads, no rotary positions, a head that is the
+ * embedding. */
 enum status induction_check(const struct gptj_config *c);
 
 /* Values [begin, begin + n) of the tensor that is number tensor in checkpoint order, into out as s->dtype, if it is one

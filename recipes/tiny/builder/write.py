@@ -59,7 +59,7 @@ def question(rng: random.Random, family: Family, row: Row) -> dict[str, str]:
 
 def prompt(rng: random.Random, family: Family, phrasing: Phrasing, rows: Sequence[Row]) -> dict[str, str]:
     """A record of P3: an instruction, up to five rows with answers, and one without."""
-    n_shots = min(rng.choice((0, 0, 1, 1, 1, 2, 2, 3, 5, 5)), len(rows) - 1)
+    n_shots = min(rng.choice((0, 0, 0, 0, 0, 1, 1, 2, 3, 5)), len(rows) - 1)
     *shots, query = rng.sample(rows, n_shots + 1)
     list_labels = bool(family.labels) and rng.random() < (0.8 if phrasing.list_labels else 0.15)
     blocks = [instruction_of(family, phrasing, list_labels)] if rng.random() < 0.9 or not shots else []
