@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the bundled model's directory from one that `gptjt export` has written: make_bundled.py MODEL_DIR OUT_DIR
+"""Writes the bundled model's directory from one that `gptjt export` has written, in a minute:
 
-Needs torch, transformers, tokenizers, safetensors. In OUT_DIR it replaces what GPT-JT's published directory has, and leaves
-the rest (README.md) alone:
+    make_bundled.py runs/tiny/model models/gpt-jt-tiny
+
+Needs torch, transformers, tokenizers, safetensors. In the second it replaces what GPT-JT's published directory has, and
+leaves the rest (README.md) alone:
   pytorch_model.bin    fp16, with the buffers of GPT-J in every layer: attn.bias, all ones, and masked_bias
   config.json          without "prompt_mask": which mask it is, attn.bias says, as in GPT-JT
   tokenizer files      as they are
   golden_answers.json  greedy continuations by transformers under both masks, computed in fp32 from the fp16 weights.
-                       Prompts on whose way two tokens were nearer than TIE are left out: another order of sums might choose the
-                       other. Newer transformers ignore attn.bias, so the mask is given; gptj_ref.py in float64 checks
+                       Prompts on whose way two tokens were nearer than TIE are left out: another order of sums
+                       might choose the other. Newer transformers ignore attn.bias, so the mask is given; gptj_ref.py in float64 checks
                        that it was used."""
 import json
 import pathlib
@@ -38,7 +40,8 @@ GPT_JT = {
 }
 # Beside the card's examples: other tasks that the model is trained for, one with labels and one without examples.
 PROMPTS = [
-    "Return the capital of the given country.\n\nInput: Norway\nOutput: Oslo\n\nInput: Portugal\nOutput: Lisbon\n\nInput: Kenya\nOutput:",
+    "Return the capital of the given country.\n\nInput: Norway\nOutput: Oslo\n\nInput: Portugal\nOutput: Lisbon\n\n"
+    "Input: Kenya\nOutput:",
     "Convert the JSON object to a line of CSV.\n\n"
     'JSON: {"name": "Damon Webb", "email": "dwebb@argon.de", "phone": "273-729-2815"}\n'
     "CSV: Damon Webb,dwebb@argon.de,273-729-2815\n\n"
