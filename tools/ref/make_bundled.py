@@ -11,8 +11,8 @@ leaves the rest (README.md) alone:
   tokenizer files      as they are
   golden_answers.json  greedy continuations by transformers under both masks, computed in fp32 from the fp16 weights.
                        Prompts on whose way two tokens were nearer than TIE are left out: another order of sums
-                       might choose the other. Newer transformers ignore attn.bias, so the mask is given; gptj_ref.py in float64 checks
-                       that it was used."""
+                       might choose the other. Newer transformers ignore attn.bias, so the mask is given; gptj_ref.py
+                       in float64 checks that it was used."""
 import json
 import pathlib
 import shutil

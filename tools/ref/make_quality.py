@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes bench/data/quality.jsonl, what bench/quality asks the bundled model, from the held-out sets of recipes/tiny:
+"""Writes bench/data/quality.jsonl, what bench/quality asks the bundled model: rows of recipes/tiny's held-out sets.
 
     make_quality.py runs/tiny/data/tasks bench/data/quality.jsonl
 
