@@ -5,13 +5,14 @@
  *
  * For every combination that MODEL can be run with, and for every OTHER directory (the same model quantised, say) as it
  * is stored, one row of a Markdown table against MODEL in fp32 computed in fp32: the divergence of the next-token
- * distribution, KL(reference || row) in nat, mean, 99th percentile and largest over all positions of all texts;
- * how often the most likely token is the same; perplexity; and how many labels are right, and how many are those that
- * the reference chooses.
+ * distribution, KL(reference || row) in nat, mean, 99th percentile and largest over all positions that predict an
+ * answer; how often the most likely token is the same; perplexity; and how many labels are right, and how many are
+ * those that the reference chooses.
  *
- * Each line of the texts has "task", "prompt" and "answer"; prompt and answer together are one text, read causally, so
- * that every position predicts. Lines with "choose" are classified too, with the mask the model was trained for: the
- * labels are this line's answer, which is right, and those of the task's lines that follow. */
+ * Each line of the texts has "task", "prompt" and "answer". The answer ends with a newline. Its tokens alone are
+ * predicted: what a model that was trained on answers says inside of a prompt means nothing. Lines with "choose" are
+ * classified too: the labels are this line's answer, which is right, and those of the task's lines that follow. The
+ * mask is the one that the model was trained for. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,8 +33,8 @@ struct text {
     int32_t *ids, *label; /* prompt and answer; the answer and a newline */
     size_t n, n_label, n_prompt;
     int choice;      /* of the reference, whose ...                        */
-    float *logits;   /* ... [n][V] logits and ...                          */
-    double *log_sum; /* ... [n] logarithms of their exponentials' sum these are */
+    float *logits;   /* ... [n_label][V] logits and ...                    */
+    double *log_sum; /* ... [n_label] logarithms of their exponentials' sum these are */
 };
 
 struct run {
@@ -45,7 +46,7 @@ struct run {
 struct quality {
     double *kl; /* [positions] */
     double nll;
-    size_t positions, same_top, targets, classified, right, same_label;
+    size_t positions, same_top, classified, right, same_label;
 };
 
 static const char *cpu;
@@ -166,32 +167,41 @@ struct rows {
     struct quality *q;
 };
 
+/* Which token of the answer a position predicts; false: none. */
+static bool predicts(const struct text *t, size_t position, size_t *token)
+{
+    *token = position + 1 - t->n_prompt;
+    return position + 1 >= t->n_prompt && *token < t->n_label;
+}
+
 static bool keep_row(void *user, size_t position, const float *logits)
 {
     const struct rows *r = user;
-    memcpy(r->text->logits + position * r->V, logits, r->V * sizeof *logits);
-    r->text->log_sum[position] = log_sum(logits, r->V);
+    size_t token;
+    if (!predicts(r->text, position, &token)) return true;
+    memcpy(r->text->logits + token * r->V, logits, r->V * sizeof *logits);
+    r->text->log_sum[token] = log_sum(logits, r->V);
     return true;
 }
 
 static bool compare_row(void *user, size_t position, const float *logits)
 {
     const struct rows *r = user;
-    const float *reference = r->text->logits + position * r->V;
+    size_t token;
+    if (!predicts(r->text, position, &token)) return true;
+    const float *reference = r->text->logits + token * r->V;
     const double sum = log_sum(logits, r->V);
-    r->q->kl[r->q->positions++] = divergence(reference, r->text->log_sum[position], logits, sum, r->V);
+    r->q->kl[r->q->positions++] = divergence(reference, r->text->log_sum[token], logits, sum, r->V);
     r->q->same_top += top(reference, r->V) == top(logits, r->V);
-    if (position + 1 < r->text->n) {
-        r->q->nll += sum - (double)logits[r->text->ids[position + 1]];
-        r->q->targets++;
-    }
+    r->q->nll += sum - (double)logits[r->text->label[token]];
     return true;
 }
 
 static void each_row(const struct run *run, const struct text *t, gptjt_logits_fn *fn, struct quality *q)
 {
     struct rows rows = {.text = t, .V = (size_t)run->info.vocab_size, .q = q};
-    must(gptjt_logits(run->session, (struct gptjt_span){t->ids, t->n}, 0, fn, &rows));
+    const size_t prefix = run->info.prompt_mask == GPTJT_MASK_PREFIX ? t->n_prompt : 0;
+    must(gptjt_logits(run->session, (struct gptjt_span){t->ids, t->n}, prefix, fn, &rows));
 }
 
 /* ---- Labels ---- */
@@ -257,7 +267,7 @@ static struct quality measure(const struct run *run, const struct text *texts, s
 {
     struct quality q = {0};
     for (size_t i = 0; i < n; i++)
-        q.positions += texts[i].n;
+        q.positions += texts[i].n_label;
     q.kl = allocate(q.positions, sizeof *q.kl);
     q.positions = 0;
     for (size_t i = 0; i < n; i++) {
@@ -291,7 +301,7 @@ static void print_row(const char *name, const struct run *r, const struct qualit
     printf("| %s | %s | %.2f | %.1e | %.1e | %.1e | %.2f %% | %.4f | %.1f %% | %.1f %% |\n", name, r->info.compute,
            8 * (double)r->info.weight_bytes / (double)r->info.parameters, sum / (double)q->positions,
            q->kl[q->positions * 99 / 100], q->kl[q->positions - 1], percent(q->same_top, q->positions),
-           exp(q->nll / (double)q->targets), percent(q->right, q->classified), percent(q->same_label, q->classified));
+           exp(q->nll / (double)q->positions), percent(q->right, q->classified), percent(q->same_label, q->classified));
     fflush(stdout);
 }
 
@@ -325,10 +335,10 @@ static void measure_all(const char *model, const char *path, char *const *others
     const size_t n = read_texts(&texts, &reference, path);
     size_t positions = 0, classified = 0;
     for (size_t i = 0; i < n; i++) {
-        positions += texts[i].n;
+        positions += texts[i].n_label;
         classified += texts[i].choose;
-        texts[i].logits = allocate(texts[i].n * (size_t)reference.info.vocab_size, sizeof *texts[i].logits);
-        texts[i].log_sum = allocate(texts[i].n, sizeof *texts[i].log_sum);
+        texts[i].logits = allocate(texts[i].n_label * (size_t)reference.info.vocab_size, sizeof *texts[i].logits);
+        texts[i].log_sum = allocate(texts[i].n_label, sizeof *texts[i].log_sum);
         each_row(&reference, &texts[i], keep_row, NULL);
         if (texts[i].choose) texts[i].choice = choose(&reference, texts, n, i);
     }

@@ -542,22 +542,56 @@ static void a_causal_models_prompts_are_causal(void **state)
     data_close(b);
 }
 
-/* Prompts have 12 tokens, completions 7 to 11, rows 14: what is left of a prompt is its end. */
+static int count_tokens(const char *text)
+{
+    struct token_list ids = {0};
+    assert_int_equal(tokenizer_encode(tokenizer, &ids, text, strlen(text), true), OK);
+    const int n = (int)ids.n;
+    token_list_free(&ids);
+    return n;
+}
+
+/* Tokens of the shortest record of prompt.jsonl, and of the longest completion. */
+static void measure_prompts(int *record, int *completion)
+{
+    FILE *f = fopen(prompt_path[0], "r");
+    char line[4096];
+    assert_non_null(f);
+    *record = SEQ_MAX;
+    *completion = 0;
+    while (fgets(line, sizeof line, f)) {
+        json_t *object;
+        assert_int_equal(json_read_text(&object, line, strlen(line), "line"), OK);
+        const int prompt = count_tokens(json_string_value(json_object_get(object, "prompt")));
+        const int n = count_tokens(json_string_value(json_object_get(object, "completion")));
+        if (prompt + n < *record) *record = prompt + n;
+        if (n > *completion) *completion = n;
+        json_decref(object);
+    }
+    fclose(f);
+}
+
+/* Rows are a token too short for every record, and long enough for every completion: what is left of a prompt is its
+ * end. */
 static void a_prompt_that_is_too_long_loses_its_left(void **state)
 {
     (void)state;
+    int record, completion;
+    measure_prompts(&record, &completion);
     struct data_settings set = one_source(&card[4], DOCUMENTS_ISOLATE, OBJECTIVE_PREFIX);
-    set.seq_len = 14;
+    const int seq_len = record - 1;
+    assert_true(completion < seq_len);
+    set.seq_len = seq_len;
     struct data *d = open_data(&set, 0, 1, 0);
     struct row r;
     for (int i = 0; i < 24; i++) {
         struct buf text = {0};
         next(d, &r);
-        append_text(&text, r.token, 14);
+        append_text(&text, r.token, seq_len);
         assert_non_null(strstr(text.data, ": "));
         assert_null(strstr(text.data, "Animal"));
         assert_int_equal(text.data[text.len - 1], '\n');
-        assert_int_equal(r.n_targets, 14 - r.hi[0]);
+        assert_int_equal(r.n_targets, seq_len - r.hi[0]);
         buf_free(&text);
     }
     set.seq_len = 2; /* shorter than every completion: one token of the prompt, one of the completion */

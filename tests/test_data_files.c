@@ -409,33 +409,57 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Tokens of the longest document of a tokens file, in rows of which no two documents fit. */
+static int one_document_a_row(const char *path)
+{
+    const struct tokens_file_vocab vocab = tokens_file_vocab_of(tokenizer);
+    struct tokens_file f;
+    struct token_list ids = {0};
+    int64_t prefix;
+    size_t longest = 0, shortest = SIZE_MAX;
+    assert_int_equal(tokens_file_open(&f, path, &vocab), OK);
+    for (uint64_t i = 0; i < f.n_documents; i++) {
+        assert_int_equal(tokens_file_document(&f, i, &ids, &prefix), OK);
+        longest = ids.n > longest ? ids.n : longest;
+        shortest = ids.n < shortest ? ids.n : shortest;
+    }
+    assert_true(2 * shortest > longest);
+    token_list_free(&ids);
+    tokens_file_close(&f);
+    return (int)longest;
+}
+
 static void tokens_files_hold_the_same_documents(void **state)
 {
     (void)state;
+    enum { N = 12, LONGEST = 64 };
     const char *jsonl = "tests/data/train/prompt.jsonl", *tokens = path_of("p.tokens");
     const struct data_source source = {.format = DATA_PROMPT, .paths = {&jsonl, 1}, .weight = 1, .field = "text"};
     const struct tokenize_job job = {.source = &source, .tokenizer = tokenizer};
     struct tokenize_result r;
     if (tokenize_write(&r, &job, tokens) != OK) fail_msg("%s", status_message());
-    assert_int_equal(r.n_documents, 12);
+    assert_int_equal(r.n_documents, N);
 
     const struct data_source again = {.format = DATA_TOKENS, .paths = {&tokens, 1}, .weight = 1, .field = "text"};
     struct data_settings sets[2] = {settings_of(&source), settings_of(&again)};
-    int32_t all[2][64 * 6], targets[2] = {0};
+    const int seq_len = one_document_a_row(tokens); /* so twelve rows are an epoch */
+    const size_t n = (size_t)(N * seq_len);
+    int32_t all[2][N * LONGEST], targets[2] = {0};
+    assert_true(seq_len <= LONGEST);
     for (int k = 0; k < 2; k++) {
-        sets[k].seq_len = 30; /* one document a row: twelve rows are an epoch */
+        sets[k].seq_len = seq_len;
         struct data *d;
         if (data_open(&d, &sets[k], tokenizer, 0, 1, 0) != OK) fail_msg("%s", status_message());
-        for (int i = 0; i < 12; i++) {
-            int32_t lo[30], hi[30], target[30];
-            struct data_sequence s = {all[k] + 30 * i, lo, hi, target, 0, 0};
+        for (int i = 0; i < N; i++) {
+            int32_t lo[LONGEST], hi[LONGEST], target[LONGEST];
+            struct data_sequence s = {all[k] + seq_len * i, lo, hi, target, 0, 0};
             assert_int_equal(data_next(d, &s), OK);
             targets[k] += s.n_targets;
         }
         data_close(d);
-        qsort(all[k], 360, sizeof all[k][0], by_number);
+        qsort(all[k], n, sizeof all[k][0], by_number);
     }
-    assert_memory_equal(all[0], all[1], 360 * sizeof all[0][0]);
+    assert_memory_equal(all[0], all[1], n * sizeof all[0][0]);
     assert_int_equal(targets[0], targets[1]);
     scratch_drop(directory, "p.tokens");
 }

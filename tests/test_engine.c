@@ -234,6 +234,8 @@ static void greedy_is_transformers(const char *model, const char *goldens)
             if (got->tokens[k] != want[k])
                 fail_msg("%s case %zu token %zu: %d, not %d", goldens, i, k, got->tokens[k], want[k]);
         assert_true(got->n_tokens == (size_t)r.max_new_tokens || got->tokens[got->n_tokens - 1] == info.eos_token_id);
+        const char *text = json_string_value(json_object_get(c, "text"));
+        if (text) assert_string_equal(got->text, text);
         gptjt_generation_free(&g);
     }
     gptjt_session_close(s);
@@ -535,10 +537,9 @@ static bool show(void *user, int sequence, int32_t token, const char *text, size
 static const char CURRENCY[] =
     "Return the currency of the given country.\n\nInput: Switzerland\nOutput: Swiss Franc\n\nInput: India\nOutput:";
 
-/* Generates from the tiny model; *prompt is owned by the caller. */
-static enum gptjt_status answer(struct gptjt_generate_request *r, struct gptjt_generation *g)
+/* What the bundled model says to CURRENCY. */
+static enum gptjt_status answer_of(struct gptjt_engine *e, struct gptjt_generate_request *r, struct gptjt_generation *g)
 {
-    struct gptjt_engine *e = open_engine(TINY, 2, NULL);
     struct gptjt_session *s = open_session(e, 0);
     int32_t *ids;
     check(gptjt_encode(gptjt_engine_tokenizer(e), CURRENCY, strlen(CURRENCY), true, &ids, &r->n_prompt));
@@ -546,6 +547,13 @@ static enum gptjt_status answer(struct gptjt_generate_request *r, struct gptjt_g
     const enum gptjt_status st = gptjt_generate(s, r, g);
     gptjt_free(ids);
     gptjt_session_close(s);
+    return st;
+}
+
+static enum gptjt_status answer(struct gptjt_generate_request *r, struct gptjt_generation *g)
+{
+    struct gptjt_engine *e = open_engine(TINY, 2, NULL);
+    const enum gptjt_status st = answer_of(e, r, g);
     gptjt_engine_close(e);
     return st;
 }
@@ -570,36 +578,50 @@ static void the_card_example_is_answered(void **state)
     gptjt_generation_free(&g);
 }
 
-/* The full answer begins " Indian Rupee\n\nInput: St. Helena": cut it at strings of one to many tokens. */
+/* With stop strings, of which the first to be complete is at `cut` of the whole answer. */
+static void check_stopped(struct gptjt_engine *e, const char *const *stop, const char *whole, size_t cut)
+{
+    struct shown shown = {.cancel_at = -1};
+    struct gptjt_generate_request r;
+    struct gptjt_generation g;
+    gptjt_generate_init(&r);
+    r.max_new_tokens = 24;
+    r.stop = stop;
+    r.n_stop = 2;
+    r.on_token = show;
+    r.user = &shown;
+    check(answer_of(e, &r, &g));
+    const struct gptjt_completion *c = &g.completions[0];
+    if (c->text_len != cut || memcmp(c->text, whole, cut) || c->text[cut])
+        fail_msg("stopped at \"%s\" or \"%s\": \"%s\"", stop[0], stop[1], c->text);
+    assert_string_equal(shown.text, c->text);
+    assert_int_equal(c->finish, GPTJT_FINISH_STOP);
+    gptjt_generation_free(&g);
+}
+
+/* Every third part of an answer, beside a string that is not in it or one that begins earlier and is complete later. */
 static void stop_strings_of_any_length_end_the_text(void **state)
 {
     (void)state;
-    static const struct {
-        const char *stop[2], *text;
-    } cases[] = {
-        {{"Rupee", "zzz"}, " Indian "},
-        {{"ian Ru", "\n"}, " Ind"},
-        {{"\n\nInput: St. Hel", "never"}, " Indian Rupee"},
-        {{"Input: St. Helena", "\n\nInput: St. H"}, " Indian Rupee"},
-        {{" ", "I"}, ""},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct shown shown = {.cancel_at = -1};
-        struct gptjt_generate_request r;
-        struct gptjt_generation g;
-        gptjt_generate_init(&r);
-        r.max_new_tokens = 24;
-        r.stop = cases[i].stop;
-        r.n_stop = 2;
-        r.on_token = show;
-        r.user = &shown;
-        check(answer(&r, &g));
-        assert_string_equal(g.completions[0].text, cases[i].text);
-        assert_string_equal(shown.text, cases[i].text);
-        assert_int_equal(g.completions[0].text_len, strlen(cases[i].text));
-        assert_int_equal(g.completions[0].finish, GPTJT_FINISH_STOP);
-        gptjt_generation_free(&g);
-    }
+    struct gptjt_engine *e = open_engine(TINY, 2, NULL);
+    struct gptjt_generate_request r;
+    struct gptjt_generation g;
+    gptjt_generate_init(&r);
+    r.max_new_tokens = 24;
+    check(answer_of(e, &r, &g));
+    const char *whole = g.completions[0].text;
+    const size_t len = strlen(whole);
+    assert_true(len > 12 && len < 256); /* or little is tried */
+    for (size_t begin = 0; begin < len; begin += 3)
+        for (size_t n = 1; begin + n <= len; n += 1 + n / 2) {
+            char part[256];
+            const char *other = begin + n <= len / 2 ? whole : "never", *stop[2] = {part, other};
+            snprintf(part, sizeof part, "%.*s", (int)n, whole + begin);
+            if (begin % 2) stop[0] = other, stop[1] = part;
+            check_stopped(e, stop, whole, (size_t)(strstr(whole, part) - whole));
+        }
+    gptjt_generation_free(&g);
+    gptjt_engine_close(e);
 }
 
 static void a_callback_can_cancel(void **state)

@@ -261,7 +261,7 @@ static void stop_strings_and_callbacks_are_each_requests_own(void **state)
     (void)state;
     static const char *const texts[] = {
         "Input: India\nOutput:", "Return the currency.\n\nInput: Japan\nOutput:", "The quick", "Hello"};
-    static const char *const stops[] = {"\n", "e", "nput", "\n\n"};
+    static const char *const stops[] = {"\n", "e", "\n\n", " "}; /* what any model says before long */
     struct gptjt_engine *e = open_engine(TINY, NULL);
     struct gptjt_session *s = open_session(e, 16 * 512), *small = open_session(e, 1024);
     struct gptjt_generate_request r[N];
@@ -279,7 +279,7 @@ static void stop_strings_and_callbacks_are_each_requests_own(void **state)
         r[i].num_return_sequences = i % 3 == 2 ? 4 : 1;
         r[i].seed = (uint64_t)i;
         r[i].stop = stops + i % 4;
-        r[i].n_stop = 1 + (i % 4 == 1);
+        r[i].n_stop = 1 + (i % 4 == 1 || i % 4 == 2);
         r[i].on_token = show;
         r[i].user = &shown[i];
     }

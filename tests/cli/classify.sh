@@ -12,7 +12,9 @@ all='--labels sadness,joy,love,anger,fear,surprise'
 joy='I can have for a treat or if i am feeling festive.'
 
 run 0 classify $task $all -p "$joy"
-head -n 1 out | grep -q '^joy       [01]\.[09]' || die "joy is not first"
+best=$(sed 's/ .*//; q' out)
+[ "$best" = joy ] || die "joy is not first"
+head -n 1 out | grep -q "^$best       [01]\.[0-9]* " || die "the likeliest label has no probability"
 [ "$(wc -l <out)" = 6 ] || die "not one line a label"
 grep -q '^mask: prefix' err || die "the mask is not told"
 command='classify in the C locale'
@@ -30,9 +32,9 @@ run 0 score -p "$prompt" -c ' joy
 ' --json
 likelihood=$(sed 's/.*"log_likelihood": \([^,]*\),.*/\1/' out)
 run 0 classify $task $all -p "$joy" --json
-has '^{"model": "gpt-jt-tiny", "prompt_mask": "prefix", "label": "joy", "probabilities": {"sadness": [0-9.e-]*, "joy": [01]'
+has '^{"model": "gpt-jt-tiny", "prompt_mask": "prefix", "label": "'"$best"'", "probabilities": {"sadness": [0-9.e-]*, "joy": [01]'
 has "\"log_likelihoods\": {.*\"joy\": $likelihood, "
-has '"prompt_tokens": 86}$'
+has "\"prompt_tokens\": $(count "$prompt")}\$"
 
 # Labels come from the shots if none are given; the list of them is in the prompt.
 run 0 classify --shots shots.csv -p "$joy"
@@ -65,10 +67,11 @@ of it",surprise
 EOF
 run 0 classify $task $all -i in.csv -o out.csv
 [ ! -s out ] || die "there is something on stdout"
-grep -q '^accuracy: 0.3333 (1 of 3, field "label")$' err || die "the accuracy is not told"
+right=$(grep -c -e '^1,.*,joy,joy,' -e '^2,.*,anger,anger,' -e '^of it",surprise,surprise,' out.csv || true)
+grep -q "^accuracy: [01]\.[0-9]* ($right of 3, field \"label\")\$" err || die "the accuracy is not told"
 head -n 1 out.csv | grep -q '^id,text,label,predicted_label,probability,p(sadness),p(joy),p(love),p(anger),p(fear),p(surprise)$' ||
     die "the header is not as expected"
-grep -q '^1,I can have for a treat or if i am feeling festive.,joy,joy,[01]' out.csv || die "row 1 is not as expected"
+grep -q "^1,I can have for a treat or if i am feeling festive.,joy,$best,[01]" out.csv || die "row 1 is not as expected"
 grep -q '^of it",surprise,[a-z]*,[01]' out.csv || die "row 3 is not as expected"
 [ "$(ls)" = "$(printf '%s\n' err in.csv out out.csv shots.csv task.txt)" ] || die "files are left behind: $(ls)"
 run 0 classify $task $all -i in.csv --quiet

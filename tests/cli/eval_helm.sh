@@ -25,8 +25,6 @@ grep -q '^warning: other: its stats.json has other values of .*exact_match' err 
 # A model: what is written is a run whose statistics are those beside it.
 run 0 eval -m "$MODEL" --helm "$helm" -o results
 grep -q '^mask: prefix' err || die "the mask is not told"
-grep -q '^warning: twitter_complaints: [0-9]* of 18 prompts have fewer shots, so that they fit the window of 512 tokens$' err ||
-    die "the cut is not told"
 grep -q '^estimate: ' err || die "there is no estimate"
 [ "$(find results -type f | sort | tr '\n' ' ')" = "results/cases/scenario_state.json results/cases/stats.json \
 results/twitter_complaints/scenario_state.json results/twitter_complaints/stats.json " ] || die "other files: $(find results -type f)"
@@ -43,6 +41,14 @@ has 'recorded tokens, ours less theirs: mean 0; absolute: mean 0, median 0, larg
 run 0 eval -m "$MODEL" --helm results/twitter_complaints --compare-recorded --prompt-mask causal --json
 has '"model": "gpt-jt-tiny", "prompt_mask": "causal", '
 has '"compare_recorded": {"requests": 18, "cut": 0, "same_text": [0-9]*, .*"max_absolute": [0-9.]*[1-9]'
+
+# A window that is too small for the shots.
+run 0 synth -o narrow --tokenizer "$MODEL" --vocab-size 2048 --n-positions 320 --prompt-mask prefix --quiet
+run 0 eval -m narrow --helm "$helm/twitter_complaints" -o cut
+grep -q '^warning: twitter_complaints: [1-9][0-9]* of 18 prompts have fewer shots, so that they fit the window of 320 tokens$' err ||
+    die "the cut is not told"
+run 0 eval -m narrow --helm cut/twitter_complaints --compare-recorded
+has '^  recorded answers: same text 18 of 18, same tokens up to the stop 18; '
 
 # Stopped after all answers to one run and some to the other, with half a line: the answers are the same.
 mkdir -p again/twitter_complaints/stats.json

@@ -13,7 +13,8 @@ I can have for a treat or if i am feeling festive.,joy,a
 i feel so angry,anger,b
 "a line
 and another, <b>",sadness,a
-i feel low,sadness,b
+"a line
+and another, <b>",joy,b
 EOF_
 cat >mood.yaml <<'EOF_'
 instruction: Label the mood.
@@ -52,6 +53,7 @@ has '^mood  differ    [+-][01]\.[0-9]*  .*  p [0-9.]*$'
 has '^  a   prefix     [01]\.'
 [ "$(wc -l <both/mood.jsonl)" = 16 ] || die "not one line an answer"
 grep -q '<h1>Evaluation of gpt-jt-tiny</h1>' page.html || die "the page has no title"
+# Of two answers to one text, one is wrong and on the page.
 grep -q 'and another, &lt;b&gt;' page.html || die "the text is not escaped, or missing"
 ! grep -q -e '<script' -e 'http' page.html || die "the page wants something from outside"
 

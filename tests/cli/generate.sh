@@ -12,27 +12,30 @@ Output:'
 run 0 generate -p "$prompt" --stop '
 '
 prints ' Indian Rupee'
+answer=$(cat out)
+n_prompt=$(count "$prompt")
+n_answer=$(count "$answer")
 [ "$(cat err)" = 'mask: prefix (attn.bias in the checkpoint is all ones)' ] || die "the mask is not told"
 run 0 generate -p "$prompt" --stop '
 ' --quiet --no-stream --return-full-text
-prints "$prompt Indian Rupee"
+prints "$prompt$answer"
 [ ! -s err ] || die "--quiet says something"
-run 0 generate --quiet --return-full-text -p "$prompt" --stop Rupee
-prints "$prompt Indian "
+run 0 generate --quiet --return-full-text -p "$prompt" --stop "${answer##* }"
+prints "$prompt${answer% *} "
 echo "$prompt" >prompt
-run 0 generate --max-new-tokens 3 <prompt
-prints ' Indian Rupee'
+run 0 generate --max-new-tokens "$n_answer" <prompt
+prints "$answer"
 run 0 generate --prompt-mask causal --max-new-tokens 3 -f prompt
 grep -q '^mask: causal' err || die "the mask is not told"
 run 0 generate --max-new-tokens 0 -p a
 prints ''
 run 0 generate -p "$prompt" --max-new-tokens 3 --timings
-grep -q '^prompt: 26 tokens in .* text: 3 tokens in ' err || die "no timings"
+grep -q "^prompt: $n_prompt tokens in .* text: 3 tokens in " err || die "no timings"
 
-run 0 generate -p "$prompt" --max-new-tokens 3 --seed 7 --json
-has '^{"model": "gpt-jt-tiny", "prompt_mask": "prefix", "seed": 7, "prompt_tokens": 26, "results": \[{"generated_text"'
+run 0 generate -p "$prompt" --max-new-tokens "$n_answer" --seed 7 --json
+has '^{"model": "gpt-jt-tiny", "prompt_mask": "prefix", "seed": 7, "prompt_tokens": '"$n_prompt"', "results": \[{"generated_text"'
 has '"timings": {"prefill_s": [0-9.e-]*, "decode_s": [0-9.e-]*, "tokens_per_s": [0-9.e+]*}'
-has '"generated_text": " Indian Rupee", "tokens": \[995, 374, 962\], "logprobs": \[-.*\], "finish_reason": "length"}$'
+has "\"generated_text\": \"$answer\", \"tokens\": \[$(ids "$answer" | sed 's/,/, /g')\], \"logprobs\": \[-.*\], \"finish_reason\": \"length\"}\$"
 
 run 0 generate -p "$prompt" --num-return-sequences 2 --do-sample --seed 9 --max-new-tokens 8 --quiet
 has '^--- 1 ---$'
@@ -53,16 +56,16 @@ run 0 generate -p a --top-k 3 --do-sample
 
 # The model's own settings: sampling, and 50 tokens with the prompt; what the user gave wins.
 run 0 generate -p "$prompt" --hf-defaults --seed 3 --json
-has '"prompt_tokens": 26'
+has '"prompt_tokens": '"$n_prompt"
 cp out first
-run 0 generate -p "$prompt" --do-sample --max-new-tokens 24 --seed 3 --json
+run 0 generate -p "$prompt" --do-sample --max-new-tokens $((50 - n_prompt)) --seed 3 --json
 [ "$(sed 's/"timings.*//' out)" = "$(sed 's/"timings.*//' first)" ] || die "--hf-defaults is not what the files say"
-run 0 generate -p "$prompt" --hf-defaults --no-do-sample --max-new-tokens 3 --quiet
-prints ' Indian Rupee'
+run 0 generate -p "$prompt" --hf-defaults --no-do-sample --max-new-tokens "$n_answer" --quiet
+prints "$answer"
 
 # The window of 512.
 run 1 generate -p "$prompt" --max-new-tokens 500
-complains 'a prompt of 26 tokens and 500 new ones do not fit in the window of 512'
+complains "a prompt of $n_prompt tokens and 500 new ones do not fit in the window of 512"
 run 0 generate -p "$prompt" --max-new-tokens 500 --truncate left --stop '
 ' --json
 has '"prompt_tokens": 12'
@@ -72,9 +75,11 @@ complains 'leaves no room for a prompt'
 # Without tokenizer files ids still work.
 mkdir bare
 ln -s "$MODEL/config.json" "$MODEL/pytorch_model.bin" bare
-run 0 generate -m bare --ids 262,25,1773,198,263,25 --max-new-tokens 2 --quiet
+india=$(ids 'Input: India
+Output:')
+run 0 generate -m bare --ids "$india" --max-new-tokens 2 --quiet
 has '^[0-9]* [0-9]*$'
-run 0 generate -m bare --ids 262,25,1773,198,263,25 --max-new-tokens 2 --json
+run 0 generate -m bare --ids "$india" --max-new-tokens 2 --json
 has '"generated_text": null, "tokens": \[[0-9]*, [0-9]*\]'
 run 2 generate -m bare -p a
 says 'gptjt generate: bare has no tokenizer files (vocab.json + merges.txt or tokenizer.json); give --ids'
@@ -82,7 +87,7 @@ run 2 generate -m bare --ids 1 --stop x
 complains 'has no tokenizer files'
 # Nor does a tokenizer that cannot be used stand in the way of ids.
 echo '{}' >bare/vocab.json && echo >bare/merges.txt
-run 0 generate -m bare --ids 262,25 --max-new-tokens 2 --quiet
+run 0 generate -m bare --ids "$india" --max-new-tokens 2 --quiet
 run 2 generate -m bare -p a
 complains 'bare/vocab.json: .*; give --ids$'
 run 2 generate --ids 2048
@@ -92,10 +97,12 @@ says 'gptjt generate: the prompt is empty'
 run 2 generate
 says 'gptjt generate: the prompt is empty'
 
-# Ctrl-C ends the text cleanly: once the first byte is there, the program is waiting for nothing but its own tokens.
+# Ctrl-C ends the text cleanly: once the first byte is there, the program is waiting for nothing but its own tokens. A
+# model with random weights does not end it before.
+run 0 synth -o random --tokenizer "$MODEL" --vocab-size 2048 --n-layer 4 --n-embd 192 --n-head 6 --n-positions 512 --quiet
 mkfifo pipe
 command='generate, interrupted'
-env --default-signal=INT "$GPTJT" generate -p "$prompt" --max-new-tokens 480 --threads 1 --cpu ref >pipe 2>err &
+env --default-signal=INT "$GPTJT" generate -m random -p "$prompt" --max-new-tokens 450 --threads 1 --cpu ref >pipe 2>err &
 exec 3<pipe
 dd bs=1 count=1 <&3 >out 2>/dev/null
 kill -INT $!

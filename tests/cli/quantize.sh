@@ -9,6 +9,9 @@ Output: Swiss Franc
 
 Input: India
 Output:'
+run 0 generate -m "$MODEL" -p "$PROMPT" --max-new-tokens 12 --stop '
+' --quiet
+cp out answer
 for type in q8 q4; do
     run 0 quantize "$MODEL" --type $type -o $type
     [ ! -s out ] || die "there is something on stdout"
@@ -29,8 +32,9 @@ for type in q8 q4; do
     cp out stored
     run 0 generate -m "$MODEL" --weights $type -p "$PROMPT" --max-new-tokens 12 --quiet
     cmp -s out stored || die "converted at load it answers otherwise"
-    run 0 generate -m $type --weights fp32 -p "$PROMPT" --max-new-tokens 3 --quiet
-    has '^ Indian Rupee$'
+    run 0 generate -m $type --weights fp32 -p "$PROMPT" --max-new-tokens 12 --stop '
+' --quiet
+    cmp -s out answer || die "$type widened to fp32 answers otherwise than the model it was made from"
 done
 run 0 inspect --json
 has '"quantization": null}'

@@ -54,5 +54,13 @@ complains() { # the same, by a pattern
     [ ! -s out ] || die "there is something on stdout"
 }
 
+ids() { # TEXT: its tokens, as --ids takes them
+    "$GPTJT" tokenize -p "$1" | tr ' ' ','
+}
+
+count() { # TEXT: how many tokens it has
+    "$GPTJT" tokenize -p "$1" | wc -w | tr -d ' '
+}
+
 # shellcheck disable=SC1090
 . "$here/$1.sh"

@@ -9,28 +9,31 @@ Output: Swiss Franc
 Input: India
 Output:'
 
-run 0 score -p "$prompt" -c ' Indian Rupee'
+answer=' Indian Rupee'
+ids=$(ids "$prompt")
+answer_ids=$(ids "$answer")
+run 0 score -p "$prompt" -c "$answer"
 has '^greedy          yes$'
 has '^log-likelihood  -[0-9]'
-has '^ *995  *-[0-9.]*  " Ind"$'
+has "^ *${answer_ids%%,*}  *-[0-9.]*  \" [A-Za-z]*\"\$"
+[ "$(wc -l <out)" = $((4 + $(count "$answer"))) ] || die "not one line a token"
 grep -q '^mask: prefix' err || die "the mask is not told"
 run 0 score -p "$prompt" -c ' Swiss
 '
 has '^greedy          no$'
 has '"\\n"$'
 
-run 0 score -p "$prompt" -c ' Indian Rupee' --json
-has '^{"model": "gpt-jt-tiny", "prompt_mask": "prefix", "log_likelihood": -[0-9.e-]*, "greedy": true, "prompt_tokens": 26'
-has '"tokens": \[995, 374, 962\], "texts": \[" Ind", "ian", " Rupee"\], "logprobs": \[-'
+run 0 score -p "$prompt" -c "$answer" --json
+has '^{"model": "gpt-jt-tiny", "prompt_mask": "prefix", "log_likelihood": -[0-9.e-]*, "greedy": true, "prompt_tokens": '"$(count "$prompt")"
+has "\"tokens\": \[$(echo "$answer_ids" | sed 's/,/, /g')\], \"texts\": \[\".*\"\], \"logprobs\": \[-"
+[ "$(sed 's/.*"texts": \["\(.*\)"\], "logprobs".*/\1/; s/", "//g' out)" = "$answer" ] || die "the texts are not the answer's"
 sed 's/.*"log_likelihood"/{"log_likelihood"/' out >one
 
-run 0 tokenize -p "$prompt"
-ids=$(tr ' ' ',' <out)
-run 0 score --prompt-ids "$ids" --continuation-ids 995,374,962 --json
+run 0 score --prompt-ids "$ids" --continuation-ids "$answer_ids" --json
 sed 's/.*"log_likelihood"/{"log_likelihood"/' out | cmp -s - one || die "ids are not scored as text is"
 
 {
-    printf '{"prompt_ids": [%s], "continuation_ids": [995, 374, 962]}\n\n' "$ids"
+    printf '{"prompt_ids": [%s], "continuation_ids": [%s]}\n\n' "$ids" "$answer_ids"
     printf '{"prompt": "a", "continuation": " b"}\n'
 } >pairs.jsonl
 run 0 score -i pairs.jsonl
