@@ -72,8 +72,9 @@ static void set_failed(struct world *w, int rank, enum status status, const char
 static void finish(struct net_request *r, enum net_state state)
 {
     struct local_rank *owner = rank_of(r->owner);
-    atomic_store(&r->state, (int)state);
-    if (r->awaited || owner->detaching) unblock(owner);
+    const bool wakes = r->awaited || owner->detaching;
+    atomic_store(&r->state, (int)state); /* from here on r may be used for something else */
+    if (wakes) unblock(owner);
 }
 
 static void append(struct net_request ***end, struct net_request *r)
