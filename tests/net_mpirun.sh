@@ -31,7 +31,11 @@ expect() { # fixed string
 for what in fails hangs; do
     status=0
     ranks 3 $what > "$dir/said" 2>&1 || status=$?
-    [ $status != 0 ] && [ $status != 124 ] || { echo "$what: status $status"; cat "$dir/said"; exit 1; }
+    if [ $status = 0 ] || [ $status = 124 ]; then
+        echo "$what: status $status"
+        cat "$dir/said"
+        exit 1
+    fi
     case $what in
     fails) expect 'rank 1 says: shard 7 is cut off'
            expect 'waiting for 4 bytes from rank 1 (sync, tag 5): rank 1 failed: shard 7 is cut off' ;;

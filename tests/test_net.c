@@ -265,7 +265,6 @@ static void sizes_must_agree_and_requests_are_limited(void **state)
 
 struct watched {
     _Atomic(struct transport *) waiting;
-    atomic_bool seen;
 };
 
 /* Rank 0 waits, and rank 1 looks at it until it has seen it wait. */
@@ -292,7 +291,8 @@ static enum status look_at_a_wait(struct transport *t, void *user)
 static void a_wait_can_be_seen_from_outside(void **state)
 {
     (void)state;
-    struct watched w = {0};
+    struct watched w;
+    atomic_init(&w.waiting, NULL);
     run(2, look_at_a_wait, &w);
 }
 
@@ -383,7 +383,8 @@ static enum status poll_two_groups(struct transport *t, void *user)
     float *x = malloc(2 * N * sizeof *x);
     enum status s = x ? OK : fail(E_NOMEM, "out of memory");
     for (int i = 0; s == OK && i < 2; i++)
-        s = group_open(&g[i], t, &(struct group_shape){.stride = 1, .n = t->size, .tag = i, .segment_bytes = 64 << i});
+        s = group_open(&g[i], t,
+                       &(struct group_shape){.stride = 1, .n = t->size, .tag = i, .segment_bytes = (size_t)64 << i});
     for (size_t i = 0; s == OK && i < 2 * N; i++)
         x[i] = net_scenario_value(t->rank, i % N);
     bool done[2] = {false, false};
