@@ -594,7 +594,7 @@ static void small_collectives_take_latencies(void **state)
 {
     (void)state;
     static struct shaped_link links[64 * 64];
-    for (int n = 2; n <= 64; n = n * 3 / 2 + 1) {
+    for (int n = 2; n <= 64; n = 2 * n + 1) {
         const struct shaped_net net = {.n = n, .links = links};
         shaped_fill(links, n, 0.25, INFINITY);
         expect_near(seconds_of(&net, timed_barrier, NULL), 0.25 * ceil(log2(n)), 1e-9);
@@ -679,14 +679,14 @@ static enum status poll_while_computing(struct transport *t, void *user)
     char data[100] = "";
     bool done = false;
     if (t->rank) {
-        net_compute(t, 1);
+        net_compute(t, 1e-3);
         TRY(net_send(t, &r, 0, NET_SYNC, 0, data, sizeof data));
         return net_wait(t, &r);
     }
     TRY(net_recv(t, &r, 1, NET_SYNC, 0, data, sizeof data));
-    while (!done) /* until the clock is at 2.0 */
+    while (!done) /* until the clock is at a thousandth for each: computing, leaving, flying */
         TRY(net_test(t, &r, &done));
-    EXPECT(fabs(net_now(t) - 2.0) < 2e-6);
+    EXPECT(fabs(net_now(t) - 3e-3) < 1.1e-6);
     return OK;
 }
 
@@ -694,7 +694,7 @@ static void tests_see_a_message_when_it_has_arrived(void **state)
 {
     (void)state;
     struct shaped_link links[4];
-    shaped_fill(links, 2, 1 - 1e-3, 1e5);
+    shaped_fill(links, 2, 1e-3, 1e5);
     for (int i = 0; i < 3; i++)
         seconds_of(&(struct shaped_net){.n = 2, .links = links}, poll_while_computing, NULL);
 }
@@ -730,7 +730,7 @@ static void a_dead_link_is_noticed_in_bounded_virtual_time(void **state)
     expect_near(noticed[1], 2, 0);
 }
 
-/* Eight cities with eight ranks each: all-reduce over a planet, as often as one likes the same time. */
+/* Eight cities with eight ranks each: all-reduce over a planet, the same time whenever. */
 static void a_planet_is_the_same_every_time(void **state)
 {
     (void)state;
@@ -750,8 +750,7 @@ static void a_planet_is_the_same_every_time(void **state)
     const int64_t begin = clock_ns();
     const double first = seconds_of(&net, timed_allreduce, &r);
     print_message("64 ranks: %.3f virtual s in %.3f s\n", first, clock_seconds(begin, clock_ns()));
-    for (int i = 0; i < 2; i++)
-        assert_true(seconds_of(&net, timed_allreduce, &r) == first);
+    assert_true(seconds_of(&net, timed_allreduce, &r) == first);
     /* A chunk goes round twice, but for two hops; the last one to come is that which leaves out two short ones. Of the
      * 64 hops 32 stay on a host, 24 in a city (the card is what limits them), 7 go to the next city, one from the last
      * to the first. */
