@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tests/net_mpirun.sh PROGRAM: ranks as processes do what ranks as threads do, to the bit and to the byte; who fails or hangs is
-# named by the others. Skipped (77) where there is no mpirun.
+# tests/net_mpirun.sh PROGRAM: ranks as processes do what ranks as threads do, to the bit and to the byte; who fails or
+# hangs is named by the others. Skipped (77) where there is no mpirun.
 set -eu
 program=$1
 command -v mpirun > /dev/null || { echo "SKIPPED: no mpirun"; exit 77; }

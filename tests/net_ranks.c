@@ -44,12 +44,15 @@ int main(int argc, char **argv)
     if (!net_mpi_built()) return 77;
     if (!strcmp(what, "built")) return 0;
     struct transport *t;
-    enum status s = net_mpi_open(&t);
-    if (s == OK) {
-        s = strcmp(what, "mpi") ? disturbed(t, !strcmp(what, "fails")) : scenario(t, NULL);
-        if (s != OK) net_fail(t, s);
+    if (net_mpi_open(&t) != OK) {
+        fprintf(stderr, "%s\n", status_message());
+        return 1;
     }
-    if (s != OK) fprintf(stderr, "rank %d says: %s\n", t->rank, status_message());
+    const enum status s = strcmp(what, "mpi") ? disturbed(t, !strcmp(what, "fails")) : scenario(t, NULL);
+    if (s != OK) {
+        net_fail(t, s);
+        fprintf(stderr, "rank %d says: %s\n", t->rank, status_message());
+    }
     net_close(t);
     return s == OK ? 0 : 1;
 }

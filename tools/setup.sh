@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools/setup.sh [--check] [build] [lint] [fuzz]
 # Installs the Debian packages of the named groups (build, if none is named) that are missing, as root or through sudo.
-# When nothing is missing it does nothing. With build come packages that it can do without: they are installed, but not asked
-# for by --check. --check installs nothing: it names what is missing and fails.
+# When nothing is missing it does nothing. With build come packages that it can do without: they are installed, but
+# not asked for by --check. --check installs nothing: it names what is missing and fails.
 set -eu
 
 build=(build-essential meson ninja-build pkg-config libjansson-dev libpcre2-dev libminizip-dev zlib1g-dev libzstd-dev
