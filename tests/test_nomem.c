@@ -18,6 +18,8 @@
 #include "gptjt.h"
 #include "model/export.h"
 #include "model/quantize.h"
+#include "net/collectives.h"
+#include "net/shaped.h"
 #include "scratch.h"
 #include "tokenizer/bpe_train.h"
 #include "tokenizer/vocabfile_write.h"
@@ -512,6 +514,41 @@ static void evaluating_a_task(void **state)
     gptjt_engine_close(engine);
 }
 
+static enum status share_a_sum(struct transport *t, void *user)
+{
+    const bool opens_groups = user != NULL;
+    struct group g = {0};
+    struct net_request r = {0};
+    char data[4] = "";
+    if (opens_groups) TRY(group_open(&g, t, &(struct group_shape){.stride = 1, .n = t->size}));
+    enum status s = OK;
+    if (t->size > 1) {
+        s = t->rank ? net_send(t, &r, 0, NET_SYNC, 0, data, sizeof data)
+                    : net_recv(t, &r, 1, NET_SYNC, 0, data, sizeof data);
+        if (s == OK) s = net_wait(t, &r);
+    }
+    group_close(&g);
+    return s;
+}
+
+/* Ranks other than the first ask for memory under the simulation's lock only. */
+static enum status run_ranks(const void *user)
+{
+    struct shaped_link links[4];
+    const struct shaped_net net = {.n = 2, .links = links};
+    bool opens_groups = true;
+    shaped_fill(links, 2, 1, 1);
+    TRY(local_run(1, share_a_sum, &opens_groups));
+    TRY(local_run(2, share_a_sum, NULL));
+    return shaped_run(&net, share_a_sum, NULL, (void *)user);
+}
+
+static void running_ranks(void **state)
+{
+    (void)state;
+    walk(run_ranks, NULL, ALLOC_OURS, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -520,7 +557,7 @@ int main(void)
         cmocka_unit_test(quantising_a_checkpoint), cmocka_unit_test(exporting_a_checkpoint),
         cmocka_unit_test(reading_a_recipe),        cmocka_unit_test(quantising_a_checkpoint),
         cmocka_unit_test(reading_training_data),   cmocka_unit_test(learning_a_vocabulary),
-        cmocka_unit_test(evaluating_a_task),
+        cmocka_unit_test(evaluating_a_task),       cmocka_unit_test(running_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

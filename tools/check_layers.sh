@@ -67,9 +67,11 @@ check_file() {
     only_in "$file" "$code" "${include}(zlib|zstd)\.h" '^src/data/bytes\.c$' 'only data/bytes.c includes it'
     only_in "$file" "$code" "${include}csv\.h" '^src/(eval|data)/' 'only eval/ and data/ include it'
     only_in "$file" "$code" "${include}yaml\.h" '^src/base/yaml\.c$' 'only base/yaml.c includes it'
-    only_in "$file" "$code" "${include}(pthread|threads)\.h" '^src/base/' 'only base/ makes threads'
+    only_in "$file" "$code" "${include}(pthread|threads)\.h" '^src/(base/|net/(local|shaped)\.c$)' \
+        'only base/ makes threads, and net/ where ranks are threads'
     only_in "$file" "$code" "${include}[a-z0-9]*intrin\.h" '^src/kernels/x86/' 'only kernels/x86/ includes it'
-    only_in "$file" "$code" "${include}(mpi\.h|cuda|cublas)" '^src/(net|ops/cuda)/' 'only net/ and ops/cuda/ include it'
+    only_in "$file" "$code" "${include}mpi\.h" '^src/net/mpi\.c$' 'only net/mpi.c includes it'
+    only_in "$file" "$code" "${include}(cuda|cublas)" '^src/ops/cuda/' 'only ops/cuda/ includes it'
     only_in "$file" "$code" '\<(secure_)?getenv *\(' '^src/cli/' 'only cli/ reads the environment'
     only_in "$file" "$code" '\<(_?exit|abort|printf|puts|putchar) *\(' '^src/cli/' 'only cli/ prints and exits'
     only_in "$file" "$code" '\<(malloc|calloc|realloc(array)?|aligned_alloc|free|mmap|fopen|open|pthread_[a-z_]+) *\(' \

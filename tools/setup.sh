@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools/setup.sh [--check] [build] [lint] [fuzz]
 # Installs the Debian packages of the named groups (build, if none is named) that are missing, as root or through sudo.
-# When nothing is missing it does nothing. --check installs nothing: it names what is missing and fails.
+# When nothing is missing it does nothing. With build come packages that it can do without: they are installed, but
+# not asked for by --check. --check installs nothing: it names what is missing and fails.
 set -eu
 
 build=(build-essential meson ninja-build pkg-config libjansson-dev libpcre2-dev libminizip-dev zlib1g-dev libzstd-dev
        libcsv-dev libyaml-dev libcmocka-dev)
+optional=(libopenmpi-dev openmpi-bin) # ranks as processes
 lint=(clang clang-format clang-tidy shellcheck)
 fuzz=(clang libclang-rt-14-dev)
 
@@ -22,6 +24,7 @@ for word in "$@"; do
     esac
 done
 [ ${#wanted[@]} -gt 0 ] || wanted=("${build[@]}")
+if ! $check && [[ " ${wanted[*]} " == *" meson "* ]]; then wanted+=("${optional[@]}"); fi
 
 if ! command -v dpkg-query > /dev/null; then
     $check || echo "not a Debian system: install by other means what these packages hold: ${wanted[*]}" >&2
