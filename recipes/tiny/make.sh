@@ -6,8 +6,9 @@
 #     recipes/tiny/make.sh experiment   three ways to train, three seeds each, and their tests: runs/tiny/experiment
 #
 # Run it in the project's root. What is there already is not made again: interrupted, it goes on where it was. GPTJT names
-# the program, SEEDS the seeds of the experiment ("1 2 3"). THREADS=1 leaves the other cores to another seed: models as
-# small as these train faster side by side, one a core, than one after the other on two.
+# the program, SEEDS the seeds of the experiment ("1 2 3"), WAYS some of its ways to train ("causal:causal:causal").
+# THREADS=1 leaves the other cores to another seed: models as small as these train faster side by side, one a core, than
+# one after the other on two.
 set -euo pipefail
 
 gptjt=${GPTJT:-build/gptjt}
@@ -26,8 +27,8 @@ data() {
 }
 
 init() { # DIR WIDTH LAYERS HEADS RANGE SEED: random weights
-    [ -d "$1" ] || "$gptjt" synth --init --induction-heads --tokenizer $runs/tokenizer --n-embd "$2" --n-layer "$3" --n-head "$4" \
-        --initializer-range "$5" --rotary-dim 16 --n-positions 512 --seed "$6" -o "$1"
+    [ -d "$1" ] || "$gptjt" synth --init --induction-heads --tokenizer $runs/tokenizer --n-embd "$2" --n-layer "$3" \
+        --n-head "$4" --initializer-range "$5" --rotary-dim 16 --n-positions 512 --seed "$6" -o "$1"
 }
 
 train() { # RECIPE MODEL OUTPUT STEPS OBJECTIVE SEED
@@ -76,7 +77,7 @@ experiment() {
 case ${1:-} in
     model | experiment) "$1" ;;
     *)
-        sed -n '3,11s/^# \{0,1\}//p' "$0" >&2
+        sed -n '3,12s/^# \{0,1\}//p' "$0" >&2
         exit 2
         ;;
 esac

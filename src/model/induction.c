@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/gptj.h"
-
 static const double embedding = 0.3, constant = 8, positions = 8, match = 1.7; /* e, b, |q| = |k| of layer 0, g */
 
 /* The shared matrices are hashed as tensors that no checkpoint has. */
@@ -19,9 +17,14 @@ struct element {
     int64_t row, col, cols;
 };
 
+static double normal(const struct element *e, int tensor)
+{
+    return synth_normal(e->synth, tensor, e->row * e->cols + e->col);
+}
+
 static double usual(const struct element *e)
 {
-    return e->synth->initializer_range * synth_normal(e->synth, e->tensor, e->row * e->cols + e->col);
+    return e->synth->initializer_range * normal(e, e->tensor);
 }
 
 static double shared(const struct element *e, int matrix, int64_t row, int64_t col)
@@ -39,12 +42,12 @@ static double u(const struct element *e, int64_t i)
 
 static double wte(const struct element *e)
 {
-    return embedding * synth_normal(e->synth, e->tensor, e->row * e->cols + e->col);
+    return embedding * normal(e, WTE);
 }
 
 static double lm_head(const struct element *e)
 {
-    return e->synth->initializer_range * synth_normal(e->synth, WTE, e->row * e->cols + e->col);
+    return e->synth->initializer_range * normal(e, WTE);
 }
 
 static double residual(const struct element *e)

@@ -7,10 +7,10 @@
  * gathers every member's terms on its way, so that member c ends up with ((x_{c+1} + x_{c+2}) + ...) + x_c, in fp32,
  * the terms in that order. All-gather: chunk c goes round from member c. A chunk travels in segments, several at a time
  * under way; a member passes one on while the next arrives. With N bytes in n equal chunks, latency alpha and bandwidth
- * beta each member sends, in a reduce-scatter or an all-gather, and takes, if a chunk is one segment: bytes   (n - 1) /
- * n N                  group_ring_bytes() for chunks that are not equal time    (n - 1) (alpha + N / (n beta)) and
- * twice that for the all-reduce, which is one after the other. No algorithm sends less (Patarasuk and Yuan 2009,
- * "Bandwidth optimal all-reduce algorithms for clusters of workstations", JPDC 69).
+ * beta, a reduce-scatter or an all-gather sends (n - 1) / n N bytes from each member (group_ring_bytes() for chunks
+ * that are not equal) and takes (n - 1) (alpha + N / (n beta)), if a chunk is one segment; an all-reduce is one after
+ * the other, and twice both. No algorithm sends less (Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms
+ * for clusters of workstations", JPDC 69).
  *
  * The others are for what is small, where latency counts: a barrier takes ceil(log2 n) messages in a row
  * (dissemination; Hensgen, Finkel and Manber 1988), a broadcast as many (binomial tree; (n - 1) bytes in all), and sums

@@ -34,9 +34,7 @@ struct world {
     local_rank_fn *fn;
     void *user;
 
-    enum status status; /* the first failure */
-    int failed;         /* whose it was; -1: nobody's */
-    char message[1024];
+    struct net_failure failure;
 };
 
 static struct local_rank *rank_of(struct transport *t)
@@ -62,11 +60,7 @@ static void wake_all(struct world *w)
 
 static void set_failed(struct world *w, int rank, enum status status, const char *message)
 {
-    if (w->status != OK) return;
-    w->status = status;
-    w->failed = rank;
-    snprintf(w->message, sizeof w->message, "%s", message);
-    wake_all(w);
+    if (net_failure_set(&w->failure, rank, status, message)) wake_all(w);
 }
 
 static void finish(struct net_request *r, enum net_state state)
@@ -84,14 +78,16 @@ static void append(struct net_request ***end, struct net_request *r)
     *end = &r->queued;
 }
 
-static void take_out(struct net_request **first, struct net_request ***end, struct net_request *r)
+/* false: r is not in the queue. */
+static bool take_out(struct net_request **first, struct net_request ***end, struct net_request *r)
 {
     struct net_request **at = first;
     while (*at && *at != r)
         at = &(*at)->queued;
-    if (!*at) return;
+    if (!*at) return false;
     *at = r->queued;
     if (*end == &r->queued) *end = at;
+    return true;
 }
 
 /* The oldest request in the queue that r matches. */
@@ -149,7 +145,7 @@ static enum status no_progress_needed(struct transport *t)
 /* Nobody is left to end a wait: says who waits for whom. */
 static void set_deadlocked(struct world *w)
 {
-    char text[sizeof w->message] = "no rank can go on:";
+    char text[sizeof w->failure.message] = "no rank can go on:";
     size_t len = strlen(text);
     for (int i = 0; i < w->n && len < sizeof text; i++) {
         if (w->ranks[i].left) continue;
@@ -167,9 +163,7 @@ static void set_deadlocked(struct world *w)
 static enum status look_out(struct local_rank *me, struct net_request *const *requests, int n)
 {
     struct world *w = me->world;
-    if (w->status != OK && w->failed >= 0)
-        return net_cannot(&me->base, requests, n, "rank %d failed: %s", w->failed, w->message);
-    if (w->status != OK) return net_cannot(&me->base, requests, n, "%s", w->message);
+    TRY(net_failure_check(&w->failure, &me->base, requests, n));
     for (int i = 0; i < n; i++) {
         const struct net_request *r = requests[i];
         if (atomic_load(&r->state) == NET_PENDING && w->ranks[r->peer].left)
@@ -195,12 +189,6 @@ static bool sleep_until(struct local_rank *me, int64_t deadline_ns)
     return false;
 }
 
-static void set_awaited(struct net_request *const *requests, int n, bool awaited)
-{
-    for (int i = 0; i < n; i++)
-        requests[i]->awaited = awaited;
-}
-
 static enum status wait_any(struct transport *t, struct net_request *const *requests, int n)
 {
     struct local_rank *me = rank_of(t);
@@ -208,31 +196,23 @@ static enum status wait_any(struct transport *t, struct net_request *const *requ
     const int64_t deadline = t->timeout_s < 1e9 ? begin + (int64_t)(t->timeout_s * 1e9) : INT64_MAX / 2;
     enum status s = OK;
     pthread_mutex_lock(&me->world->mutex);
-    set_awaited(requests, n, true);
+    net_set_awaited(requests, n, true);
     bool in_time = true;
     while (s == OK && !net_any_done(requests, n)) {
         s = look_out(me, requests, n);
         if (s == OK && !in_time) s = net_cannot(t, requests, n, "waited %.3g s", t->timeout_s);
         if (s == OK) in_time = sleep_until(me, deadline);
     }
-    set_awaited(requests, n, false);
+    net_set_awaited(requests, n, false);
     pthread_mutex_unlock(&me->world->mutex);
     return s;
 }
 
-/* Out of the queue, or, if another rank is copying it, no longer copied. */
-static void detach(struct local_rank *me, struct net_request *r)
+/* Takes it out of its queue; false: it is not there, as another rank is copying it or has. */
+static bool detach(struct local_rank *me, struct net_request *r)
 {
     struct local_rank *to = r->is_send ? &me->world->ranks[r->peer] : me;
-    take_out(r->is_send ? &to->sends : &to->receives, r->is_send ? &to->sends_end : &to->receives_end, r);
-}
-
-static bool is_queued(struct local_rank *me, const struct net_request *r)
-{
-    struct local_rank *to = r->is_send ? &me->world->ranks[r->peer] : me;
-    for (const struct net_request *q = r->is_send ? to->sends : to->receives; q; q = q->queued)
-        if (q == r) return true;
-    return false;
+    return take_out(r->is_send ? &to->sends : &to->receives, r->is_send ? &to->sends_end : &to->receives_end, r);
 }
 
 static void tell_and_detach(struct transport *t, enum status status, const char *message)
@@ -242,18 +222,10 @@ static void tell_and_detach(struct transport *t, enum status status, const char 
     pthread_mutex_lock(&w->mutex);
     set_failed(w, t->rank, status, message);
     me->detaching = true;
-    for (struct net_request *r = t->pending; r; r = r->next) {
-        while (atomic_load(&r->state) == NET_PENDING && !is_queued(me, r))
+    for (struct net_request *r = t->pending; r; r = r->next)
+        while (atomic_load(&r->state) == NET_PENDING && !detach(me, r))
             pthread_cond_wait(&me->changed, &w->mutex);
-        if (atomic_load(&r->state) == NET_PENDING) detach(me, r);
-    }
     pthread_mutex_unlock(&w->mutex);
-}
-
-static double now(struct transport *t)
-{
-    (void)t;
-    return (double)clock_ns() * 1e-9;
 }
 
 static void leave(struct transport *t)
@@ -266,19 +238,15 @@ static void leave(struct transport *t)
     pthread_mutex_unlock(&me->world->mutex);
 }
 
-static const struct transport_ops operations = {.start = start,
-                                                .progress = no_progress_needed,
-                                                .wait = wait_any,
-                                                .fail = tell_and_detach,
-                                                .now = now,
-                                                .close = leave};
+static const struct transport_ops operations = {
+    .start = start, .progress = no_progress_needed, .wait = wait_any, .fail = tell_and_detach, .close = leave};
 
 static void *rank_main(void *user)
 {
     struct local_rank *me = user;
     struct world *w = me->world;
     pthread_mutex_lock(&w->mutex);
-    while (!w->started && w->status == OK)
+    while (!w->started && w->failure.status == OK)
         pthread_cond_wait(&me->changed, &w->mutex);
     const bool begins = w->started;
     pthread_mutex_unlock(&w->mutex);
@@ -301,7 +269,7 @@ static void free_world(struct world *w)
 
 static enum status init_world(struct world *w, int n_ranks, local_rank_fn *fn, void *user)
 {
-    *w = (struct world){.n = n_ranks, .n_live = n_ranks, .fn = fn, .user = user, .failed = -1};
+    *w = (struct world){.n = n_ranks, .n_live = n_ranks, .fn = fn, .user = user};
     w->ranks = calloc((size_t)n_ranks, sizeof *w->ranks);
     if (!w->ranks) return fail(E_NOMEM, "out of memory for %d ranks", n_ranks);
     pthread_mutex_init(&w->mutex, NULL);
@@ -354,11 +322,11 @@ enum status local_run(int n_ranks, local_rank_fn *fn, void *user)
     if (n == n_ranks) rank_main(&w.ranks[0]);
     for (int i = 1; i < n; i++)
         pthread_join(w.ranks[i].thread, NULL);
-    enum status s = w.status;
-    if (s != OK && w.failed >= 0 && n_ranks > 1)
-        s = fail(s, "rank %d failed: %s", w.failed, w.message);
+    enum status s = w.failure.status;
+    if (s != OK && w.failure.rank >= 0 && n_ranks > 1)
+        s = fail(s, "rank %d failed: %s", w.failure.rank, w.failure.message);
     else if (s != OK)
-        s = fail(s, "%s", w.message);
+        s = fail(s, "%s", w.failure.message);
     free_world(&w);
     return s;
 }

@@ -175,12 +175,6 @@ static void tell_and_detach(struct transport *t, enum status status, const char 
     linger(m, GRACE_MS);
 }
 
-static double now(struct transport *t)
-{
-    (void)t;
-    return (double)clock_ns() * 1e-9;
-}
-
 static void leave(struct transport *t)
 {
     struct mpi_rank *m = rank_of(t);
@@ -199,7 +193,7 @@ static void leave(struct transport *t)
 }
 
 static const struct transport_ops operations = {
-    .start = start, .progress = poll, .wait = wait_any, .fail = tell_and_detach, .now = now, .close = leave};
+    .start = start, .progress = poll, .wait = wait_any, .fail = tell_and_detach, .close = leave};
 
 bool net_mpi_built(void)
 {

@@ -9,7 +9,6 @@
 #include <assert.h>
 #include <math.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,9 +73,7 @@ struct shaped {
     int n_leaving, n_failures, next_failure;
     bool is_shared, is_stale; /* rates are to be computed again */
 
-    enum status status; /* the first failure, of rank failed, or -1 */
-    int failed;
-    char text[512];
+    struct net_failure failure;
 };
 
 static struct shaped_rank *rank_of(struct transport *t)
@@ -86,10 +83,7 @@ static struct shaped_rank *rank_of(struct transport *t)
 
 static void set_failed(struct shaped *w, int rank, enum status status, const char *text)
 {
-    if (w->status != OK) return;
-    w->status = status;
-    w->failed = rank;
-    snprintf(w->text, sizeof w->text, "%s", text);
+    if (!net_failure_set(&w->failure, rank, status, text)) return;
     for (int i = 0; i < w->n; i++)
         pthread_cond_signal(&w->ranks[i].turn);
 }
@@ -296,7 +290,7 @@ static bool somebody_waits(const struct shaped *w)
 /* Lets happen what nobody can come before any more, and wakes whose turn it is. */
 static void settle(struct shaped *w)
 {
-    while (w->status == OK) {
+    while (w->failure.status == OK) {
         if (w->is_stale) share(w);
         struct shaped_rank *first = first_rank(w);
         const double at = next_event(w);
@@ -318,17 +312,9 @@ static void take_turn(struct shaped_rank *me)
 {
     struct shaped *w = me->world;
     settle(w);
-    while (w->status == OK && first_rank(w) != me)
+    while (w->failure.status == OK && first_rank(w) != me)
         pthread_cond_wait(&me->turn, &w->mutex);
-    if (w->status == OK) w->now_s = fmax(w->now_s, me->clock_s);
-}
-
-static enum status check_failed(struct shaped_rank *me, struct net_request *const *requests, int n)
-{
-    const struct shaped *w = me->world;
-    if (w->status == OK) return OK;
-    if (w->failed >= 0) return net_cannot(&me->base, requests, n, "rank %d failed: %s", w->failed, w->text);
-    return net_cannot(&me->base, requests, n, "%s", w->text);
+    if (w->failure.status == OK) w->now_s = fmax(w->now_s, me->clock_s);
 }
 
 static struct end *end_of(const struct net_request *outer)
@@ -422,7 +408,7 @@ static enum status start(struct transport *t, struct net_request *r)
     struct shaped *w = me->world;
     pthread_mutex_lock(&w->mutex);
     take_turn(me);
-    enum status s = check_failed(me, &r, 1);
+    enum status s = net_failure_check(&w->failure, &me->base, &r, 1);
     if (s == OK) s = start_end(me, r);
     pthread_mutex_unlock(&w->mutex);
     return s;
@@ -456,7 +442,7 @@ static enum status progress(struct transport *t)
     bool any = false;
     pthread_mutex_lock(&w->mutex);
     take_turn(me);
-    enum status s = check_failed(me, &t->pending, t->pending ? 1 : 0);
+    enum status s = net_failure_check(&w->failure, &me->base, &t->pending, t->pending ? 1 : 0);
     if (s == OK) s = take_done(me, &any);
     if (s == OK && !any) {
         me->clock_s += poll_s;
@@ -466,12 +452,6 @@ static enum status progress(struct transport *t)
     return s;
 }
 
-static void set_awaited(struct net_request *const *requests, int n, bool awaited)
-{
-    for (int i = 0; i < n; i++)
-        requests[i]->awaited = awaited;
-}
-
 static enum status wait_any(struct transport *t, struct net_request *const *requests, int n)
 {
     struct shaped_rank *me = rank_of(t);
@@ -479,17 +459,17 @@ static enum status wait_any(struct transport *t, struct net_request *const *requ
     bool any;
     pthread_mutex_lock(&w->mutex);
     take_turn(me);
-    enum status s = check_failed(me, requests, n);
+    enum status s = net_failure_check(&w->failure, &me->base, requests, n);
     if (s == OK) s = take_done(me, &any);
     if (s == OK && !net_any_done(requests, n)) {
-        set_awaited(requests, n, true);
+        net_set_awaited(requests, n, true);
         me->blocked = true;
         me->timed_out = false;
         me->deadline_s = me->clock_s + t->timeout_s;
         take_turn(me);
         me->blocked = false;
-        set_awaited(requests, n, false);
-        s = check_failed(me, requests, n);
+        net_set_awaited(requests, n, false);
+        s = net_failure_check(&w->failure, &me->base, requests, n);
         if (s == OK) s = take_done(me, &any);
         if (s == OK && !net_any_done(requests, n))
             s = net_cannot(t, requests, n, "waited %.3g s of virtual time", t->timeout_s);

@@ -154,6 +154,29 @@ bool net_any_done(struct net_request *const *requests, int n)
     return false;
 }
 
+void net_set_awaited(struct net_request *const *requests, int n, bool awaited)
+{
+    for (int i = 0; i < n; i++)
+        requests[i]->awaited = awaited;
+}
+
+bool net_failure_set(struct net_failure *f, int rank, enum status status, const char *message)
+{
+    if (f->status != OK) return false;
+    f->status = status;
+    f->rank = rank;
+    snprintf(f->message, sizeof f->message, "%s", message);
+    return true;
+}
+
+enum status net_failure_check(const struct net_failure *f, const struct transport *t,
+                              struct net_request *const *requests, int n)
+{
+    if (f->status == OK) return OK;
+    if (f->rank >= 0) return net_cannot(t, requests, n, "rank %d failed: %s", f->rank, f->message);
+    return net_cannot(t, requests, n, "%s", f->message);
+}
+
 /* r is no longer pending: it leaves the list. */
 static enum status settle(struct transport *t, struct net_request *r)
 {
@@ -246,7 +269,7 @@ void net_compute(struct transport *t, double seconds)
 
 double net_now(struct transport *t)
 {
-    return t->ops->now(t);
+    return t->ops->now ? t->ops->now(t) : (double)clock_ns() * 1e-9;
 }
 
 void net_close(struct transport *t)

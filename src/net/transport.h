@@ -113,7 +113,7 @@ struct transport_ops {
     /* Tells the others that this rank failed and why, unless it does so because of them; lets go of its requests. */
     void (*fail)(struct transport *t, enum status status, const char *message);
 
-    double (*now)(struct transport *t);                   /* seconds since some start */
+    double (*now)(struct transport *t);                   /* seconds since some start; NULL: of clock_ns() */
     void (*compute)(struct transport *t, double seconds); /* NULL where time passes by itself */
     void (*close)(struct transport *t);                   /* frees what t is part of; calls net_release() */
 };
@@ -168,5 +168,21 @@ enum status net_cannot(const struct transport *t, struct net_request *const *req
 
 /* One of requests is no longer pending. */
 bool net_any_done(struct net_request *const *requests, int n);
+
+void net_set_awaited(struct net_request *const *requests, int n, bool awaited);
+
+/* The first failure among ranks that share memory. Zero-initialise; status is OK while there is none. */
+struct net_failure {
+    enum status status;
+    int rank; /* whose it is; -1: nobody's */
+    char message[1024];
+};
+
+/* Keeps the first; false: there was one. */
+bool net_failure_set(struct net_failure *f, int rank, enum status status, const char *message);
+
+/* net_cannot() because of f, if there is one. */
+enum status net_failure_check(const struct net_failure *f, const struct transport *t,
+                              struct net_request *const *requests, int n);
 
 #endif
