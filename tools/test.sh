@@ -6,6 +6,7 @@ dir=$1
 shift
 log=$dir/meson-logs/testlog.json
 rm -f "$log"
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
 meson test -C "$dir" --print-errorlogs "$@"
 status=$?
 [ -f "$log" ] || { echo "no results in $log" >&2; exit 1; }
