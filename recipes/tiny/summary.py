@@ -134,9 +134,9 @@ def main() -> int:
     if WAYS[0][:2] not in results:
         print(f"{args.directory}: no prefix-SEED/tests.json", file=sys.stderr)
         return 1
-    print(table(results, "5-shot classification, % right", choices), "\n")
+    print(table(results, "classification after one example, % right", choices), "\n")
     print(differences(results, choices), "\n")
-    print(table(results, "answers in words, % exactly right", free), "\n")
+    print(table(results, "answers in words after one example, % exactly right", free), "\n")
     print(differences(results, free))
     if args.svg:
         args.svg.write_text(picture(results, choices))

@@ -128,7 +128,7 @@ def held_out_yaml(family: Family, seed: int) -> str:
         f"answer: {'choice' if family.labels else 'free'}",
         f"list_labels: {'true' if first.list_labels else 'false'}",
         f"max_tokens: {family.max_tokens}",
-        "shots: 5",
+        "shots: 1",  # as in the examples of GPT-JT's model card
         "trials: 3",
         f"seed: {seed}",
         f"train: {family.name}.shots.csv",
