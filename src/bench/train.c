@@ -56,7 +56,7 @@ static enum status job_open(struct job *j, const struct bench_train *b, const ch
                                       .between = look,
                                       .user = j};
     TRY(trainee_open_source(&j->trainee, name, config, src, &o));
-    TRY(optimizer_create(&j->optimizer, j->trainee.params, &adamw));
+    TRY(optimizer_create(&j->optimizer, j->trainee.params, 0, j->trainee.params->n, &adamw));
     TRY(train_batch_create(&j->batch, b->sequences, b->seq_len));
     j->loss = calloc((size_t)b->sequences * (size_t)b->seq_len, sizeof *j->loss);
     if (!j->loss) return fail(E_NOMEM, "bench: out of memory");
@@ -97,7 +97,7 @@ static struct run one_step(struct job *j)
     r.phase_s[BENCH_TRAIN_HEAD] = lap(j, &last);
     train_pass_backward(pass);
     r.phase_s[BENCH_TRAIN_BACKWARD] = lap(j, &last);
-    optimizer_update(j->optimizer, 1, optimizer_grad_norm(j->optimizer, 1), 1e-5);
+    optimizer_update(j->optimizer, optimizer_clip(j->optimizer, 1, optimizer_grad_norm(j->optimizer, 1)), 1e-5);
     r.phase_s[BENCH_TRAIN_UPDATE] = lap(j, &last);
     r.seconds = j->meter.seconds;
     r.could_compute = j->meter.could_compute;

@@ -30,13 +30,13 @@ void train_batch_free(struct train_batch *b)
     *b = (struct train_batch){0};
 }
 
-enum status train_batch_draw(struct train_batch *b, struct data *data)
+enum status train_batch_draw(struct train_batch *b, struct data *const *data, int n)
 {
     b->targets = 0;
     for (int i = 0; i < b->sequences; i++) {
         const size_t at = (size_t)i * (size_t)b->seq_len;
         struct data_sequence s = {.token = b->token + at, .lo = b->lo + at, .hi = b->hi + at, .target = b->target + at};
-        TRY(data_next(data, &s));
+        TRY(data_next(data[i % n], &s));
         b->source[i] = s.source;
         b->n_targets[i] = s.n_targets;
         b->targets += s.n_targets;

@@ -18,7 +18,8 @@ enum status train_batch_create(struct train_batch *out, int sequences, int seq_l
 void train_batch_free(struct train_batch *b);
 size_t train_batch_bytes(int64_t sequences, int64_t seq_len);
 
-enum status train_batch_draw(struct train_batch *b, struct data *data);
+/* Sequence i from data[i % n]. */
+enum status train_batch_draw(struct train_batch *b, struct data *const *data, int n);
 
 /* Sequences first .. first + n as rows of a micro-batch. Borrowed. */
 struct train_rows train_batch_rows(const struct train_batch *b, int first, int n);

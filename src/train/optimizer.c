@@ -11,24 +11,28 @@ size_t optimizer_bytes(size_t n_values)
     return 2 * n_values * sizeof(float);
 }
 
-enum status optimizer_create(struct optimizer **out, struct params *params, const struct optimizer_settings *set)
+enum status optimizer_create(struct optimizer **out, struct params *params, int first, int last,
+                             const struct optimizer_settings *set)
 {
     struct optimizer *o = calloc(1, sizeof *o);
     if (!o) return fail(E_NOMEM, "optimizer: out of memory");
-    *o = (struct optimizer){.params = params, .set = *set};
+    *o = (struct optimizer){.params = params, .set = *set, .first = first, .last = last};
+    if (first < last) {
+        o->begin = params->all[first].at;
+        o->n_values = (last < params->n ? params->all[last].at : params->n_values) - o->begin;
+    }
     struct ops *ops = params->ops;
-    const size_t n = params->n_values;
     void *m = NULL, *v = NULL;
-    enum status s = ops->fn->alloc(ops, &m, n * sizeof(float));
-    if (s == OK) s = ops->fn->alloc(ops, &v, n * sizeof(float));
+    enum status s = ops->fn->alloc(ops, &m, o->n_values * sizeof(float));
+    if (s == OK) s = ops->fn->alloc(ops, &v, o->n_values * sizeof(float));
     o->m = m;
     o->v = v;
     if (s != OK) {
         optimizer_free(o);
         return s;
     }
-    ops->train->zero(ops, o->m, n);
-    ops->train->zero(ops, o->v, n);
+    ops->train->zero(ops, o->m, o->n_values);
+    ops->train->zero(ops, o->v, o->n_values);
     *out = o;
     return OK;
 }
@@ -37,8 +41,8 @@ void optimizer_free(struct optimizer *o)
 {
     if (!o) return;
     struct ops *ops = o->params->ops;
-    ops->fn->free(ops, o->m, o->params->n_values * sizeof(float));
-    ops->fn->free(ops, o->v, o->params->n_values * sizeof(float));
+    ops->fn->free(ops, o->m, o->n_values * sizeof(float));
+    ops->fn->free(ops, o->v, o->n_values * sizeof(float));
     free(o);
 }
 
@@ -48,12 +52,17 @@ double optimizer_grad_norm(const struct optimizer *o, double unit)
     return sqrt(ops->train->sum_squares(ops, o->params->grad, o->params->n_values)) * unit;
 }
 
-void optimizer_update(struct optimizer *o, double unit, double norm, double learning_rate)
+double optimizer_clip(const struct optimizer *o, double unit, double norm)
+{
+    const double most = o->set.max_grad_norm;
+    return most > 0 && norm > most ? unit * (most / norm) : unit;
+}
+
+void optimizer_update(struct optimizer *o, double scale, double learning_rate)
 {
     const struct optimizer_settings *set = &o->set;
     struct params *p = o->params;
     struct ops *ops = p->ops;
-    const double most = set->max_grad_norm, clip = most > 0 && norm > most ? most / norm : 1;
     o->updates++;
     struct adamw_step step = {.lr = learning_rate,
                               .beta1 = set->beta1,
@@ -61,11 +70,12 @@ void optimizer_update(struct optimizer *o, double unit, double norm, double lear
                               .eps = set->epsilon,
                               .correction1 = 1 - pow(set->beta1, (double)o->updates),
                               .correction2 = 1 - pow(set->beta2, (double)o->updates),
-                              .scale = unit * clip};
-    for (int i = 0; i < p->n; i++) {
+                              .scale = scale};
+    for (int i = o->first; i < o->last; i++) {
         const struct param *x = &p->all[i];
+        const size_t at = x->at - o->begin;
         step.decay = x->decays ? set->weight_decay : 0;
-        ops->train->adamw(ops, p->value + x->at, o->m + x->at, o->v + x->at, p->grad + x->at, x->n, &step);
+        ops->train->adamw(ops, p->value + x->at, o->m + at, o->v + at, p->grad + x->at, x->n, &step);
     }
     params_changed(p);
 }

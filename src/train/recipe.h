@@ -31,6 +31,7 @@ struct recipe {
     struct data_source *sources, *validation; /* owned, [n_*]: data.sources points at the first */
     int n_validation;
     int64_t data_workers;
+    int64_t data_shards; /* as train/data_shards.h says; 0: as many as replicas */
 
     int precision;                     /* of products and stored activations; masters and moments are fp32 */
     bool recompute;                    /* keep only each block's input, compute the rest again in the backward pass */

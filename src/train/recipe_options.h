@@ -66,6 +66,15 @@
          NULL,                                                                                                          \
          "ul2r: [S2S], [NLU] or [NLG] in front of a sequence"},                                                         \
         {"data-workers", 0, OPTION_INT, FIELD(data_workers), 0, 256, NULL, "N", "threads that read ahead"},             \
+        {"data-shards",                                                                                                 \
+         0,                                                                                                             \
+         OPTION_INT,                                                                                                    \
+         FIELD(data_shards),                                                                                            \
+         0,                                                                                                             \
+         4096,                                                                                                          \
+         NULL,                                                                                                          \
+         "N",                                                                                                           \
+         "parts of the data, which replicas share out (default 0: one each)"},                                          \
         {"precision",           0,    OPTION_CHOICE,                                                                    \
          FIELD(precision),      0,    0,                                                                                \
          TRAIN_PRECISION_NAMES, NULL, "of products and stored activations; weights and moments are kept in fp32"},      \

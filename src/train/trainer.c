@@ -15,6 +15,7 @@
 #include "base/progress.h"
 #include "train/batch.h"
 #include "train/checkpoint.h"
+#include "train/data_shards.h"
 #include "train/metrics.h"
 #include "train/schedule.h"
 #include "train/trainee.h"
@@ -24,11 +25,12 @@ enum { PATH_BYTES = 4096 };
 struct trainer {
     const struct recipe *r;
     const struct trainer_options *o;
+    struct team *team;
     struct trainee trainee;
     struct optimizer *optimizer;
     struct tokenizer *tokenizer;
-    struct data *data;
-    json_t *data_before; /* data_state() before the last batch was drawn */
+    struct data_shards shards; /* of a first stage */
+    json_t *data_before;       /* data_shards_state() before the last batch was drawn */
     struct train_batch batch, eval_batch;
     double *loss; /* [rows of a micro-batch] */
     struct metrics *metrics;
@@ -56,28 +58,35 @@ static struct lora_shape lora_shape(const struct recipe *r)
     return shape;
 }
 
-/* data: a data_state(), taken over. */
+/* data: a data_shards_state(), taken over. */
 static json_t *state_json(const struct trainer *t, json_t *data)
 {
-    return json_pack("{s:i, s:I, s:I, s:I, s:{s:f, s:I, s:I}, s:o}", "version", 1, "step", (json_int_t)t->step,
-                     "tokens", (json_int_t)t->tokens, "updates", (json_int_t)t->optimizer->updates, "loss_scale",
-                     "scale", t->scale.scale, "clean", (json_int_t)t->scale.clean, "overflows",
-                     (json_int_t)t->scale.overflows, "data", data);
+    return json_pack("{s:i, s:i, s:I, s:I, s:I, s:{s:f, s:I, s:I}, s:o, s:o}", "version", 2, "replicas",
+                     t->team->n_replicas, "step", (json_int_t)t->step, "tokens", (json_int_t)t->tokens, "updates",
+                     (json_int_t)t->optimizer->updates, "loss_scale", "scale", t->scale.scale, "clean",
+                     (json_int_t)t->scale.clean, "overflows", (json_int_t)t->scale.overflows, "team",
+                     team_state(t->team), "data", data);
+}
+
+static struct checkpoint checkpoint_of(struct trainer *t, const json_t *state)
+{
+    const bool causal = t->r->data.objective == OBJECTIVE_CAUSAL;
+    return (struct checkpoint){.team = t->team,
+                               .config = &t->trainee.config.model,
+                               .mask = causal ? CONFIG_MASK_CAUSAL : CONFIG_MASK_PREFIX,
+                               .model = t->r->model,
+                               .optimizer = t->optimizer,
+                               .state = state,
+                               .lora = lora_shape(t->r),
+                               .lora_alpha = t->r->lora_alpha};
 }
 
 static enum status save(struct trainer *t, json_t *data)
 {
     json_t *state = state_json(t, data);
     if (!state) return fail(E_NOMEM, "checkpoint of step %" PRId64 ": out of memory", t->step);
-    const bool causal = t->r->data.objective == OBJECTIVE_CAUSAL;
-    const struct checkpoint c = {.config = &t->trainee.config.model,
-                                 .mask = causal ? CONFIG_MASK_CAUSAL : CONFIG_MASK_PREFIX,
-                                 .model = t->r->model,
-                                 .optimizer = t->optimizer,
-                                 .state = state,
-                                 .lora = lora_shape(t->r),
-                                 .lora_alpha = t->r->lora_alpha};
-    enum status s = metrics_sync(t->metrics); /* what they tell must not be behind the state */
+    const struct checkpoint c = checkpoint_of(t, state);
+    enum status s = t->metrics ? metrics_sync(t->metrics) : OK; /* what they tell must not be behind the state */
     if (s == OK) s = checkpoint_save(&c, t->r->output, t->step, t->r->save_total_limit);
     json_decref(state);
     return s;
@@ -86,26 +95,30 @@ static enum status save(struct trainer *t, json_t *data)
 static enum status read_state(struct trainer *t, const json_t *state, const char *where)
 {
     const json_t *scale = json_object_get(state, "loss_scale");
-    int64_t version = 0;
+    int64_t version = 0, replicas = 0;
     TRY(json_get_int(state, where, "version", 0, INT64_MAX, &version));
-    if (version != 1)
+    if (version != 2)
         return fail(E_FORMAT, "%s: version %" PRId64 " of trainer_state.json is not known", where, version);
     TRY(json_get_int(state, where, "step", 0, INT64_MAX, &t->step));
     TRY(json_get_int(state, where, "tokens", 0, INT64_MAX, &t->tokens));
     TRY(json_get_int(state, where, "updates", 0, INT64_MAX, &t->optimizer->updates));
+    TRY(json_get_int(state, where, "replicas", 1, INT32_MAX, &replicas));
     TRY(json_get_number(scale, where, "scale", &t->scale.scale));
     TRY(json_get_int(scale, where, "clean", 0, INT64_MAX, &t->scale.clean));
     TRY(json_get_int(scale, where, "overflows", 0, INT64_MAX, &t->scale.overflows));
-    return data_restore(t->data, json_object_get(state, "data"));
+    TRY(team_restore(t->team, replicas == t->team->n_replicas ? json_object_get(state, "team") : NULL));
+    return data_shards_restore(&t->shards, json_object_get(state, "data"));
 }
 
 static enum status resume(struct trainer *t, const char *dir)
 {
+    const struct checkpoint c = checkpoint_of(t, NULL);
     json_t *state = NULL;
-    TRY(checkpoint_load(t->optimizer, &state, dir, t->r->adapter == ADAPTER_LORA));
-    const enum status s = read_state(t, state, dir);
+    enum status s = checkpoint_load(&c, &state, dir);
+    if (s == OK) s = read_state(t, state, dir);
     json_decref(state);
-    if (s == OK) log_line(LOG_INFO, "resumed %s, step %" PRId64 " of %" PRId64, dir, t->step, t->r->steps);
+    if (s == OK && team_leads(t->team))
+        log_line(LOG_INFO, "resumed %s, step %" PRId64 " of %" PRId64, dir, t->step, t->r->steps);
     return s;
 }
 
@@ -132,9 +145,10 @@ static struct trainee_options trainee_options(const struct recipe *r, const stru
 static void on_block(void *user)
 {
     struct trainer *t = user;
+    team_progress(t->team);
     if (t->blocks < 0) return;
-    const int64_t micro_batches = t->r->batch_size / t->r->micro_batch_size;
-    const double all = 2.0 * (double)micro_batches * t->trainee.config.model.L;
+    const struct gptj *m = t->trainee.model;
+    const double all = 2.0 * (double)(t->batch.sequences / t->r->micro_batch_size) * (m->last - m->first);
     progress_update(&t->bar, (uint64_t)((double)t->tokens + (double)++t->blocks / all * (double)tokens_a_step(t->r)));
 }
 
@@ -158,21 +172,24 @@ static enum status open_parts(struct trainer *t)
     const struct optimizer_settings set = {r->adam_beta1, r->adam_beta2, r->adam_epsilon, r->weight_decay,
                                            r->max_grad_norm};
     const int n_sources = r->data.n_sources > r->n_validation ? r->data.n_sources : r->n_validation;
+    int first, last;
     o.between = on_block;
     o.user = t;
     TRY(tokenizer_open(&t->tokenizer, r->model));
-    TRY(data_open(&t->data, &r->data, t->tokenizer, 0, 1, (int)r->data_workers));
+    if (t->team->stage == 0) TRY(data_shards_open(&t->shards, r, t->tokenizer, t->team->replica, t->team->n_replicas));
     TRY(trainee_open(&t->trainee, r->model, &o));
     if (tokenizer_size(t->tokenizer) > t->trainee.config.model.V)
         return fail(E_FORMAT, "%s: the tokenizer has %d tokens, the model a vocabulary of %d", r->model,
                     tokenizer_size(t->tokenizer), t->trainee.config.model.V);
-    TRY(optimizer_create(&t->optimizer, t->trainee.params, &set));
-    TRY(train_batch_create(&t->batch, (int)r->batch_size, o.seq_len));
+    team_updates(t->team, t->trainee.params, &first, &last);
+    TRY(optimizer_create(&t->optimizer, t->trainee.params, first, last, &set));
+    TRY(train_batch_create(&t->batch, (int)r->batch_size / t->team->n_replicas, o.seq_len));
     TRY(train_batch_create(&t->eval_batch, o.sequences, o.seq_len));
     t->loss = calloc((size_t)o.sequences * (size_t)o.seq_len, sizeof *t->loss);
     t->by_source = calloc((size_t)n_sources, sizeof *t->by_source);
     t->scale = loss_scale_begin(r);
-    return t->loss && t->by_source ? OK : fail(E_NOMEM, "training: out of memory");
+    if (!t->loss || !t->by_source) return fail(E_NOMEM, "training: out of memory");
+    return team_begin(t->team, &(struct team_parts){r, &t->trainee, t->optimizer, t->loss});
 }
 
 static enum status write_recipe(const struct recipe *r)
@@ -186,32 +203,46 @@ static enum status write_recipe(const struct recipe *r)
     return s;
 }
 
-/* Where the run had got to: *step -1 if it is a new one. */
-static enum status find_last(const struct trainer *t, int64_t *step, char last[PATH_BYTES])
+/* Where the run had got to, *step -1 if it is a new one: the last checkpoint that all ranks can see. */
+static enum status find_last(struct trainer *t, int64_t *step)
 {
-    TRY(checkpoint_last(step, last, PATH_BYTES, t->r->output));
+    const char *run = t->r->output;
+    int64_t upto = INT64_MAX, all_have = 0;
+    do {
+        TRY(checkpoint_last(step, run, upto));
+        int64_t least = *step;
+        TRY(team_least(t->team, &least));
+        all_have = least == *step;
+        TRY(team_least(t->team, &all_have));
+        upto = least;
+    } while (!all_have);
     if (*step < 0 || t->o->resume) return OK;
     return fail(E_ARG,
                 "%s: there is a run already, with a checkpoint of step %" PRId64 "; give --resume to go on, or another "
                 "--output",
-                t->r->output, *step);
+                run, *step);
 }
 
 /* The run's directory. Nothing is made of a run that cannot begin, and nothing else comes before the lock. */
 static enum status open_run(struct trainer *t)
 {
-    char last[PATH_BYTES], metrics[PATH_BYTES];
+    char path[PATH_BYTES];
     int64_t step;
-    TRY(find_last(t, &step, last));
+    TRY(find_last(t, &step));
     TRY(open_parts(t));
     TRY(file_make_dirs(t->r->output));
-    TRY(file_lock_dir(&t->lock, t->r->output));
-    TRY(find_last(t, &step, last));
-    TRY(checkpoint_clean(t->r->output));
-    if (step >= 0) TRY(resume(t, last));
-    TRY(write_recipe(t->r));
-    TRY(file_join(metrics, sizeof metrics, t->r->output, "metrics.jsonl"));
-    return metrics_open(&t->metrics, metrics, t->step);
+    if (t->team->owns_output) TRY(file_lock_dir(&t->lock, t->r->output));
+    TRY(find_last(t, &step));
+    if (t->team->owns_output) TRY(checkpoint_clean(t->r->output));
+    TRY(team_meet(t->team));
+    if (step >= 0) {
+        TRY(checkpoint_name(path, sizeof path, t->r->output, step));
+        TRY(resume(t, path));
+    }
+    if (t->team->owns_output) TRY(write_recipe(t->r));
+    if (!team_leads(t->team)) return OK;
+    TRY(file_join(path, sizeof path, t->r->output, "metrics.jsonl"));
+    return metrics_open(&t->metrics, path, t->step);
 }
 
 static void close_all(struct trainer *t)
@@ -219,7 +250,7 @@ static void close_all(struct trainer *t)
     metrics_close(t->metrics);
     if (t->lock >= 0) close(t->lock);
     json_decref(t->data_before);
-    data_close(t->data);
+    data_shards_close(&t->shards);
     optimizer_free(t->optimizer);
     trainee_close(&t->trainee);
     tokenizer_close(t->tokenizer);
@@ -237,23 +268,43 @@ static int passes(const struct recipe *r)
     return r->adapter == ADAPTER_LORA ? 2 : 3;
 }
 
-/* The gradient of the sum of all losses, times loss scale / rows of a micro-batch, in the parameters; losses in sums.
- * The division by rows keeps the scale what it is elsewhere, where a micro-batch's mean is scaled. */
-static double gradient(struct trainer *t, struct loss_sum *sum)
+/* Losses are multiplied by loss scale / rows of a micro-batch. The division by rows keeps the scale what it is
+ * elsewhere, where a micro-batch's mean is scaled. */
+static double unit_of(const struct trainer *t)
 {
-    const struct train_batch *b = &t->batch;
-    const int micro = (int)t->r->micro_batch_size;
-    const double unit = t->scale.scale / ((double)micro * b->seq_len);
+    return t->scale.scale / ((double)t->r->micro_batch_size * t->batch.seq_len);
+}
+
+/* all and by_source [n]: sums over a scope. */
+static enum status sum_losses(struct trainer *t, enum team_scope scope, struct loss_sum *all, int n)
+{
+    enum { PIECE = 8 };
+    struct loss_sum *sums[PIECE];
+    for (int i = -1; i < n;) {
+        double values[2 * PIECE];
+        int k = 0;
+        for (; k < PIECE && i < n; k++, i++) {
+            sums[k] = i < 0 ? all : &t->by_source[i];
+            values[2 * k] = sums[k]->sum;
+            values[2 * k + 1] = (double)sums[k]->n;
+        }
+        TRY(team_sum(t->team, scope, values, 2 * k));
+        for (int j = 0; j < k; j++)
+            *sums[j] = (struct loss_sum){values[2 * j], (int64_t)values[2 * j + 1]};
+    }
+    return OK;
+}
+
+/* The gradient of unit * the sum of all losses of those who share the step, in the parameters; its norm's square, and
+ * their losses. */
+static enum status gradient(struct trainer *t, double unit, struct loss_sum *sum, double *squares)
+{
+    const struct team_losses losses = {sum, t->by_source};
     params_zero_grad(t->trainee.params);
     memset(t->by_source, 0, (size_t)t->r->data.n_sources * sizeof *t->by_source);
-    for (int first = 0; first < b->sequences; first += micro) {
-        const struct train_rows rows = train_batch_rows(b, first, micro);
-        train_pass_forward(t->trainee.pass, &rows);
-        train_pass_head(t->trainee.pass, (float)unit, t->loss);
-        train_pass_backward(t->trainee.pass);
-        train_batch_add_losses(b, first, micro, t->loss, sum, t->by_source);
-    }
-    return unit;
+    TRY(team_gradient(t->team, &t->batch, unit, &losses));
+    TRY(team_combine(t->team, squares));
+    return sum_losses(t, TEAM_STEP, sum, t->r->data.n_sources);
 }
 
 /* Names of the sources in the batch, for an error. */
@@ -294,43 +345,62 @@ static void show(struct trainer *t, const struct metrics_step *m)
              t->r->steps, m->loss, m->flops_per_s * 1e-12, peak);
 }
 
+static enum status draw(struct trainer *t)
+{
+    json_decref(t->data_before);
+    t->data_before = data_shards_state(&t->shards);
+    if (t->team->stage == 0) TRY(data_shards_draw(&t->shards, &t->batch));
+    return team_share(t->team, &t->batch);
+}
+
+static enum status update(struct trainer *t, double mean, const struct metrics_step *m)
+{
+    double scale = optimizer_clip(t->optimizer, mean, m->grad_norm);
+    TRY(team_before_update(t->team, t->step, &scale));
+    optimizer_update(t->optimizer, scale, m->learning_rate);
+    return OK;
+}
+
 static enum status one_step(struct trainer *t)
 {
     const int64_t start = clock_ns();
     const struct recipe *r = t->r;
     struct loss_sum sum = {0};
+    double squares;
     t->blocks = 0;
-    json_decref(t->data_before);
-    t->data_before = data_state(t->data);
-    TRY(train_batch_draw(&t->batch, t->data));
-    if (!t->batch.targets)
+    TRY(draw(t));
+    const double unit = unit_of(t);
+    TRY(gradient(t, unit, &sum, &squares));
+    if (!sum.n)
         return fail(E_FORMAT, "step %" PRId64 ": the data have no targets: prefixes fill whole sequences", t->step);
-    const double unit = gradient(t, &sum), mean = 1 / (unit * (double)sum.n);
+    const double mean = 1 / (unit * (double)sum.n);
     struct metrics_step m = {.step = t->step + 1,
                              .loss = sum.sum / (double)sum.n,
                              .targets = sum.n,
                              .learning_rate = schedule_learning_rate(r, t->step),
-                             .grad_norm = optimizer_grad_norm(t->optimizer, mean),
+                             .grad_norm = sqrt(squares) * mean,
                              .loss_scale = t->scale.scale};
     m.skipped = !isfinite(sum.sum) || !isfinite(m.grad_norm);
     if (!loss_scale_update(&t->scale, r, m.skipped)) return not_finite(t, &sum, m.grad_norm);
-    if (!m.skipped) optimizer_update(t->optimizer, mean, m.grad_norm, m.learning_rate);
+    if (!m.skipped) TRY(update(t, mean, &m));
+    TRY(team_after_update(t->team, t->step, m.learning_rate));
     t->step++;
     t->tokens += tokens_a_step(r);
     t->blocks = -1;
     m.tokens = t->tokens;
     m.seconds = clock_seconds(start, clock_ns());
-    m.tokens_per_s = (double)t->batch.sequences * t->batch.seq_len / m.seconds;
-    m.flops_per_s = passes(r) * train_batch_flops(&t->batch, &t->trainee.config.model) / m.seconds;
+    m.tokens_per_s = (double)tokens_a_step(r) / m.seconds;
+    m.flops_per_s = passes(r) * t->team->n_replicas * train_batch_flops(&t->batch, &t->trainee.config.model) /
+                    m.seconds;
     show(t, &m);
-    if (t->step % r->logging_steps && t->step != r->steps) return OK;
+    if (!t->metrics || (t->step % r->logging_steps && t->step != r->steps)) return OK;
     return metrics_write_step(t->metrics, &m, r->precision == PRECISION_FP16, r->sources, t->by_source,
                               r->data.n_sources);
 }
 
 /* ---- Validation ---- */
 
-/* The same sequences every time, whatever has been trained on. */
+/* The same sequences every time, whatever has been trained on. Replicas take turns, each with its own parameters. */
 static enum status validate(struct trainer *t)
 {
     const struct recipe *r = t->r;
@@ -338,6 +408,7 @@ static enum status validate(struct trainer *t)
     struct data_settings set = r->data;
     struct data *data = NULL;
     struct loss_sum sum = {0};
+    const struct team_losses losses = {&sum, t->by_source};
     set.sources = r->validation;
     set.n_sources = r->n_validation;
     TRY(data_open(&data, &set, t->tokenizer, 0, 1, 0));
@@ -345,15 +416,13 @@ static enum status validate(struct trainer *t)
     enum status s = OK;
     for (int64_t i = 0; s == OK && i < r->eval_sequences; i += micro) {
         const int n = r->eval_sequences - i < micro ? (int)(r->eval_sequences - i) : micro;
-        s = train_batch_draw(&t->eval_batch, data);
-        if (s != OK) break;
-        const struct train_rows rows = train_batch_rows(&t->eval_batch, 0, n);
-        train_pass_forward(t->trainee.pass, &rows);
-        train_pass_loss(t->trainee.pass, t->loss);
-        train_batch_add_losses(&t->eval_batch, 0, n, t->loss, &sum, t->by_source);
+        s = train_batch_draw(&t->eval_batch, &data, 1);
+        if (s == OK && i / micro % t->team->n_replicas == t->team->replica)
+            s = team_losses(t->team, &t->eval_batch, n, &losses);
     }
     data_close(data);
-    if (s != OK) return s;
+    if (s == OK) s = sum_losses(t, TEAM_ALL, &sum, r->n_validation);
+    if (s != OK || !t->metrics) return s;
     return metrics_write_validation(t->metrics, t->step, &sum, r->validation, t->by_source, r->n_validation);
 }
 
@@ -413,7 +482,8 @@ static enum status go(struct trainer *t)
         if (r->n_validation && (due(t->step, r->eval_steps) || (r->eval_steps && t->step == r->steps)))
             TRY(validate(t));
         stopped = t->o->stop && t->o->stop();
-        if (stopped || t->step == r->steps || due(t->step, r->save_steps)) TRY(save(t, data_state(t->data)));
+        TRY(team_stop(t->team, t->step, &stopped));
+        if (stopped || t->step == r->steps || due(t->step, r->save_steps)) TRY(save(t, data_shards_state(&t->shards)));
     }
     if (!stopped) return OK;
     return fail(E_CANCELLED, "stopped after step %" PRId64 "; %s/checkpoint-%" PRId64 " has it", t->step, r->output,
@@ -422,10 +492,13 @@ static enum status go(struct trainer *t)
 
 enum status trainer_run(const struct recipe *recipe, const struct trainer_options *options)
 {
-    struct trainer t = {.r = recipe, .o = options, .lock = -1};
+    struct team_alone one;
+    struct team *team = options->team ? options->team : team_alone(&one);
+    struct trainer t = {.r = recipe, .o = options, .team = team, .lock = -1};
     enum status s = open_run(&t);
     if (s == OK) {
-        progress_begin(&t.bar, "training", "tokens", (uint64_t)(recipe->steps * tokens_a_step(recipe)), options->quiet);
+        progress_begin(&t.bar, "training", "tokens", (uint64_t)(recipe->steps * tokens_a_step(recipe)),
+                       options->quiet || !team_leads(team));
         t.bar.before = (uint64_t)t.tokens;
         s = go(&t);
         progress_end(&t.bar);

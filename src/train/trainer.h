@@ -6,6 +6,7 @@
 
 #include "kernels/kernels.h"
 #include "train/recipe.h"
+#include "train/team.h"
 
 struct trainer_options {
     enum cpu_level level;
@@ -14,9 +15,11 @@ struct trainer_options {
     bool quiet;         /* no progress */
     double peak_flops;  /* of the machine, for the fraction in the progress line; 0: unknown */
     bool (*stop)(void); /* asked after every step; may be NULL */
+    struct team *team;  /* those who train together; NULL: this process alone */
 };
 
-/* Trains as the recipe says. Where `stop` asks for it, a checkpoint is written and the status is E_CANCELLED. */
+/* Trains as the recipe says; with a team all its ranks do, each its part. Where `stop` asks for it, a checkpoint is
+ * written and the status is E_CANCELLED. */
 enum status trainer_run(const struct recipe *recipe, const struct trainer_options *options);
 
 /* What a run would take, before it begins. */
