@@ -4,6 +4,9 @@
  * adapter_config.json), and beside them what training needs to go on: AdamW's moments
  * (optimizer.safetensors) and everything else (trainer_state.json).
  *
+ * Of a stage, a model of some layers only, both files have the parameters that it has, under the same names; and from a
+ * whole checkpoint, or any that has them, it reads its own.
+ *
  * A checkpoint is written under another name, made durable, and renamed; so whatever ends the program, what is called
  * checkpoint-STEP is whole. */
 #ifndef GPTJT_TRAIN_CHECKPOINT_H
