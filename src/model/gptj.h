@@ -26,7 +26,8 @@ struct gptj_layer {
     struct lora lora[PEFT_MODULES]; /* of q, k, v, o, fc_in, fc_out               */
 };
 
-/* Layers [first, last) of a model; the embedding comes with first == 0, norm and head with last == L. */
+/* Layers [first, last) of a model; the embedding comes with first == 0, norm and head with last == L. A tied head
+ * brings the embedding along: then two stages of a model have it. */
 struct gptj {
     struct gptj_config cfg;
     struct ops *ops; /* borrowed */
@@ -95,12 +96,15 @@ void gptj_free(struct gptj *m); /* accepts NULL */
 /* Parameter bytes of matrices and vectors as held. */
 int64_t gptj_weight_bytes(const struct gptj_config *c, enum weight_type matrices);
 
-/* Memory a whole model takes once loaded by the CPU backend. Mapped bytes are pages of the file, which the system reads
- * on first use and may drop again; heap bytes are converted copies and the rotary table. src is a checked one. */
+/* Memory a whole model, or layers [first, last), take once loaded by the CPU backend. Mapped bytes are pages of the
+ * file, which the system reads on first use and may drop again; heap bytes are converted copies and the rotary table.
+ * src is a checked one. */
 struct gptj_memory {
     int64_t mapped, heap;
 };
 struct gptj_memory gptj_memory(const struct gptj_config *cfg, const struct source *src, enum weight_type type);
+struct gptj_memory gptj_memory_in(const struct gptj_config *cfg, int first, int last, const struct source *src,
+                                  enum weight_type type);
 
 /* One tensor of the checkpoint, as gptj_each_tensor() lists them. */
 struct gptj_tensor_spec {
@@ -110,8 +114,10 @@ struct gptj_tensor_spec {
 };
 typedef enum status gptj_tensor_fn(void *user, const struct gptj_tensor_spec *spec);
 
-/* Calls each for every parameter in checkpoint order; stops at the first failure and returns it. */
+/* Calls each for every parameter, or those that a model of layers [first, last) has, in checkpoint order; stops at the
+ * first failure and returns it. */
 enum status gptj_each_tensor(const struct gptj_config *cfg, gptj_tensor_fn *each, void *user);
+enum status gptj_each_tensor_in(const struct gptj_config *cfg, int first, int last, gptj_tensor_fn *each, void *user);
 
 /* Calls each for every weight of the model's layer range in checkpoint order; stops at the first failure and returns
  * it. */

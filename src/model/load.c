@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From named tensors to a bound model. The list of tensors a gptj checkpoint has is written once, in layer_specs and
- * gptj_each_tensor(); checking and loading walk it. */
+/* From named tensors to a bound model. The list of tensors a gptj checkpoint has is written once, in the tables of
+ * struct tensor_place and walk(); checking, loading and accounting walk it. */
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
@@ -12,12 +12,14 @@
 #include "base/buf.h"
 #include "model/gptj.h"
 
-/* A tensor of a layer: its name, the letters of its shape, and where it is kept. */
-static const struct layer_spec {
+/* A tensor: its name, the letters of its shape, and where it is kept. */
+struct tensor_place {
     const char *name;
-    char rows, cols; /* 'D', 'F', or 0 for a vector's missing second dimension */
-    size_t offset;
-} layer_specs[] = {
+    char rows, cols; /* 'D', 'F', 'V', or 0 for a vector's missing second dimension */
+    size_t offset;   /* in struct gptj_layer, or in struct gptj */
+};
+
+static const struct tensor_place layer_specs[] = {
     {"ln_1.weight", 'D', 0, offsetof(struct gptj_layer, ln_w)},
     {"ln_1.bias", 'D', 0, offsetof(struct gptj_layer, ln_b)},
     {"attn.k_proj.weight", 'D', 'D', offsetof(struct gptj_layer, k)},
@@ -30,6 +32,16 @@ static const struct layer_spec {
     {"mlp.fc_out.bias", 'D', 0, offsetof(struct gptj_layer, fc_out_b)},
 };
 
+static const struct tensor_place embedding_spec = {"transformer.wte.weight", 'V', 'D', offsetof(struct gptj, wte)};
+static const struct tensor_place norm_specs[] = {
+    {"transformer.ln_f.weight", 'D', 0, offsetof(struct gptj, ln_f_w)},
+    {"transformer.ln_f.bias", 'D', 0, offsetof(struct gptj, ln_f_b)},
+};
+static const struct tensor_place head_specs[] = {
+    {"lm_head.weight", 'V', 'D', offsetof(struct gptj, head)}, /* not where it is tied to the embedding */
+    {"lm_head.bias", 'V', 0, offsetof(struct gptj, head_b)},
+};
+
 static int64_t letter(const struct gptj_config *c, char which)
 {
     return which == 'D' ? c->D : which == 'F' ? c->F : which == 'V' ? c->V : 0;
@@ -40,13 +52,6 @@ static struct gptj_tensor_spec spec_of(const struct gptj_config *c, const char *
     return (struct gptj_tensor_spec){name, cols ? 2 : 1, {letter(c, rows), letter(c, cols)}};
 }
 
-static enum status call(gptj_tensor_fn *each, void *user, const struct gptj_config *c, const char *name, char rows,
-                        char cols)
-{
-    const struct gptj_tensor_spec spec = spec_of(c, name, rows, cols);
-    return each(user, &spec);
-}
-
 static void layer_tensor_name(char *name, size_t bytes, int layer, const char *rest)
 {
     snprintf(name, bytes, "transformer.h.%d.%s", layer, rest);
@@ -54,20 +59,77 @@ static void layer_tensor_name(char *name, size_t bytes, int layer, const char *r
 
 enum { NAME_BYTES = 96 };
 
+/* A walk over layers [first, last). m has that range, or is NULL: then there are no weights to show. */
+struct walk {
+    const struct gptj_config *c;
+    int first, last;
+    struct gptj *m;
+    gptj_weight_fn *each;
+    void *user;
+};
+
+/* Some tensors of the struct at base. */
+static enum status walk_places(const struct walk *w, const struct tensor_place *place, size_t n, void *base)
+{
+    for (size_t i = 0; i < n; i++, place++) {
+        const struct gptj_tensor_spec spec = spec_of(w->c, place->name, place->rows, place->cols);
+        TRY(w->each(w->user, &spec, base ? (struct weight *)(void *)((char *)base + place->offset) : NULL));
+    }
+    return OK;
+}
+
+static enum status walk_layer(const struct walk *w, int l)
+{
+    struct gptj_layer *layer = w->m ? &w->m->layers[l - w->first] : NULL;
+    for (size_t i = 0; i < COUNT_OF(layer_specs); i++) {
+        char name[NAME_BYTES];
+        struct tensor_place place = layer_specs[i];
+        layer_tensor_name(name, sizeof name, l, place.name);
+        place.name = name;
+        TRY(walk_places(w, &place, 1, layer));
+    }
+    return OK;
+}
+
+static enum status walk(const struct walk *w)
+{
+    const bool head = w->last == w->c->L, tied = w->c->tied;
+    if (w->first == 0 || (head && tied)) TRY(walk_places(w, &embedding_spec, 1, w->m));
+    for (int l = w->first; l < w->last; l++)
+        TRY(walk_layer(w, l));
+    if (!head) return OK;
+    TRY(walk_places(w, norm_specs, COUNT_OF(norm_specs), w->m));
+    return walk_places(w, head_specs + tied, COUNT_OF(head_specs) - tied, w->m);
+}
+
+enum status gptj_each_weight(struct gptj *m, gptj_weight_fn *each, void *user)
+{
+    const struct walk w = {&m->cfg, m->first, m->last, m, each, user};
+    return walk(&w);
+}
+
+struct spec_only {
+    gptj_tensor_fn *each;
+    void *user;
+};
+
+static enum status show_spec(void *user, const struct gptj_tensor_spec *spec, struct weight *w)
+{
+    (void)w;
+    const struct spec_only *s = user;
+    return s->each(s->user, spec);
+}
+
+enum status gptj_each_tensor_in(const struct gptj_config *c, int first, int last, gptj_tensor_fn *each, void *user)
+{
+    struct spec_only s = {each, user};
+    const struct walk w = {c, first, last, NULL, show_spec, &s};
+    return walk(&w);
+}
+
 enum status gptj_each_tensor(const struct gptj_config *c, gptj_tensor_fn *each, void *user)
 {
-    TRY(call(each, user, c, "transformer.wte.weight", 'V', 'D'));
-    for (int l = 0; l < c->L; l++) {
-        for (size_t i = 0; i < COUNT_OF(layer_specs); i++) {
-            char name[NAME_BYTES];
-            layer_tensor_name(name, sizeof name, l, layer_specs[i].name);
-            TRY(call(each, user, c, name, layer_specs[i].rows, layer_specs[i].cols));
-        }
-    }
-    TRY(call(each, user, c, "transformer.ln_f.weight", 'D', 0));
-    TRY(call(each, user, c, "transformer.ln_f.bias", 'D', 0));
-    if (!c->tied) TRY(call(each, user, c, "lm_head.weight", 'V', 'D'));
-    return call(each, user, c, "lm_head.bias", 'V', 0);
+    return gptj_each_tensor_in(c, 0, c->L, each, user);
 }
 
 /* ---- Checking ---- */
@@ -181,41 +243,6 @@ enum weight_type gptj_held_type(const struct gptj_config *cfg, const struct sour
     const struct gptj_tensor_spec spec = spec_of(cfg, "transformer.h.0.attn.q_proj.weight", 'D', 'D');
     struct weight host;
     return gptj_stored_weight(&host, src, &spec) ? held_as(&spec, &host, asked) : asked;
-}
-
-static enum status each_layer_weight(struct gptj *m, int l, gptj_weight_fn *each, void *user)
-{
-    for (size_t i = 0; i < COUNT_OF(layer_specs); i++) {
-        const struct layer_spec *layer = &layer_specs[i];
-        char name[NAME_BYTES];
-        layer_tensor_name(name, sizeof name, l, layer->name);
-        const struct gptj_tensor_spec spec = spec_of(&m->cfg, name, layer->rows, layer->cols);
-        TRY(each(user, &spec, (struct weight *)(void *)((char *)&m->layers[l - m->first] + layer->offset)));
-    }
-    return OK;
-}
-
-enum status gptj_each_weight(struct gptj *m, gptj_weight_fn *each, void *user)
-{
-    const struct gptj_config *c = &m->cfg;
-    const bool head = m->last == c->L;
-    const struct {
-        const char *name;
-        char rows, cols;
-        struct weight *weight;
-        bool there;
-    } ends[] = {{"transformer.wte.weight", 'V', 'D', &m->wte, m->first == 0 || (c->tied && head)},
-                {"transformer.ln_f.weight", 'D', 0, &m->ln_f_w, head},
-                {"transformer.ln_f.bias", 'D', 0, &m->ln_f_b, head},
-                {"lm_head.weight", 'V', 'D', &m->head, head && !c->tied},
-                {"lm_head.bias", 'V', 0, &m->head_b, head}};
-    for (size_t i = 0; i < COUNT_OF(ends); i++) {
-        const struct gptj_tensor_spec spec = spec_of(c, ends[i].name, ends[i].rows, ends[i].cols);
-        if (ends[i].there) TRY(each(user, &spec, ends[i].weight));
-        for (int l = m->first; i == 0 && l < m->last; l++)
-            TRY(each_layer_weight(m, l, each, user));
-    }
-    return OK;
 }
 
 struct bind {
@@ -350,10 +377,16 @@ static enum status count_memory(void *user, const struct gptj_tensor_spec *spec)
     return OK;
 }
 
-struct gptj_memory gptj_memory(const struct gptj_config *cfg, const struct source *src, enum weight_type type)
+struct gptj_memory gptj_memory_in(const struct gptj_config *cfg, int first, int last, const struct source *src,
+                                  enum weight_type type)
 {
     struct memory_count c = {.src = src, .type = type};
-    gptj_each_tensor(cfg, count_memory, &c);
+    gptj_each_tensor_in(cfg, first, last, count_memory, &c);
     c.total.heap += 2 * (int64_t)rotary_bytes(cfg);
     return c.total;
+}
+
+struct gptj_memory gptj_memory(const struct gptj_config *cfg, const struct source *src, enum weight_type type)
+{
+    return gptj_memory_in(cfg, 0, cfg->L, src, type);
 }

@@ -124,7 +124,7 @@ static void lora_specs(struct gptj_tensor_spec *a, struct gptj_tensor_spec *b, c
     *b = (struct gptj_tensor_spec){NULL, 2, {O, r}};
 }
 
-size_t params_lora_values(const struct gptj_config *c, const struct lora_shape *shape)
+size_t params_lora_values(const struct gptj_config *c, int first, int last, const struct lora_shape *shape)
 {
     size_t n = 0;
     for (enum peft_module i = 0; i < PEFT_MODULES; i++) {
@@ -132,7 +132,7 @@ size_t params_lora_values(const struct gptj_config *c, const struct lora_shape *
         lora_specs(&a, &b, c, i, shape->r);
         if (shape->modules >> i & 1) n += padded(elements(&a)) + padded(elements(&b));
     }
-    return n * (size_t)c->L;
+    return n * (size_t)(last - first);
 }
 
 static enum status add_lora(struct params *p, struct gptj *m, int layer, enum peft_module module, int r)
@@ -167,6 +167,8 @@ static enum status build_lora(struct params *p, struct gptj *m, const struct lor
     for (int i = 0; i < p->n; i++)
         p->n_values += padded(p->all[i].n);
     TRY(allocate_values(p));
+    const uint64_t before = (uint64_t)m->first *
+                            (uint64_t)(p->n / (m->last - m->first)); /* of layers that are not here */
     for (int i = 0; i < p->n; i++) {
         const struct param *x = &p->all[i];
         *x->weight = (struct weight){.data = p->value + x->at,
@@ -174,7 +176,7 @@ static enum status build_lora(struct params *p, struct gptj *m, const struct lor
                                      .O = (int)x->shape[0],
                                      .I = (int)x->shape[1],
                                      .grad = p->grad + x->at};
-        if (i % 2 == 0) TRY(fill_uniform(p, x, 1 / sqrt((double)x->shape[1]), seed, (uint64_t)i));
+        if (i % 2 == 0) TRY(fill_uniform(p, x, 1 / sqrt((double)x->shape[1]), seed, before + (uint64_t)i));
     }
     return OK;
 }
@@ -218,18 +220,25 @@ static enum status count_size(void *user, const struct gptj_tensor_spec *spec)
     return OK;
 }
 
-size_t params_values(const struct gptj_config *c)
+size_t params_values(const struct gptj_config *c, int first, int last)
 {
     struct size_count n = {.matrices = WEIGHT_F32};
-    gptj_each_tensor(c, count_size, &n);
+    gptj_each_tensor_in(c, first, last, count_size, &n);
     return n.values;
 }
 
-size_t params_copy_bytes(const struct gptj_config *c, enum weight_type matrices)
+size_t params_copy_bytes(const struct gptj_config *c, int first, int last, enum weight_type matrices)
 {
     struct size_count n = {.matrices = matrices};
-    gptj_each_tensor(c, count_size, &n);
+    gptj_each_tensor_in(c, first, last, count_size, &n);
     return n.copy_bytes;
+}
+
+const struct param *params_find(const struct params *p, const char *name)
+{
+    for (int i = 0; i < p->n; i++)
+        if (!strcmp(p->all[i].name, name)) return &p->all[i];
+    return NULL;
 }
 
 void params_zero_grad(struct params *p)

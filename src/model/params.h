@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The parameters that training changes, as one vector: fp32 masters and their gradients, tensor after tensor in
- * checkpoint order. The model computes with the masters themselves, or with copies of the matrices in a narrow type. */
+ * checkpoint order. The model computes with the masters themselves, or with copies of the matrices in a narrow type.
+ *
+ * A model of some layers, a pipeline's stage, has the parameters of those under the whole checkpoint's names, with the
+ * values they would have there. Where a head is tied, the last stage has a "transformer.wte.weight" of its own beside
+ * the first one's: the gradients of both have to be summed before an update, and the sum counts once in a norm of all
+ * gradients; then both remain equal. */
 #ifndef GPTJT_MODEL_PARAMS_H
 #define GPTJT_MODEL_PARAMS_H
 
@@ -30,6 +35,9 @@ struct params {
     float *value, *grad; /* [n_values] on the device */
 };
 
+/* The parameter called name, or NULL. Borrowed. */
+const struct param *params_find(const struct params *p, const char *name);
+
 /* Takes every weight of the model over: masters are read from src, which m was loaded from and which may be closed
  * then; matrices are computed with in the given type (F32, F16 or BF16). m must not outlive *out. *out is owned. */
 enum status params_create(struct params **out, struct gptj *m, const struct source *src, enum weight_type matrices);
@@ -45,12 +53,12 @@ struct lora_shape {
 /* Adds fresh adapters to m, the only ones that are trained: a uniform in +-1/sqrt(inputs) as PEFT has it, drawn by
  * seed, b zero. The model's own weights stay as they are and are not copied. Names are PEFT's. */
 enum status params_create_lora(struct params **out, struct gptj *m, const struct lora_shape *shape, uint64_t seed);
-size_t params_lora_values(const struct gptj_config *c, const struct lora_shape *shape);
+size_t params_lora_values(const struct gptj_config *c, int first, int last, const struct lora_shape *shape);
 
-/* What create allocates for a whole model: n_values, of which masters and gradients each take four bytes, and the bytes
- * of the narrow copies. */
-size_t params_values(const struct gptj_config *c);
-size_t params_copy_bytes(const struct gptj_config *c, enum weight_type matrices);
+/* What create allocates for layers [first, last): n_values, of which masters and gradients each take four bytes, and
+ * the bytes of the narrow copies. */
+size_t params_values(const struct gptj_config *c, int first, int last);
+size_t params_copy_bytes(const struct gptj_config *c, int first, int last, enum weight_type matrices);
 
 void params_zero_grad(struct params *p);
 

@@ -3,7 +3,12 @@
  *
  *     a = LN(x)    y = x + Wo Attention(Wq a, Wk a, Wv a) + (W2 gelu(z) + b2),  z = W1 a + b1
  *
- * so with dy at hand:  dz = (dy W2) gelu'(z),  da = dz W1 + dq Wq + dk Wk + dv Wv,  dx = dy + LN'(da). */
+ * so with dy at hand:  dz = (dy W2) gelu'(z),  da = dz W1 + dq Wq + dk Wk + dv Wv,  dx = dy + LN'(da).
+ *
+ * Weight gradients are products of what comes in and what goes back: dW2 = dy^T gelu(z), dWo = dy^T attention,
+ * dW1 = dz^T a, dWq = dq^T a, ... Computed late, they want dy, dz, dq, dk, dv of every block. Attention's own backward
+ * is then over, and queries, keys and values are not needed again, so dq, dk and dv take their places; dy and dz are
+ * all that is kept besides. */
 #include "model/train_pass.h"
 
 #include <assert.h>
@@ -22,24 +27,44 @@ struct kept {
     struct kv_pages kv;
 };
 
+/* What is kept of one block for its weight gradients alone, once the gradient of its input is known. */
+struct late_block {
+    float *dy, *dz;   /* [T][D], [T][F] */
+    struct kept kept; /* with recompute, else it is the slot's; q, K and V hold dq, dk and dv [T][D] each */
+};
+
+struct late {
+    bool taken; /* by a slot */
+    struct late_block *blocks;
+};
+
+/* A micro-batch in flight. */
+struct slot {
+    float **x;         /* [n_layers + 1] of [T][D]: in front of each block, and behind the last */
+    struct kept *kept; /* [n_layers], or none with recompute */
+    struct late *late; /* while its weight gradients are to be computed; else NULL */
+    struct train_rows rows;
+    struct batch batch;
+    int32_t *position, *sequence; /* host: [T] */
+};
+
 struct train_pass {
     const struct gptj *m;
     struct ops *ops;
     struct train_pass_options set;
     int T, n_layers;
-    float **x;                     /* [n_layers + 1] of [T][D]: in front of each block, and behind the last */
-    struct kept *kept;             /* [n_layers], or 1 with recompute */
-    float *a, *g;                  /* [T][D] norm, [T][F] gelu */
-    float *dx, *da, *dq, *dk, *dv; /* [T][D]; forward has K and V of a block in dk and dv */
-    float *dz;                     /* [T][F] */
-    float *stats;                  /* [T][2] */
-    float *low, *dlow;             /* [T][lora_rank] */
-    float *logits;                 /* [HEAD_ROWS][V] */
+    struct slot *slots, *slot;                  /* [set.slots]; the one in use */
+    struct late *late;                          /* [set.late] */
+    struct kept again;                          /* of the block that is being computed, with recompute */
+    float *a, *g;                               /* [T][D] norm, [T][F] gelu */
+    float *dx, *da, *dq, *dk, *dv;              /* [T][D]; forward has K and V of a block in dk and dv */
+    float *dz;                                  /* [T][F] */
+    float *stats;                               /* [T][2] */
+    float *low, *dlow;                          /* [T][lora_rank] */
+    float *logits;                              /* [HEAD_ROWS][V] */
     float *hidden, *normed, *dnormed, *dhidden; /* [HEAD_ROWS][D] */
-    struct train_rows rows;
-    struct batch batch;
-    int32_t *position, *sequence, *page, *wanted; /* host: [T], [T], [sequences * pages], [T] */
-    const int32_t **pages;                        /* host: [sequences] */
+    int32_t *page, *wanted;                     /* host: [sequences * pages], [T] */
+    const int32_t **pages;                      /* host: [sequences] */
 };
 
 /* ---- Memory ---- */
@@ -52,24 +77,60 @@ static int pages_of(const struct train_pass_options *o)
     return o->sequences * kvcache_pages_for(o->seq_len);
 }
 
+static enum status each_of_kept(const struct train_pass *p, struct kept *k, const struct gptj_config *c,
+                                buffer_fn *each, void *user)
+{
+    const size_t T = (size_t)p->T, D = (size_t)c->D, F = (size_t)c->F, H = (size_t)c->H;
+    const size_t kv = (size_t)pages_of(&p->set) * ops_kv_page_bytes(c->H, c->K, DTYPE_F32) / sizeof(float);
+    const struct {
+        float **at;
+        size_t n;
+    } all[] = {{&k->q, T * D}, {&k->attention, T * D},           {&k->lse, T * H},
+               {&k->z, T * F}, {(float **)(void *)&k->kv.k, kv}, {(float **)(void *)&k->kv.v, kv}};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        TRY(each(user, all[i].at, all[i].n));
+    k->kv.dtype = DTYPE_F32;
+    return OK;
+}
+
+/* s may lack its arrays, as late's may be missing: then there are no buffers yet, or none any more. */
+static enum status each_of_slot(const struct train_pass *p, struct slot *s, const struct gptj_config *c,
+                                buffer_fn *each, void *user)
+{
+    float *no_x = NULL;
+    for (int l = 0; l <= p->n_layers; l++)
+        TRY(each(user, s->x ? &s->x[l] : &no_x, (size_t)p->T * (size_t)c->D));
+    for (int l = 0; l < p->n_layers && !p->set.recompute; l++) {
+        struct kept none = {0};
+        TRY(each_of_kept(p, s->kept ? &s->kept[l] : &none, c, each, user));
+    }
+    return OK;
+}
+
+static enum status each_of_late(const struct train_pass *p, struct late *late, const struct gptj_config *c,
+                                buffer_fn *each, void *user)
+{
+    for (int l = 0; l < p->n_layers; l++) {
+        struct late_block none = {0}, *b = late->blocks ? &late->blocks[l] : &none;
+        TRY(each(user, &b->dy, (size_t)p->T * (size_t)c->D));
+        TRY(each(user, &b->dz, (size_t)p->T * (size_t)c->F));
+        if (p->set.recompute) TRY(each_of_kept(p, &b->kept, c, each, user));
+    }
+    return OK;
+}
+
 static enum status each_buffer(struct train_pass *p, const struct gptj_config *c, bool head, buffer_fn *each,
                                void *user)
 {
-    const size_t T = (size_t)p->T, D = (size_t)c->D, F = (size_t)c->F, H = (size_t)c->H, V = (size_t)c->V;
-    const size_t kv = (size_t)pages_of(&p->set) * ops_kv_page_bytes(c->H, c->K, DTYPE_F32) / sizeof(float);
-    const int n_kept = p->set.recompute ? 1 : p->n_layers;
-    for (int l = 0; l <= p->n_layers; l++)
-        TRY(each(user, p->x ? &p->x[l] : NULL, T * D));
-    for (int l = 0; l < n_kept; l++) {
-        struct kept none = {0}, *k = p->kept ? &p->kept[l] : &none;
-        const struct {
-            float **at;
-            size_t n;
-        } all[] = {{&k->q, T * D}, {&k->attention, T * D},           {&k->lse, T * H},
-                   {&k->z, T * F}, {(float **)(void *)&k->kv.k, kv}, {(float **)(void *)&k->kv.v, kv}};
-        for (size_t i = 0; i < COUNT_OF(all); i++)
-            TRY(each(user, all[i].at, all[i].n));
-        k->kv.dtype = DTYPE_F32;
+    const size_t T = (size_t)p->T, D = (size_t)c->D, F = (size_t)c->F, V = (size_t)c->V;
+    for (int i = 0; i < p->set.slots; i++) {
+        struct slot none = {0};
+        TRY(each_of_slot(p, p->slots ? &p->slots[i] : &none, c, each, user));
+    }
+    if (p->set.recompute) TRY(each_of_kept(p, &p->again, c, each, user));
+    for (int i = 0; i < p->set.late; i++) {
+        struct late none = {0};
+        TRY(each_of_late(p, p->late ? &p->late[i] : &none, c, each, user));
     }
     const size_t chunk = head ? HEAD_ROWS : 0;
     const struct {
@@ -124,9 +185,17 @@ static bool has_head(const struct gptj_config *c, int last)
     return last == c->L;
 }
 
+/* A pass without its memory. */
+static struct train_pass described(int n_layers, const struct train_pass_options *options)
+{
+    struct train_pass p = {.set = *options, .T = options->sequences * options->seq_len, .n_layers = n_layers};
+    if (!p.set.slots) p.set.slots = 1;
+    return p;
+}
+
 size_t train_pass_bytes(const struct gptj_config *c, int first, int last, const struct train_pass_options *options)
 {
-    struct train_pass p = {.set = *options, .T = options->sequences * options->seq_len, .n_layers = last - first};
+    struct train_pass p = described(last - first, options);
     size_t bytes = 0;
     each_buffer(&p, c, has_head(c, last), count, &bytes);
     return bytes;
@@ -134,29 +203,52 @@ size_t train_pass_bytes(const struct gptj_config *c, int first, int last, const 
 
 static void host_free(struct train_pass *p)
 {
-    free(p->x);
-    free(p->kept);
-    free(p->position);
-    free(p->sequence);
+    for (int i = 0; p->slots && i < p->set.slots; i++) {
+        free(p->slots[i].x);
+        free(p->slots[i].kept);
+        free(p->slots[i].position);
+        free(p->slots[i].sequence);
+    }
+    for (int i = 0; p->late && i < p->set.late; i++)
+        free(p->late[i].blocks);
+    free(p->slots);
+    free(p->late);
     free(p->page);
     free(p->wanted);
     free(p->pages);
     free(p);
 }
 
-/* The host's arrays; which page of the store a position lies in never changes. */
+static bool slot_arrays(const struct train_pass *p, struct slot *s)
+{
+    s->x = calloc((size_t)p->n_layers + 1, sizeof *s->x);
+    s->kept = p->set.recompute ? NULL : calloc((size_t)p->n_layers, sizeof *s->kept);
+    s->position = calloc((size_t)p->T, sizeof *s->position);
+    s->sequence = calloc((size_t)p->T, sizeof *s->sequence);
+    return s->x && (s->kept || p->set.recompute) && s->position && s->sequence;
+}
+
+/* The arrays of slots and late sets. */
+static bool flight_arrays(struct train_pass *p)
+{
+    p->slots = calloc((size_t)p->set.slots, sizeof *p->slots);
+    p->late = p->set.late ? calloc((size_t)p->set.late, sizeof *p->late) : NULL;
+    bool ok = p->slots && (p->late || !p->set.late);
+    for (int i = 0; ok && i < p->set.slots; i++)
+        ok = slot_arrays(p, &p->slots[i]);
+    for (int i = 0; ok && i < p->set.late; i++)
+        ok = (p->late[i].blocks = calloc((size_t)p->n_layers, sizeof *p->late[i].blocks));
+    return ok;
+}
+
+/* The host's arrays; which page of its slot's store a position lies in never changes. */
 static enum status host_arrays(struct train_pass *p)
 {
     const size_t T = (size_t)p->T, per = (size_t)kvcache_pages_for(p->set.seq_len), S = (size_t)p->set.sequences;
-    p->x = calloc((size_t)p->n_layers + 1, sizeof *p->x);
-    p->kept = calloc(p->set.recompute ? 1 : (size_t)p->n_layers, sizeof *p->kept);
-    p->position = calloc(T, sizeof *p->position);
-    p->sequence = calloc(T, sizeof *p->sequence);
     p->page = calloc(S * per, sizeof *p->page);
     p->wanted = calloc(T, sizeof *p->wanted);
     p->pages = calloc(S, sizeof *p->pages);
-    if (!p->x || !p->kept || !p->position || !p->sequence || !p->page || !p->wanted || !p->pages)
-        return fail(E_NOMEM, "training: out of memory");
+    if (!flight_arrays(p) || !p->page || !p->wanted || !p->pages) return fail(E_NOMEM, "training: out of memory");
     for (size_t i = 0; i < S * per; i++)
         p->page[i] = (int32_t)i;
     for (size_t s = 0; s < S; s++)
@@ -166,18 +258,19 @@ static enum status host_arrays(struct train_pass *p)
 
 enum status train_pass_create(struct train_pass **out, const struct gptj *m, const struct train_pass_options *options)
 {
-    assert(m->ops->train && options->seq_len <= m->cfg.P);
+    assert(m->ops->train && options->seq_len <= m->cfg.P && options->slots >= 0 && options->late >= 0);
     struct train_pass *p = calloc(1, sizeof *p);
     if (!p) return fail(E_NOMEM, "training: out of memory");
-    *p = (struct train_pass){.m = m, .ops = m->ops, .set = *options};
-    p->T = options->sequences * options->seq_len;
-    p->n_layers = m->last - m->first;
+    *p = described(m->last - m->first, options);
+    p->m = m;
+    p->ops = m->ops;
     enum status s = host_arrays(p);
     if (s == OK) s = each_buffer(p, &m->cfg, has_head(&m->cfg, m->last), take, m->ops);
     if (s != OK) {
         train_pass_free(p);
         return s;
     }
+    p->slot = p->slots;
     *out = p;
     return OK;
 }
@@ -185,18 +278,24 @@ enum status train_pass_create(struct train_pass **out, const struct gptj *m, con
 void train_pass_free(struct train_pass *p)
 {
     if (!p) return;
-    if (p->x && p->kept) each_buffer(p, &p->m->cfg, has_head(&p->m->cfg, p->m->last), give_back, p->ops);
+    each_buffer(p, &p->m->cfg, has_head(&p->m->cfg, p->m->last), give_back, p->ops);
     host_free(p);
+}
+
+void train_pass_use(struct train_pass *p, int slot)
+{
+    assert(0 <= slot && slot < p->set.slots);
+    p->slot = &p->slots[slot];
 }
 
 float *train_pass_input(struct train_pass *p)
 {
-    return p->x[0];
+    return p->slot->x[0];
 }
 
 float *train_pass_output(struct train_pass *p)
 {
-    return p->x[p->n_layers];
+    return p->slot->x[p->n_layers];
 }
 
 float *train_pass_gradient(struct train_pass *p)
@@ -209,7 +308,7 @@ float *train_pass_gradient(struct train_pass *p)
 /* Rounds rows of n numbers as they are stored. */
 static void store(const struct train_pass *p, float *x, int n)
 {
-    if (p->set.round != DTYPE_F32) p->ops->train->round(p->ops, x, (size_t)p->batch.T * (size_t)n, p->set.round);
+    if (p->set.round != DTYPE_F32) p->ops->train->round(p->ops, x, (size_t)p->slot->batch.T * (size_t)n, p->set.round);
 }
 
 /* A linear map of block l, and what its adapter adds. The caller keeps x. */
@@ -219,7 +318,7 @@ static void map(const struct train_pass *p, int l, enum peft_module module, floa
     struct gptj_layer *layer = &p->m->layers[l];
     const struct lora *lora = &layer->lora[module];
     const struct ops_table *fn = p->ops->fn;
-    const int T = p->batch.T;
+    const int T = p->slot->batch.T;
     fn->linear(p->ops, y, x, gptj_module(layer, module), b, T, e);
     if (!lora->a.O) return;
     fn->linear(p->ops, p->low, x, &lora->a, NULL, T, EPILOGUE_STORE);
@@ -228,28 +327,31 @@ static void map(const struct train_pass *p, int l, enum peft_module module, floa
     fn->linear(p->ops, y, p->low, &lora->b, NULL, T, EPILOGUE_ADD);
 }
 
-/* The gradients of a linear map's weights, where they are trained, and of its x. */
+/* The gradients of a linear map's weights, where they are trained, and of its x. Only the former with dx NULL, only the
+ * latter with x NULL. */
 static void linear_back(const struct train_pass *p, float *dx, const float *dy, const float *x, const struct weight *w,
                         const struct weight *b, int T, enum epilogue e)
 {
     const struct ops_train *train = p->ops->train;
-    if (w->grad) train->linear_grad(p->ops, w->grad, b ? b->grad : NULL, dy, x, T, w->O, w->I);
-    train->linear_back(p->ops, dx, dy, w, T, e);
+    if (x && w->grad) train->linear_grad(p->ops, w->grad, b ? b->grad : NULL, dy, x, T, w->O, w->I);
+    if (dx) train->linear_back(p->ops, dx, dy, w, T, e);
 }
 
-/* With h = s A x and y = W x + B h:  dB = dy^T h,  dh = s dy B,  dA = dh^T x,  dx = dy W + dh A. */
+/* With h = s A x and y = W x + B h:  dB = dy^T h,  dh = s dy B,  dA = dh^T x,  dx = dy W + dh A. dx and x as above. */
 static void map_back(const struct train_pass *p, int l, enum peft_module module, float *dx, const float *dy,
                      const float *x, const struct weight *b, enum epilogue e)
 {
     struct gptj_layer *layer = &p->m->layers[l];
     const struct lora *lora = &layer->lora[module];
-    const int T = p->batch.T, r = lora->a.O;
+    const int T = p->slot->batch.T, r = lora->a.O;
     linear_back(p, dx, dy, x, gptj_module(layer, module), b, T, e);
     if (!r) return;
-    p->ops->fn->linear(p->ops, p->low, x, &lora->a, NULL, T, EPILOGUE_STORE);
-    p->ops->train->scale(p->ops, p->low, (size_t)T * (size_t)r, p->set.lora_scale);
-    store(p, p->low, r);
-    linear_back(p, p->dlow, dy, p->low, &lora->b, NULL, T, EPILOGUE_STORE);
+    if (x) {
+        p->ops->fn->linear(p->ops, p->low, x, &lora->a, NULL, T, EPILOGUE_STORE);
+        p->ops->train->scale(p->ops, p->low, (size_t)T * (size_t)r, p->set.lora_scale);
+        store(p, p->low, r);
+    }
+    linear_back(p, p->dlow, dy, x ? p->low : NULL, &lora->b, NULL, T, EPILOGUE_STORE);
     p->ops->train->scale(p->ops, p->dlow, (size_t)T * (size_t)r, p->set.lora_scale);
     store(p, p->dlow, r);
     linear_back(p, dx, p->dlow, x, &lora->a, NULL, T, EPILOGUE_ADD);
@@ -258,44 +360,49 @@ static void map_back(const struct train_pass *p, int l, enum peft_module module,
 static void norm(const struct train_pass *p, int l)
 {
     const struct gptj_layer *w = &p->m->layers[l];
-    p->ops->fn->layer_norm(p->ops, p->a, p->x[l], &w->ln_w, &w->ln_b, p->batch.T, (float)p->m->cfg.eps);
+    p->ops->fn->layer_norm(p->ops, p->a, p->slot->x[l], &w->ln_w, &w->ln_b, p->slot->batch.T, (float)p->m->cfg.eps);
     store(p, p->a, p->m->cfg.D);
 }
 
 static void gelu(const struct train_pass *p, const struct kept *k)
 {
-    p->ops->train->gelu(p->ops, p->g, k->z, (size_t)p->batch.T * (size_t)p->m->cfg.F);
+    p->ops->train->gelu(p->ops, p->g, k->z, (size_t)p->slot->batch.T * (size_t)p->m->cfg.F);
     store(p, p->g, p->m->cfg.F);
 }
 
-static struct kept *kept_of(const struct train_pass *p, int l)
+static void between(const struct train_pass *p)
 {
-    return &p->kept[p->set.recompute ? 0 : l];
+    if (p->set.between) p->set.between(p->set.user);
+}
+
+/* Where forward, and a backward pass that is not split, have what is inside block l. */
+static const struct kept *kept_of(const struct train_pass *p, int l)
+{
+    return p->set.recompute ? &p->again : &p->slot->kept[l];
 }
 
 /* ---- Forward ---- */
 
 /* All of block l that backward wants kept. */
-static void inside(struct train_pass *p, int l)
+static void inside(struct train_pass *p, int l, const struct kept *k)
 {
     const struct gptj_config *c = &p->m->cfg;
     const struct gptj_layer *w = &p->m->layers[l];
     const struct ops_table *fn = p->ops->fn;
-    const struct kept *k = kept_of(p, l);
     struct ops *o = p->ops;
-    const int T = p->batch.T;
+    const int T = p->slot->batch.T;
 
     norm(p, l);
     map(p, l, PEFT_K_PROJ, p->dk, p->a, NULL, EPILOGUE_STORE);
     map(p, l, PEFT_V_PROJ, p->dv, p->a, NULL, EPILOGUE_STORE);
     map(p, l, PEFT_Q_PROJ, k->q, p->a, NULL, EPILOGUE_STORE);
-    fn->rotary(o, p->dk, p->m->sin, p->m->cos, p->position, T, c->H, c->K, c->R);
-    fn->rotary(o, k->q, p->m->sin, p->m->cos, p->position, T, c->H, c->K, c->R);
+    fn->rotary(o, p->dk, p->m->sin, p->m->cos, p->slot->position, T, c->H, c->K, c->R);
+    fn->rotary(o, k->q, p->m->sin, p->m->cos, p->slot->position, T, c->H, c->K, c->R);
     store(p, p->dk, c->D);
     store(p, p->dv, c->D);
     store(p, k->q, c->D);
-    fn->kv_store(o, &k->kv, p->dk, p->dv, &p->batch, 0, T, c->H, c->K);
-    fn->attention(o, k->attention, k->lse, k->q, &k->kv, &p->batch, 0, T, c->H, c->K);
+    fn->kv_store(o, &k->kv, p->dk, p->dv, &p->slot->batch, 0, T, c->H, c->K);
+    fn->attention(o, k->attention, k->lse, k->q, &k->kv, &p->slot->batch, 0, T, c->H, c->K);
     store(p, k->attention, c->D);
     map(p, l, PEFT_FC_IN, k->z, p->a, &w->fc_in_b, EPILOGUE_STORE);
     store(p, k->z, c->F);
@@ -305,38 +412,38 @@ static void block(struct train_pass *p, int l)
 {
     const struct gptj_layer *w = &p->m->layers[l];
     const struct kept *k = kept_of(p, l);
-    const size_t bytes = (size_t)p->batch.T * (size_t)p->m->cfg.D * sizeof(float);
-    inside(p, l);
+    const size_t bytes = (size_t)p->slot->batch.T * (size_t)p->m->cfg.D * sizeof(float);
+    inside(p, l, k);
     gelu(p, k);
-    p->ops->fn->copy(p->ops, p->x[l + 1], p->x[l], bytes);
-    map(p, l, PEFT_FC_OUT, p->x[l + 1], p->g, &w->fc_out_b, EPILOGUE_ADD);
-    map(p, l, PEFT_OUT_PROJ, p->x[l + 1], k->attention, NULL, EPILOGUE_ADD);
-    store(p, p->x[l + 1], p->m->cfg.D);
+    p->ops->fn->copy(p->ops, p->slot->x[l + 1], p->slot->x[l], bytes);
+    map(p, l, PEFT_FC_OUT, p->slot->x[l + 1], p->g, &w->fc_out_b, EPILOGUE_ADD);
+    map(p, l, PEFT_OUT_PROJ, p->slot->x[l + 1], k->attention, NULL, EPILOGUE_ADD);
+    store(p, p->slot->x[l + 1], p->m->cfg.D);
 }
 
 void train_pass_forward(struct train_pass *p, const struct train_rows *rows)
 {
-    assert(rows->sequences <= p->set.sequences && rows->seq_len <= p->set.seq_len);
+    assert(rows->sequences <= p->set.sequences && rows->seq_len <= p->set.seq_len && !p->slot->late);
     const int T = rows->sequences * rows->seq_len;
-    p->rows = *rows;
+    p->slot->rows = *rows;
     for (int t = 0; t < T; t++) {
-        p->sequence[t] = t / rows->seq_len;
-        p->position[t] = t % rows->seq_len;
+        p->slot->sequence[t] = t / rows->seq_len;
+        p->slot->position[t] = t % rows->seq_len;
     }
-    p->batch = (struct batch){.T = T,
-                              .token = rows->token,
-                              .position = p->position,
-                              .lo = rows->lo,
-                              .hi = rows->hi,
-                              .sequence = p->sequence,
-                              .pages = p->pages};
+    p->slot->batch = (struct batch){.T = T,
+                                    .token = rows->token,
+                                    .position = p->slot->position,
+                                    .lo = rows->lo,
+                                    .hi = rows->hi,
+                                    .sequence = p->slot->sequence,
+                                    .pages = p->pages};
     if (p->m->first == 0) {
-        p->ops->fn->embed(p->ops, p->x[0], &p->m->wte, rows->token, T);
-        store(p, p->x[0], p->m->cfg.D);
+        p->ops->fn->embed(p->ops, p->slot->x[0], &p->m->wte, rows->token, T);
+        store(p, p->slot->x[0], p->m->cfg.D);
     }
     for (int l = 0; l < p->n_layers; l++) {
         block(p, l);
-        if (p->set.between) p->set.between(p->set.user);
+        between(p);
     }
 }
 
@@ -355,7 +462,7 @@ static void head_forward(struct train_pass *p, const int32_t *wanted, const int3
     const struct gptj_config *c = &m->cfg;
     const struct ops_table *fn = p->ops->fn;
     struct ops *o = p->ops;
-    fn->gather(o, p->hidden, p->x[p->n_layers], wanted, n, c->D);
+    fn->gather(o, p->hidden, p->slot->x[p->n_layers], wanted, n, c->D);
     fn->layer_norm(o, p->normed, p->hidden, &m->ln_f_w, &m->ln_f_b, n, (float)c->eps);
     store_chunk(p, p->normed, n, c->D);
     fn->linear(o, p->logits, p->normed, c->tied ? &m->wte : &m->head, &m->head_b, n, EPILOGUE_STORE);
@@ -384,12 +491,12 @@ static int head(struct train_pass *p, float scale, double *loss, bool back)
     assert(has_head(&p->m->cfg, p->m->last));
     int32_t target[HEAD_ROWS];
     int n = 0;
-    for (int t = 0; t < p->batch.T; t++)
-        if (p->rows.target[t] >= 0) p->wanted[n++] = t;
+    for (int t = 0; t < p->slot->batch.T; t++)
+        if (p->slot->rows.target[t] >= 0) p->wanted[n++] = t;
     for (int at = 0; at < n; at += HEAD_ROWS) {
         const int rows = n - at < HEAD_ROWS ? n - at : HEAD_ROWS;
         for (int i = 0; i < rows; i++)
-            target[i] = p->rows.target[p->wanted[at + i]];
+            target[i] = p->slot->rows.target[p->wanted[at + i]];
         head_forward(p, p->wanted + at, target, rows, scale, loss + at);
         if (back) head_back(p, p->wanted + at, rows);
     }
@@ -398,7 +505,7 @@ static int head(struct train_pass *p, float scale, double *loss, bool back)
 
 int train_pass_head(struct train_pass *p, float scale, double *loss)
 {
-    p->ops->train->zero(p->ops, p->dx, (size_t)p->batch.T * (size_t)p->m->cfg.D);
+    p->ops->train->zero(p->ops, p->dx, (size_t)p->slot->batch.T * (size_t)p->m->cfg.D);
     return head(p, scale, loss, true);
 }
 
@@ -412,56 +519,147 @@ int train_pass_loss(struct train_pass *p, double *loss)
 static void attention_back(struct train_pass *p, const struct kept *k, const float *dy)
 {
     const struct gptj_config *c = &p->m->cfg;
-    const int S = p->rows.seq_len;
-    for (int i = 0; i < p->rows.sequences; i++) {
+    const int S = p->slot->rows.seq_len;
+    for (int i = 0; i < p->slot->rows.sequences; i++) {
         const size_t at = (size_t)i * (size_t)S * (size_t)c->D, lse_at = (size_t)i * (size_t)S * (size_t)c->H;
         p->ops->train->attention_back(p->ops, p->dq + at, p->dk + at, p->dv + at, dy + at, k->attention + at, k->q + at,
-                                      k->lse + lse_at, &k->kv, &p->batch, i * S, S, c->H, c->K);
+                                      k->lse + lse_at, &k->kv, &p->slot->batch, i * S, S, c->H, c->K);
     }
-    p->ops->train->rotary_back(p->ops, p->dq, p->m->sin, p->m->cos, p->position, p->batch.T, c->H, c->K, c->R);
-    p->ops->train->rotary_back(p->ops, p->dk, p->m->sin, p->m->cos, p->position, p->batch.T, c->H, c->K, c->R);
+    p->ops->train->rotary_back(p->ops, p->dq, p->m->sin, p->m->cos, p->slot->position, p->slot->batch.T, c->H, c->K,
+                               c->R);
+    p->ops->train->rotary_back(p->ops, p->dk, p->m->sin, p->m->cos, p->slot->position, p->slot->batch.T, c->H, c->K,
+                               c->R);
     store(p, p->dq, c->D);
     store(p, p->dk, c->D);
     store(p, p->dv, c->D);
 }
 
-static void block_back(struct train_pass *p, int l)
+/* Through the maps of block l, from the gradient of its output in dx to that of its norm in da; what is inside the
+ * block is in k. With weights, their gradients too: then a and g are as forward had them. */
+static void maps_back(struct train_pass *p, int l, const struct kept *k, float *dz, bool weights)
 {
     const struct gptj_config *c = &p->m->cfg;
     const struct gptj_layer *w = &p->m->layers[l];
-    const struct kept *k = kept_of(p, l);
-    const int T = p->batch.T;
-    if (p->set.recompute)
-        inside(p, l);
-    else
-        norm(p, l);
-    gelu(p, k);
+    const float *a = weights ? p->a : NULL, *g = weights ? p->g : NULL, *attention = weights ? k->attention : NULL;
 
-    map_back(p, l, PEFT_FC_OUT, p->dz, p->dx, p->g, &w->fc_out_b, EPILOGUE_STORE);
-    store(p, p->dz, c->F);
-    p->ops->train->gelu_back(p->ops, p->dz, k->z, (size_t)T * (size_t)c->F);
-    store(p, p->dz, c->F);
+    map_back(p, l, PEFT_FC_OUT, dz, p->dx, g, &w->fc_out_b, EPILOGUE_STORE);
+    store(p, dz, c->F);
+    p->ops->train->gelu_back(p->ops, dz, k->z, (size_t)p->slot->batch.T * (size_t)c->F);
+    store(p, dz, c->F);
 
-    map_back(p, l, PEFT_OUT_PROJ, p->da, p->dx, k->attention, NULL, EPILOGUE_STORE);
+    map_back(p, l, PEFT_OUT_PROJ, p->da, p->dx, attention, NULL, EPILOGUE_STORE);
     store(p, p->da, c->D);
     attention_back(p, k, p->da);
 
-    map_back(p, l, PEFT_FC_IN, p->da, p->dz, p->a, &w->fc_in_b, EPILOGUE_STORE);
-    map_back(p, l, PEFT_Q_PROJ, p->da, p->dq, p->a, NULL, EPILOGUE_ADD);
-    map_back(p, l, PEFT_K_PROJ, p->da, p->dk, p->a, NULL, EPILOGUE_ADD);
-    map_back(p, l, PEFT_V_PROJ, p->da, p->dv, p->a, NULL, EPILOGUE_ADD);
+    map_back(p, l, PEFT_FC_IN, p->da, dz, a, &w->fc_in_b, EPILOGUE_STORE);
+    map_back(p, l, PEFT_Q_PROJ, p->da, p->dq, a, NULL, EPILOGUE_ADD);
+    map_back(p, l, PEFT_K_PROJ, p->da, p->dk, a, NULL, EPILOGUE_ADD);
+    map_back(p, l, PEFT_V_PROJ, p->da, p->dv, a, NULL, EPILOGUE_ADD);
     store(p, p->da, c->D);
-    p->ops->train->layer_norm_back(p->ops, p->dx, w->ln_w.grad, w->ln_b.grad, p->da, p->x[l], &w->ln_w, p->stats, T,
-                                   (float)c->eps);
+}
+
+/* From da to the gradient of the block's input in dx. */
+static void norm_back(struct train_pass *p, int l)
+{
+    const struct gptj_config *c = &p->m->cfg;
+    const struct gptj_layer *w = &p->m->layers[l];
+    p->ops->train->layer_norm_back(p->ops, p->dx, w->ln_w.grad, w->ln_b.grad, p->da, p->slot->x[l], &w->ln_w, p->stats,
+                                   p->slot->batch.T, (float)c->eps);
     store(p, p->dx, c->D);
+}
+
+static void block_back(struct train_pass *p, int l)
+{
+    const struct kept *k = kept_of(p, l);
+    if (p->set.recompute)
+        inside(p, l, k);
+    else
+        norm(p, l);
+    gelu(p, k);
+    maps_back(p, l, k, p->dz, true);
+    norm_back(p, l);
+}
+
+static void embedding_back(struct train_pass *p)
+{
+    if (p->m->first == 0 && p->m->wte.grad)
+        p->ops->train->embed_back(p->ops, p->m->wte.grad, p->dx, p->slot->rows.token, p->slot->batch.T, p->m->cfg.D);
 }
 
 void train_pass_backward(struct train_pass *p)
 {
     for (int l = p->n_layers; l-- > 0;) {
         block_back(p, l);
-        if (p->set.between) p->set.between(p->set.user);
+        between(p);
     }
-    if (p->m->first == 0 && p->m->wte.grad)
-        p->ops->train->embed_back(p->ops, p->m->wte.grad, p->dx, p->rows.token, p->batch.T, p->m->cfg.D);
+    embedding_back(p);
+}
+
+/* ---- Backward in two halves ---- */
+
+static const struct kept *late_kept(const struct train_pass *p, int l)
+{
+    return p->set.recompute ? &p->slot->late->blocks[l].kept : &p->slot->kept[l];
+}
+
+static struct late *take_late(struct train_pass *p)
+{
+    int i = 0;
+    while (i < p->set.late && p->late[i].taken)
+        i++;
+    assert(i < p->set.late);
+    p->late[i].taken = true;
+    return &p->late[i];
+}
+
+static void block_back_input(struct train_pass *p, int l)
+{
+    const struct kept *k = late_kept(p, l);
+    const struct late_block *b = &p->slot->late->blocks[l];
+    const struct ops_table *fn = p->ops->fn;
+    const size_t bytes = (size_t)p->slot->batch.T * (size_t)p->m->cfg.D * sizeof(float);
+    if (p->set.recompute) inside(p, l, k);
+    fn->copy(p->ops, b->dy, p->dx, bytes);
+    maps_back(p, l, k, b->dz, false);
+    norm_back(p, l);
+    fn->copy(p->ops, k->q, p->dq, bytes);
+    fn->copy(p->ops, k->kv.k, p->dk, bytes);
+    fn->copy(p->ops, k->kv.v, p->dv, bytes);
+}
+
+void train_pass_backward_input(struct train_pass *p)
+{
+    assert(!p->slot->late);
+    p->slot->late = take_late(p);
+    for (int l = p->n_layers; l-- > 0;) {
+        block_back_input(p, l);
+        between(p);
+    }
+    embedding_back(p);
+}
+
+static void block_back_weights(struct train_pass *p, int l)
+{
+    const struct gptj_layer *w = &p->m->layers[l];
+    const struct kept *k = late_kept(p, l);
+    const struct late_block *b = &p->slot->late->blocks[l];
+    norm(p, l);
+    gelu(p, k);
+    map_back(p, l, PEFT_FC_OUT, NULL, b->dy, p->g, &w->fc_out_b, EPILOGUE_STORE);
+    map_back(p, l, PEFT_OUT_PROJ, NULL, b->dy, k->attention, NULL, EPILOGUE_STORE);
+    map_back(p, l, PEFT_FC_IN, NULL, b->dz, p->a, &w->fc_in_b, EPILOGUE_STORE);
+    map_back(p, l, PEFT_Q_PROJ, NULL, k->q, p->a, NULL, EPILOGUE_STORE);
+    map_back(p, l, PEFT_K_PROJ, NULL, k->kv.k, p->a, NULL, EPILOGUE_STORE);
+    map_back(p, l, PEFT_V_PROJ, NULL, k->kv.v, p->a, NULL, EPILOGUE_STORE);
+}
+
+void train_pass_backward_weights(struct train_pass *p)
+{
+    assert(p->slot->late);
+    for (int l = p->n_layers; l-- > 0;) {
+        block_back_weights(p, l);
+        between(p);
+    }
+    p->slot->late->taken = false;
+    p->slot->late = NULL;
 }

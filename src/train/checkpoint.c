@@ -212,7 +212,17 @@ static enum status write_index(const struct checkpoint *c, const char *dir)
 
 /* ---- A rank's part of a checkpoint ---- */
 
-/* The parameters are A and B of each target, by layer and module. */
+/* One of a target's two matrices, whose value is host's; NULL where there is no such target. */
+static const struct param *adapter_matrix(struct tensor *out, const struct params *p, const float *host, int layer,
+                                          enum peft_module m, bool is_b)
+{
+    char name[PEFT_NAME_BYTES];
+    peft_tensor_name(name, sizeof name, layer, m, is_b);
+    const struct param *x = params_find(p, name);
+    if (x) *out = (struct tensor){host + x->at, DTYPE_F32, 2, {x->shape[0], x->shape[1]}};
+    return x;
+}
+
 static enum status write_adapter(const struct checkpoint *c, const char *dir)
 {
     const struct params *p = c->optimizer->params;
@@ -225,12 +235,9 @@ static enum status write_adapter(const struct checkpoint *c, const char *dir)
         p->ops->fn->read(p->ops, host, p->value, p->n_values * sizeof *host);
         for (int layer = 0; layer < c->config->L; layer++) {
             for (enum peft_module m = 0; m < PEFT_MODULES; m++) {
-                if (!(c->lora.modules >> m & 1)) continue;
-                const struct param *a = &p->all[2 * n], *b = a + 1;
-                targets[n++] = (struct peft_target){layer,
-                                                    m,
-                                                    {host + a->at, DTYPE_F32, 2, {a->shape[0], a->shape[1]}},
-                                                    {host + b->at, DTYPE_F32, 2, {b->shape[0], b->shape[1]}}};
+                struct peft_target t = {.layer = layer, .module = m};
+                if (adapter_matrix(&t.a, p, host, layer, m, false) && adapter_matrix(&t.b, p, host, layer, m, true))
+                    targets[n++] = t;
             }
         }
         if (strlen(c->model) < sizeof config.base_model) strcpy(config.base_model, c->model);

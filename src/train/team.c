@@ -12,10 +12,11 @@ void team_layers(const struct team *t, const struct gptj_config *c, int stage, i
     if (t->ops->layers) t->ops->layers(t, c, stage, first, last);
 }
 
-int team_slots(const struct team *t, int n_micro_batches, bool *split_backward)
+void team_slots(const struct team *t, int n_micro_batches, int *slots, int *late)
 {
-    *split_backward = false;
-    return t->ops->slots ? t->ops->slots(t, n_micro_batches, split_backward) : 1;
+    *slots = 1;
+    *late = 0;
+    if (t->ops->slots) t->ops->slots(t, n_micro_batches, slots, late);
 }
 
 void team_updates(const struct team *t, const struct params *p, int *begin, int *end)

@@ -48,9 +48,9 @@ struct team_ops {
     /* Layers [*first, *last) are that stage. */
     void (*layers)(const struct team *t, const struct gptj_config *c, int stage, int *first, int *last);
 
-    /* How many micro-batches are under way in a stage at most, and whether weight gradients come later than the
-     * others; n_micro_batches of a replica's batch. */
-    int (*slots)(const struct team *t, int n_micro_batches, bool *split_backward);
+    /* How many micro-batches this stage keeps at a time, and how many of these wait for their weight gradients, as in
+     * train_pass_options; n_micro_batches of a replica's batch. */
+    void (*slots)(const struct team *t, int n_micro_batches, int *slots, int *late);
 
     /* The parameters [*begin, *end) of the stage's list that this rank keeps moments of and updates. */
     void (*updates)(const struct team *t, const struct params *p, int *begin, int *end);
@@ -120,7 +120,7 @@ static inline bool team_leads(const struct team *t)
 
 /* The table's calls, with what is done where it has none. */
 void team_layers(const struct team *t, const struct gptj_config *c, int stage, int *first, int *last);
-int team_slots(const struct team *t, int n_micro_batches, bool *split_backward);
+void team_slots(const struct team *t, int n_micro_batches, int *slots, int *late);
 void team_updates(const struct team *t, const struct params *p, int *begin, int *end);
 enum status team_begin(struct team *t, const struct team_parts *parts);
 enum status team_share(struct team *t, struct train_batch *b);

@@ -2,7 +2,6 @@
 #include "train/trainee.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 #include "base/memory.h"
 
@@ -20,11 +19,18 @@ static struct train_pass_options pass_options(const struct trainee_options *o)
     return (struct train_pass_options){.sequences = o->sequences,
                                        .seq_len = o->seq_len,
                                        .recompute = o->recompute,
+                                       .slots = o->slots,
+                                       .late = o->late,
                                        .lora_rank = o->lora.r,
                                        .lora_scale = o->lora.scale,
                                        .round = precisions[o->precision].round,
                                        .between = o->between,
                                        .user = o->user};
+}
+
+static int last_of(const struct gptj_config *c, const struct trainee_options *o)
+{
+    return o->last ? o->last : c->L;
 }
 
 static struct ops_cpu_limits limits_of(const struct gptj_config *c, const struct trainee_options *o)
@@ -36,18 +42,19 @@ struct trainee_memory trainee_memory(const struct gptj_config *c, const struct s
                                      const struct trainee_options *o)
 {
     const struct train_pass_options pass = pass_options(o);
-    const size_t values = o->lora.r ? params_lora_values(c, &o->lora) : params_values(c);
+    const int first = o->first, last = last_of(c, o);
+    const size_t values = o->lora.r ? params_lora_values(c, first, last, &o->lora) : params_values(c, first, last);
     struct trainee_memory m = {.values = values,
                                .weight_bytes = values * sizeof(float),
                                .gradient_bytes = values * sizeof(float),
-                               .activation_bytes = train_pass_bytes(c, 0, c->L, &pass),
+                               .activation_bytes = train_pass_bytes(c, first, last, &pass),
                                .scratch_bytes = ops_cpu_bytes(o->level, o->threads, limits_of(c, o))};
     if (o->lora.r) {
-        const struct gptj_memory frozen = gptj_memory(c, src, WEIGHT_AS_STORED);
+        const struct gptj_memory frozen = gptj_memory_in(c, first, last, src, WEIGHT_AS_STORED);
         m.weight_bytes += (size_t)frozen.heap;
         m.mapped_bytes = (size_t)frozen.mapped;
     } else {
-        m.weight_bytes += params_copy_bytes(c, precisions[o->precision].matrices);
+        m.weight_bytes += params_copy_bytes(c, first, last, precisions[o->precision].matrices);
     }
     return m;
 }
@@ -58,12 +65,14 @@ static enum status check(const struct trainee *t, const char *dir, const struct 
     const struct gptj_config *c = &t->config.model;
     if (o->seq_len > c->P)
         return fail(E_ARG, "seq_len is %d, but %s has a window of %d positions", o->seq_len, dir, c->P);
+    if (o->first < 0 || o->first >= last_of(c, o) || last_of(c, o) > c->L)
+        return fail(E_ARG, "there are no layers %d to %d: %s has %d", o->first, last_of(c, o) - 1, dir, c->L);
     const struct trainee_memory m = trainee_memory(c, src, o);
     const size_t needed = m.weight_bytes + m.gradient_bytes + m.activation_bytes + m.scratch_bytes;
     const int64_t available = memory_available();
     if ((int64_t)needed <= available) return OK;
-    return fail(E_NOMEM, "%s: training %" PRId64 " parameters takes %.1f GB of memory, %.1f GB are available", dir,
-                gptj_config_parameters(c), (double)needed * 1e-9, (double)available * 1e-9);
+    return fail(E_NOMEM, "%s: training %d of its %d layers takes %.1f GB of memory, %.1f GB are available", dir,
+                last_of(c, o) - o->first, c->L, (double)needed * 1e-9, (double)available * 1e-9);
 }
 
 static enum status bind(struct trainee *t, const struct source *src, const struct trainee_options *o)
@@ -71,7 +80,7 @@ static enum status bind(struct trainee *t, const struct source *src, const struc
     const struct gptj_config *c = &t->config.model;
     const struct train_pass_options pass = pass_options(o);
     TRY(ops_cpu_create(&t->ops, o->level, precisions[o->precision].compute, o->threads, limits_of(c, o)));
-    TRY(gptj_load(&t->model, c, src, t->ops, 0, c->L, WEIGHT_AS_STORED));
+    TRY(gptj_load(&t->model, c, src, t->ops, o->first, last_of(c, o), WEIGHT_AS_STORED));
     if (o->lora.r)
         TRY(params_create_lora(&t->params, t->model, &o->lora, o->seed));
     else

@@ -129,16 +129,20 @@ static int64_t tokens_a_step(const struct recipe *r)
     return r->batch_size * r->data.seq_len;
 }
 
-static struct trainee_options trainee_options(const struct recipe *r, const struct trainer_options *o)
+static struct trainee_options trainee_options(const struct recipe *r, const struct trainer_options *o,
+                                              const struct team *team, const struct gptj_config *c)
 {
-    return (struct trainee_options){.level = o->level,
-                                    .threads = o->threads,
-                                    .precision = (enum train_precision)r->precision,
-                                    .sequences = (int)r->micro_batch_size,
-                                    .seq_len = (int)r->data.seq_len,
-                                    .recompute = r->recompute,
-                                    .lora = lora_shape(r),
-                                    .seed = r->data.seed};
+    struct trainee_options t = {.level = o->level,
+                                .threads = o->threads,
+                                .precision = (enum train_precision)r->precision,
+                                .sequences = (int)r->micro_batch_size,
+                                .seq_len = (int)r->data.seq_len,
+                                .recompute = r->recompute,
+                                .lora = lora_shape(r),
+                                .seed = r->data.seed};
+    team_layers(team, c, team->stage, &t.first, &t.last);
+    team_slots(team, (int)(r->batch_size / team->n_replicas / r->micro_batch_size), &t.slots, &t.late);
+    return t;
 }
 
 /* Behind each block of a step: a large model's may take minutes. */
@@ -167,8 +171,10 @@ static enum status check_memory(const struct recipe *r, const struct trainer_opt
 static enum status open_parts(struct trainer *t)
 {
     const struct recipe *r = t->r;
+    struct checkpoint_config config;
     TRY(check_memory(r, t->o));
-    struct trainee_options o = trainee_options(r, t->o);
+    TRY(checkpoint_config_read(&config, r->model));
+    struct trainee_options o = trainee_options(r, t->o, t->team, &config.model);
     const struct optimizer_settings set = {r->adam_beta1, r->adam_beta2, r->adam_epsilon, r->weight_decay,
                                            r->max_grad_norm};
     const int n_sources = r->data.n_sources > r->n_validation ? r->data.n_sources : r->n_validation;
@@ -440,26 +446,29 @@ enum status trainer_plan(struct trainer_plan *out, const struct recipe *r, const
 {
     struct checkpoint_config config;
     struct source *src = NULL;
-    const struct trainee_options set = trainee_options(r, o);
+    struct team_alone one;
+    const struct team *team = o->team ? o->team : team_alone(&one);
     TRY(checkpoint_config_read(&config, r->model));
     TRY(source_open_dir(&src, r->model));
+    const struct trainee_options set = trainee_options(r, o, team, &config.model);
     const enum status s = gptj_check(&config.model, src);
     if (s == OK) {
         const struct gptj_config *c = &config.model;
         const struct trainee_memory m = trainee_memory(c, src, &set);
         const int64_t rows = tokens_a_step(r), all = gptj_config_parameters(c);
-        *out = (struct trainer_plan){.parameters = all,
-                                     .trained = set.lora.r ? (int64_t)m.values : all,
-                                     .tokens_a_step = rows,
-                                     .tokens = rows * r->steps,
-                                     .flops_a_step = flops_a_step(r, c),
-                                     .mapped_bytes = m.mapped_bytes,
-                                     .weight_bytes = m.weight_bytes,
-                                     .gradient_bytes = m.gradient_bytes,
-                                     .optimizer_bytes = optimizer_bytes(m.values),
-                                     .activation_bytes = m.activation_bytes +
-                                                         train_batch_bytes(r->batch_size, r->data.seq_len),
-                                     .scratch_bytes = m.scratch_bytes};
+        *out = (struct trainer_plan){
+            .parameters = all,
+            .trained = set.lora.r ? (int64_t)m.values : all,
+            .tokens_a_step = rows,
+            .tokens = rows * r->steps,
+            .flops_a_step = flops_a_step(r, c),
+            .mapped_bytes = m.mapped_bytes,
+            .weight_bytes = m.weight_bytes,
+            .gradient_bytes = m.gradient_bytes,
+            .optimizer_bytes = optimizer_bytes(m.values),
+            .activation_bytes = m.activation_bytes +
+                                train_batch_bytes(r->batch_size / team->n_replicas, r->data.seq_len),
+            .scratch_bytes = m.scratch_bytes};
     }
     source_close(src);
     return s;
