@@ -227,10 +227,9 @@ static enum status check_order(const struct schedule_list *l, int stage, int at,
                     a.micro_batch, find(l, 0, work, a.micro_batch));
     const int later = find(l, at, work, done);
     if (later < l->n)
-        return fail(E_FORMAT, "%s: %s of micro-batch %d out of order, before those of %d in action %d", where.text,
-                    what, a.micro_batch, done, later);
-    return fail(E_FORMAT, "%s: %s of micro-batch %d, but those of %d are missing", where.text, what, a.micro_batch,
-                done);
+        return fail(E_FORMAT, "%s: %s out of order: micro-batch %d is due, and comes only in action %d", where.text,
+                    what, done, later);
+    return fail(E_FORMAT, "%s: %s out of order: micro-batch %d is due, and missing", where.text, what, done);
 }
 
 static enum status check_most(int stage, int at, struct schedule_action a, const struct schedule_memory *held,
@@ -281,8 +280,8 @@ static enum status check_list(const struct schedule *s, int stage, const struct 
     static const enum schedule_pass works[] = {PASS_FORWARD, PASS_INPUTS, PASS_WEIGHTS};
     for (size_t i = 0; i < COUNT_OF(works); i++)
         if (done[i] < s->n_micro_batches)
-            return fail(E_FORMAT, "stage %d, after its last action (%d): %s of micro-batch %d are missing", stage,
-                        l->n - 1, schedule_pass_name(works[i]), done[i]);
+            return fail(E_FORMAT, "stage %d: ends after %d actions without %s of micro-batch %d", stage, l->n,
+                        schedule_pass_name(works[i]), done[i]);
     return OK;
 }
 
@@ -344,6 +343,7 @@ static enum status stopped(const struct schedule *s, const struct walker *walker
  * out how far all stages come. Up and down, as activations and gradients travel. */
 static enum status check_ends(const struct schedule *s)
 {
+    assert(s->n_stages >= 1);
     struct walker *walkers = calloc((size_t)s->n_stages, sizeof *walkers);
     if (!walkers) return fail(E_NOMEM, "checking a schedule of %d stages: out of memory", s->n_stages);
     for (bool moved = true; moved;) {

@@ -11,10 +11,16 @@
  * of inputs, and so do gradients of weights, whatever lies between them. A pass depends on its micro-batch and on the
  * parameters only, and a stage adds gradients of weights up in the order in which it makes them, so all schedules that
  * keep the law give the same bits. All of ours do; schedule_check() refuses any that does not. (GPipe's authors draw
- * backward passes from M - 1 down to 0; here they go up. Times and memory are the same.)
+ * backward passes from M - 1 down to 0; here they go up, which takes as long and as much.)
  *
- * Memory: most of the activations of GPipe with M micro-batches, of 1F1B with P - s. ZB-H1 keeps the part that
- * gradients of weights need for longer, so all of its stages hold as many micro-batches as the first one of 1F1B. */
+ * Costs, of equal stages whose passes take F, I and W (B: I + W), where messages take no time:
+ *
+ *            idle time of every stage                 micro-batches held by stage s at most (F to W)
+ *   GPipe    (P - 1)(F + I + W)                       M
+ *   1F1B     (P - 1)(F + I + W)                       min(P - s, M)
+ *   ZB-H1    (P - 1) max(F, I, F + I - W) for M >= P  min(P, M), of which only min(P - s, M) are whole (below)
+ *
+ * Messages that take long cost 1F1B and ZB-H1 more than GPipe, which has all its forward passes to do meanwhile. */
 #ifndef GPTJT_DIST_SCHEDULE_H
 #define GPTJT_DIST_SCHEDULE_H
 
@@ -80,8 +86,8 @@ enum schedule_kind {
     SCHEDULE_GPIPE, /* all forward, then all backward: Huang et al. 2019, arXiv:1811.06965 */
     SCHEDULE_1F1B,  /* as few forward passes ahead as keep all stages busy, then one forward, one backward: DAPPLE, Fan
                        et al. 2021, arXiv:2007.01045; PipeDream-Flush, Narayanan et al. 2021, arXiv:2006.09503 */
-    SCHEDULE_ZB_H1, /* 1F1B with backward passes split; gradients of weights come s passes later on stage s, where
-                       1F1B would wait: Qi et al. 2023, arXiv:2401.10241, section 2.1 */
+    SCHEDULE_ZB_H1, /* 1F1B with backward passes split; gradients of weights come s micro-batches later on stage s,
+                       where 1F1B would wait: Qi et al. 2023, arXiv:2401.10241, section 2.1 */
     SCHEDULE_KINDS
 };
 

@@ -156,7 +156,7 @@ static const char style[] =
     ".schedule .name{fill:#fff;text-anchor:middle;pointer-events:none}.schedule .title{font-size:14px}"
     ".schedule .end{text-anchor:end}.schedule .tick{text-anchor:middle}.schedule .row{fill:#8883}"
     ".schedule path{stroke:#8886}.schedule .F{fill:#0b62c4}.schedule .B{fill:#1a7f46}.schedule .I{fill:#0b7f8a}"
-    ".schedule .W{fill:#b8530d}.schedule .odd{fill-opacity:.8}"
+    ".schedule .W{fill:#b8530d}.schedule .odd{fill-opacity:.85}"
     "@media(prefers-color-scheme:dark){.schedule text{fill:#ececee}.schedule .page{fill:#17181b}"
     ".schedule .name{fill:#fff}}";
 
