@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* When a pipeline schedule's actions happen, computed from how long each takes: for planners, which try thousands of
- * layouts, and for pictures. No clocks, no ranks; a few nanoseconds an action.
+ * layouts, and for pictures. No clocks, no ranks; about ten nanoseconds an action.
  *
  * The model. A stage carries out its list in order, one action at a time. An action begins when the one before it has
  * ended and the message that it works on has arrived; all receives have been started early enough. What an action made
