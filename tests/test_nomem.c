@@ -10,6 +10,7 @@
 
 #include "alloc_fail.h"
 #include "data/data.h"
+#include "dist/schedule_picture.h"
 #include "engine/engine.h"
 #include "eval/classify.h"
 #include "eval/rows.h"
@@ -549,6 +550,36 @@ static void running_ranks(void **state)
     walk(run_ranks, NULL, ALLOC_OURS, 1);
 }
 
+static enum status draw(struct buf *out, const struct schedule *s)
+{
+    struct schedule_timeline t;
+    TRY(schedule_check(s, NULL));
+    TRY(schedule_timeline_create(&t, s));
+    schedule_simulate(&t, s, &(struct schedule_times){.stage = {1, 1, 1}});
+    schedule_text(out, s, &t, 100, true);
+    schedule_svg(out, s, &t, "1F1B");
+    schedule_timeline_free(&t);
+    return buf_status(out);
+}
+
+static enum status draw_schedule(const void *user)
+{
+    (void)user;
+    struct schedule s;
+    struct buf out = {0};
+    TRY(schedule_create(&s, SCHEDULE_1F1B, 3, 4));
+    const enum status status = draw(&out, &s);
+    buf_free(&out);
+    schedule_free(&s);
+    return status;
+}
+
+static void drawing_a_schedule(void **state)
+{
+    (void)state;
+    walk(draw_schedule, NULL, ALLOC_OURS, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -558,6 +589,7 @@ int main(void)
         cmocka_unit_test(reading_a_recipe),        cmocka_unit_test(quantising_a_checkpoint),
         cmocka_unit_test(reading_training_data),   cmocka_unit_test(learning_a_vocabulary),
         cmocka_unit_test(evaluating_a_task),       cmocka_unit_test(running_ranks),
+        cmocka_unit_test(drawing_a_schedule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
