@@ -153,20 +153,6 @@ static enum status write_small_files(const struct checkpoint *c, const char *dir
     return s;
 }
 
-/* What the model is, which may be something else than this rank's masters. */
-static enum status write_model(const struct checkpoint *c, const char *dir)
-{
-    const struct params *p = c->optimizer->params;
-    struct vector values = {.last = p->n};
-    const float *model;
-    char name[NAME_BYTES];
-    TRY(team_model(c->team, &model));
-    if (!c->team->writes_stage) return OK;
-    values.at = (float *)(uintptr_t)model;
-    model_file(name, c->team->stage, c->team->n_stages);
-    return write_vectors(dir, name, p, &values, 1);
-}
-
 /* ---- The index of a model in several files ---- */
 
 struct index {
@@ -223,7 +209,7 @@ static const struct param *adapter_matrix(struct tensor *out, const struct param
     return x;
 }
 
-static enum status write_adapter(const struct checkpoint *c, const char *dir)
+static enum status write_adapter(const struct checkpoint *c, const float *values, const char *dir)
 {
     const struct params *p = c->optimizer->params;
     struct peft_config config = {.r = c->lora.r, .alpha = c->lora_alpha};
@@ -232,7 +218,7 @@ static enum status write_adapter(const struct checkpoint *c, const char *dir)
     enum status s = targets && host ? OK : fail(E_NOMEM, "out of memory");
     if (s == OK) {
         int n = 0;
-        p->ops->fn->read(p->ops, host, p->value, p->n_values * sizeof *host);
+        p->ops->fn->read(p->ops, host, values, p->n_values * sizeof *host);
         for (int layer = 0; layer < c->config->L; layer++) {
             for (enum peft_module m = 0; m < PEFT_MODULES; m++) {
                 struct peft_target t = {.layer = layer, .module = m};
@@ -248,13 +234,29 @@ static enum status write_adapter(const struct checkpoint *c, const char *dir)
     return s;
 }
 
+/* What the team agrees is the model, which may be something else than this rank's masters. */
+static enum status write_model(const struct checkpoint *c, const char *dir)
+{
+    const struct params *p = c->optimizer->params;
+    struct vector values = {.last = p->n};
+    const float *model;
+    char name[NAME_BYTES];
+    TRY(team_model(c->team, &model));
+    if (!c->team->writes_stage) return OK;
+    if (c->lora.r) return write_adapter(c, model, dir);
+    if (stage_of(c, p->all[0].name) != c->team->stage) values.first = 1; /* an embedding that the first stage has */
+    values.at = (float *)(uintptr_t)model + begin_of(p, &values);
+    model_file(name, c->team->stage, c->team->n_stages);
+    return write_vectors(dir, name, p, &values, 1);
+}
+
 static enum status write_all(const struct checkpoint *c, const char *dir)
 {
     const struct team *t = c->team;
     const struct params *p = c->optimizer->params;
     struct vector vectors[MAX_VECTORS];
     char name[NAME_BYTES];
-    TRY(c->lora.r ? write_adapter(c, dir) : write_model(c, dir));
+    TRY(write_model(c, dir));
     if (t->owns_output && !c->lora.r) TRY(write_small_files(c, dir));
     if (t->owns_output && t->n_stages > 1) TRY(write_index(c, dir));
     if (has_own(c)) {
@@ -383,7 +385,7 @@ enum status checkpoint_save(const struct checkpoint *c, const char *run, int64_t
 /* Checkpoints under construction, and files that were about to replace others (base/file.h). */
 static bool left_over(const char *name)
 {
-    static const char *const begin[] = {MAKING, "recipe.json.tmp.", "metrics.jsonl.tmp."};
+    static const char *const begin[] = {MAKING, "recipe.json.tmp.", "metrics.jsonl.tmp.", ".rank-"};
     for (size_t i = 0; i < COUNT_OF(begin); i++)
         if (!strncmp(name, begin[i], strlen(begin[i]))) return true;
     return false;

@@ -58,18 +58,25 @@ double optimizer_clip(const struct optimizer *o, double unit, double norm)
     return most > 0 && norm > most ? unit * (most / norm) : unit;
 }
 
+double optimizer_correction2(const struct optimizer *o)
+{
+    const int64_t n = o->frozen && o->updates > o->frozen ? o->frozen : o->updates;
+    return 1 - pow(o->set.beta2, (double)n);
+}
+
 void optimizer_update(struct optimizer *o, double scale, double learning_rate)
 {
     const struct optimizer_settings *set = &o->set;
     struct params *p = o->params;
     struct ops *ops = p->ops;
     o->updates++;
+    const bool is_frozen = o->frozen && o->updates > o->frozen;
     struct adamw_step step = {.lr = learning_rate,
                               .beta1 = set->beta1,
-                              .beta2 = set->beta2,
+                              .beta2 = is_frozen ? 1 : set->beta2,
                               .eps = set->epsilon,
                               .correction1 = 1 - pow(set->beta1, (double)o->updates),
-                              .correction2 = 1 - pow(set->beta2, (double)o->updates),
+                              .correction2 = optimizer_correction2(o),
                               .scale = scale};
     for (int i = o->first; i < o->last; i++) {
         const struct param *x = &p->all[i];

@@ -18,6 +18,7 @@ struct optimizer {
     size_t n_values; /* of all of them */
     float *m, *v;    /* [n_values] on the device: means of the gradient and of its square */
     int64_t updates; /* so far */
+    int64_t frozen;  /* of the variance v, which stays what it was after so many updates; 0: it never does */
 };
 
 enum status optimizer_create(struct optimizer **out, struct params *params, int first, int last,
@@ -30,6 +31,9 @@ double optimizer_grad_norm(const struct optimizer *o, double unit);
 
 /* unit, and less where unit * gradient has a norm above the largest allowed. */
 double optimizer_clip(const struct optimizer *o, double unit, double norm);
+
+/* By which v is divided after the last update, so that it is not biased towards its beginning. */
+double optimizer_correction2(const struct optimizer *o);
 
 /* One update with scale * gradient. The model's copies follow. */
 void optimizer_update(struct optimizer *o, double scale, double learning_rate);

@@ -22,6 +22,20 @@ enum train_schedule { SCHEDULE_LINEAR, SCHEDULE_COSINE, SCHEDULE_CONSTANT };
 enum train_adapter { ADAPTER_NONE, ADAPTER_LORA };
 #define TRAIN_ADAPTER_NAMES "none|lora"
 
+/* How replicas are kept together (src/dist/sync_*.c has each). */
+enum train_sync { SYNC_ALLREDUCE, SYNC_SHARDED, SYNC_PROXSKIP, SYNC_DILOCO };
+#define TRAIN_SYNC_NAMES "allreduce|sharded|proxskip|diloco"
+
+/* What GPT-JT's authors had under one name in the end and before (src/dist/sync_proxskip.c). */
+enum train_proxskip { PROXSKIP_LOCAL, PROXSKIP_SHIFTED, PROXSKIP_FROZEN };
+#define TRAIN_PROXSKIP_NAMES "local|shifted|frozen"
+
+enum train_pipeline { PIPELINE_GPIPE, PIPELINE_1F1B, PIPELINE_ZB_H1 };
+#define TRAIN_PIPELINE_NAMES "gpipe|1f1b|zb-h1"
+
+enum train_wire { TRAIN_WIRE_FP32, TRAIN_WIRE_FP16, TRAIN_WIRE_BF16 };
+#define TRAIN_WIRE_NAMES "fp32|fp16|bf16"
+
 struct recipe {
     const char *model;                    /* where training starts: a Hugging Face directory */
     const char *output;                   /* the run's directory: checkpoints, metrics.jsonl, the recipe as resolved */
@@ -47,6 +61,16 @@ struct recipe {
     int64_t lora_rank;
     double lora_alpha;
     struct option_strings lora_targets; /* as given; read them with recipe_lora_targets() */
+
+    /* Of a team (train/team.h). */
+    int64_t pipeline_stages; /* that a replica's layers are divided among */
+    int pipeline_schedule, wire_activations, wire_gradients;
+    int sync, sync_wire;
+    int64_t sync_warmup_steps; /* dense steps first, where replicas take steps of their own */
+    double sync_probability;   /* proxskip: of a synchronisation in a step */
+    int proxskip;
+    int64_t sync_steps; /* diloco: steps between synchronisations */
+    double outer_learning_rate, outer_momentum;
 
     int64_t save_steps, save_total_limit, eval_steps, eval_sequences, logging_steps;
 

@@ -166,6 +166,67 @@
          NULL,                                                                                                          \
          "NAME",                                                                                                        \
          "q_proj, k_proj, v_proj, out_proj, fc_in, fc_out (default: q_proj and v_proj)"},                               \
+        {"pipeline-stages",                                                                                             \
+         0,                                                                                                             \
+         OPTION_INT,                                                                                                    \
+         FIELD(pipeline_stages),                                                                                        \
+         1,                                                                                                             \
+         4096,                                                                                                          \
+         NULL,                                                                                                          \
+         "P",                                                                                                           \
+         "ranks that a replica has its layers on"},                                                                     \
+        {"pipeline-schedule",      0,    OPTION_CHOICE,                                                                 \
+         FIELD(pipeline_schedule), 0,    0,                                                                             \
+         TRAIN_PIPELINE_NAMES,     NULL, "in which order stages do their micro-batches"},                               \
+        {"wire-activations",      0,    OPTION_CHOICE,                                                                  \
+         FIELD(wire_activations), 0,    0,                                                                              \
+         TRAIN_WIRE_NAMES,        NULL, "how activations travel between stages"},                                       \
+        {"wire-gradients", 0,    OPTION_CHOICE,           FIELD(wire_gradients), 0, 0,                                  \
+         TRAIN_WIRE_NAMES, NULL, "how their gradients do"},                                                             \
+        {"sync",                                                                                                        \
+         0,                                                                                                             \
+         OPTION_CHOICE,                                                                                                 \
+         FIELD(sync),                                                                                                   \
+         0,                                                                                                             \
+         0,                                                                                                             \
+         TRAIN_SYNC_NAMES,                                                                                              \
+         NULL,                                                                                                          \
+         "how replicas are kept together: gradients summed in every step (allreduce; sharded: with the optimizer "      \
+         "divided among them), or parameters now and then"},                                                            \
+        {"sync-wire",      0,    OPTION_CHOICE,                                                                         \
+         FIELD(sync_wire), 0,    0,                                                                                     \
+         TRAIN_WIRE_NAMES, NULL, "diloco: how differences travel"},                                                     \
+        {"sync-warmup-steps",                                                                                           \
+         0,                                                                                                             \
+         OPTION_INT,                                                                                                    \
+         FIELD(sync_warmup_steps),                                                                                      \
+         0,                                                                                                             \
+         1e9,                                                                                                           \
+         NULL,                                                                                                          \
+         "N",                                                                                                           \
+         "proxskip, diloco: steps at first whose gradients are summed"},                                                \
+        {"sync-probability",                                                                                            \
+         0,                                                                                                             \
+         OPTION_NUMBER,                                                                                                 \
+         FIELD(sync_probability),                                                                                       \
+         1e-6,                                                                                                          \
+         1,                                                                                                             \
+         NULL,                                                                                                          \
+         "X",                                                                                                           \
+         "proxskip: how often parameters are averaged"},                                                                \
+        {"proxskip", 0, OPTION_CHOICE, FIELD(proxskip), 0, 0, TRAIN_PROXSKIP_NAMES, NULL, "which of its variants"},     \
+        {"sync-steps", 0, OPTION_INT, FIELD(sync_steps), 1, 1e9, NULL, "N", "diloco: steps between synchronisations"},  \
+        {"outer-learning-rate",           0, OPTION_NUMBER, FIELD(outer_learning_rate), 0, 10, NULL, "X",               \
+         "diloco: of the outer optimizer"},                                                                             \
+        {"outer-momentum",                                                                                              \
+         0,                                                                                                             \
+         OPTION_NUMBER,                                                                                                 \
+         FIELD(outer_momentum),                                                                                         \
+         0,                                                                                                             \
+         0.9999999,                                                                                                     \
+         NULL,                                                                                                          \
+         "X",                                                                                                           \
+         "diloco: of the outer optimizer (Nesterov)"},                                                                  \
         {"save-steps",                                                                                                  \
          0,                                                                                                             \
          OPTION_INT,                                                                                                    \
@@ -230,8 +291,10 @@
         .data_workers = 1, .precision = PRECISION_BF16, .recompute = true, .loss_scale = 32768, .loss_scale_min = 1,   \
         .loss_scale_window = 1000, .loss_scale_hysteresis = 2, .learning_rate = 1e-5, .schedule = SCHEDULE_LINEAR,     \
         .warmup_steps = 10, .adam_beta1 = .9, .adam_beta2 = .999, .adam_epsilon = 1e-6, .weight_decay = .01,           \
-        .max_grad_norm = 1, .adapter = ADAPTER_NONE, .lora_rank = 8, .lora_alpha = 16, .save_steps = 500,              \
-        .save_total_limit = 2, .eval_steps = 500, .eval_sequences = 64, .logging_steps = 1,                            \
+        .max_grad_norm = 1, .adapter = ADAPTER_NONE, .lora_rank = 8, .lora_alpha = 16, .pipeline_stages = 1,           \
+        .pipeline_schedule = PIPELINE_1F1B, .sync_probability = .02, .sync_steps = 100, .outer_learning_rate = .7,     \
+        .outer_momentum = .9, .save_steps = 500, .save_total_limit = 2, .eval_steps = 500, .eval_sequences = 64,       \
+        .logging_steps = 1,                                                                                            \
     }
 
 #endif

@@ -31,9 +31,9 @@ enum status team_begin(struct team *t, const struct team_parts *parts)
     return t->ops->begin(t, parts);
 }
 
-enum status team_share(struct team *t, struct train_batch *b)
+enum status team_share(struct team *t, int64_t step, struct train_batch *b)
 {
-    return t->ops->share ? t->ops->share(t, b) : OK;
+    return t->ops->share ? t->ops->share(t, step, b) : OK;
 }
 
 enum status team_gradient(struct team *t, const struct train_batch *b, double unit, const struct team_losses *out)
@@ -51,14 +51,14 @@ enum status team_combine(struct team *t, double *squares)
     return t->ops->combine(t, squares);
 }
 
-enum status team_before_update(struct team *t, int64_t step, double *scale)
+enum status team_before_update(struct team *t, double *scale)
 {
-    return t->ops->before_update ? t->ops->before_update(t, step, scale) : OK;
+    return t->ops->before_update ? t->ops->before_update(t, scale) : OK;
 }
 
-enum status team_after_update(struct team *t, int64_t step, double learning_rate)
+enum status team_after_update(struct team *t, double learning_rate)
 {
-    return t->ops->after_update ? t->ops->after_update(t, step, learning_rate) : OK;
+    return t->ops->after_update ? t->ops->after_update(t, learning_rate) : OK;
 }
 
 enum status team_losses(struct team *t, const struct train_batch *b, int n, const struct team_losses *out)
@@ -71,9 +71,9 @@ enum status team_sum(struct team *t, enum team_scope scope, double *values, int 
     return t->ops->sum ? t->ops->sum(t, scope, values, n) : OK;
 }
 
-enum status team_stop(struct team *t, int64_t step, bool *wanted)
+enum status team_stop(struct team *t, bool *wanted)
 {
-    return t->ops->stop ? t->ops->stop(t, step, wanted) : OK;
+    return t->ops->stop ? t->ops->stop(t, wanted) : OK;
 }
 
 enum status team_meet(struct team *t)

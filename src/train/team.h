@@ -58,8 +58,8 @@ struct team_ops {
     /* The parts are there; they stay until the run ends. */
     enum status (*begin)(struct team *t, const struct team_parts *parts);
 
-    /* The batch that a replica's first stage has drawn comes to its other stages. */
-    enum status (*share)(struct team *t, struct train_batch *b);
+    /* A step (0: the first) begins: the batch that a replica's first stage has drawn comes to its other stages. */
+    enum status (*share)(struct team *t, int64_t step, struct train_batch *b);
 
     /* Adds the gradient of unit * sum of losses of this replica's batch to the stage's gradients. */
     enum status (*gradient)(struct team *t, const struct train_batch *b, double unit, const struct team_losses *out);
@@ -70,10 +70,10 @@ struct team_ops {
     /* The gradients of those who share a step become one, where they do; *squares is its sum of squares. */
     enum status (*combine)(struct team *t, double *squares);
 
-    /* Around the optimizer's update of step (0: the first), whose gradient is scale times what the vector has.
-     * Before: may change the gradient, and the scale then. */
-    enum status (*before_update)(struct team *t, int64_t step, double *scale);
-    enum status (*after_update)(struct team *t, int64_t step, double learning_rate);
+    /* Around the optimizer's update of the step, whose gradient is scale times what the vector has. Before, unless it
+     * is skipped: may change the gradient, and the scale then. After, also if it was. */
+    enum status (*before_update)(struct team *t, double *scale);
+    enum status (*after_update)(struct team *t, double learning_rate);
 
     /* Forward only, the losses of sequences [0, n) of a batch. */
     enum status (*losses)(struct team *t, const struct train_batch *b, int n, const struct team_losses *out);
@@ -81,8 +81,8 @@ struct team_ops {
     /* values [n] = their sums over the scope. */
     enum status (*sum)(struct team *t, enum team_scope scope, double *values, int n);
 
-    /* *wanted of any rank becomes everybody's, at a step where all can hear of it. */
-    enum status (*stop)(struct team *t, int64_t step, bool *wanted);
+    /* *wanted of any rank becomes everybody's, once all can hear of it. */
+    enum status (*stop)(struct team *t, bool *wanted);
 
     /* Everybody is here; the least of their values. */
     enum status (*meet)(struct team *t);
@@ -123,15 +123,15 @@ void team_layers(const struct team *t, const struct gptj_config *c, int stage, i
 void team_slots(const struct team *t, int n_micro_batches, int *slots, int *late);
 void team_updates(const struct team *t, const struct params *p, int *begin, int *end);
 enum status team_begin(struct team *t, const struct team_parts *parts);
-enum status team_share(struct team *t, struct train_batch *b);
+enum status team_share(struct team *t, int64_t step, struct train_batch *b);
 enum status team_gradient(struct team *t, const struct train_batch *b, double unit, const struct team_losses *out);
 void team_progress(struct team *t);
 enum status team_combine(struct team *t, double *squares);
-enum status team_before_update(struct team *t, int64_t step, double *scale);
-enum status team_after_update(struct team *t, int64_t step, double learning_rate);
+enum status team_before_update(struct team *t, double *scale);
+enum status team_after_update(struct team *t, double learning_rate);
 enum status team_losses(struct team *t, const struct train_batch *b, int n, const struct team_losses *out);
 enum status team_sum(struct team *t, enum team_scope scope, double *values, int n);
-enum status team_stop(struct team *t, int64_t step, bool *wanted);
+enum status team_stop(struct team *t, bool *wanted);
 enum status team_meet(struct team *t);
 enum status team_least(struct team *t, int64_t *value);
 enum status team_model(struct team *t, const float **values);

@@ -356,13 +356,13 @@ static enum status draw(struct trainer *t)
     json_decref(t->data_before);
     t->data_before = data_shards_state(&t->shards);
     if (t->team->stage == 0) TRY(data_shards_draw(&t->shards, &t->batch));
-    return team_share(t->team, &t->batch);
+    return team_share(t->team, t->step, &t->batch);
 }
 
 static enum status update(struct trainer *t, double mean, const struct metrics_step *m)
 {
     double scale = optimizer_clip(t->optimizer, mean, m->grad_norm);
-    TRY(team_before_update(t->team, t->step, &scale));
+    TRY(team_before_update(t->team, &scale));
     optimizer_update(t->optimizer, scale, m->learning_rate);
     return OK;
 }
@@ -389,7 +389,7 @@ static enum status one_step(struct trainer *t)
     m.skipped = !isfinite(sum.sum) || !isfinite(m.grad_norm);
     if (!loss_scale_update(&t->scale, r, m.skipped)) return not_finite(t, &sum, m.grad_norm);
     if (!m.skipped) TRY(update(t, mean, &m));
-    TRY(team_after_update(t->team, t->step, m.learning_rate));
+    TRY(team_after_update(t->team, m.learning_rate));
     t->step++;
     t->tokens += tokens_a_step(r);
     t->blocks = -1;
@@ -491,7 +491,7 @@ static enum status go(struct trainer *t)
         if (r->n_validation && (due(t->step, r->eval_steps) || (r->eval_steps && t->step == r->steps)))
             TRY(validate(t));
         stopped = t->o->stop && t->o->stop();
-        TRY(team_stop(t->team, t->step, &stopped));
+        TRY(team_stop(t->team, &stopped));
         if (stopped || t->step == r->steps || due(t->step, r->save_steps)) TRY(save(t, data_shards_state(&t->shards)));
     }
     if (!stopped) return OK;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dist/gradient_sum.h"
+
+void gradient_sum_open(struct gradient_sum *d, struct group *g, float *x, size_t n)
+{
+    *d = (struct gradient_sum){.g = g, .x = x, .n = n, .done = n};
+}
+
+/* Where the bucket that ends at `end` begins: at multiples of the bucket's size. */
+static size_t begin_of(size_t end)
+{
+    return end ? (end - 1) / GRADIENT_SUM_BUCKET * GRADIENT_SUM_BUCKET : 0;
+}
+
+static enum status begin_next(struct gradient_sum *d)
+{
+    const size_t begin = begin_of(d->done), n = d->done - begin;
+    d->done = begin;
+    d->active = true;
+    return group_begin_allreduce(d->g, NET_SYNC, d->x + begin, n);
+}
+
+void gradient_sum_progress(struct gradient_sum *d, size_t from)
+{
+    if (d->g->n == 1) return;
+    bool over = !d->active;
+    if (d->active && group_test(d->g, &over) != OK) return;
+    if (!over) return;
+    d->active = false;
+    if (d->done && begin_of(d->done) >= from) (void)begin_next(d);
+}
+
+enum status gradient_sum_finish(struct gradient_sum *d)
+{
+    if (d->g->n == 1) return OK;
+    if (d->active) TRY(group_wait(d->g));
+    d->active = false;
+    while (d->done) {
+        TRY(begin_next(d));
+        TRY(group_wait(d->g));
+        d->active = false;
+    }
+    d->done = d->n;
+    return OK;
+}
+
+size_t gradient_sum_bytes(const struct group *g, size_t n)
+{
+    size_t bytes = 0;
+    for (size_t end = n; end && g->n > 1; end = begin_of(end)) {
+        const size_t count = end - begin_of(end);
+        bytes += group_ring_bytes(count, sizeof(float), NULL, g->n, g->me, true) +
+                 group_ring_bytes(count, sizeof(float), NULL, g->n, g->me, false);
+    }
+    return bytes;
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The sum of all replicas' gradients, by rings over buckets, while the backward pass still goes on: what lies behind in
+ * the vector is complete first. Buckets are of a fixed size, so the sum's order of terms, and its bits, do not depend
+ * on what overlaps. Li et al. 2020, "PyTorch distributed" (VLDB 13), section 3.2. */
+#ifndef GPTJT_DIST_GRADIENT_SUM_H
+#define GPTJT_DIST_GRADIENT_SUM_H
+
+#include "net/collectives.h"
+
+struct gradient_sum {
+    struct group *g; /* borrowed */
+    float *x;        /* [n], borrowed */
+    size_t n;
+    size_t done; /* x [done, n) has been summed or is under way; n between steps */
+    bool active; /* the ring that ends there is under way */
+};
+
+enum { GRADIENT_SUM_BUCKET = 1 << 20 }; /* values: 4 MiB */
+
+void gradient_sum_open(struct gradient_sum *d, struct group *g, float *x, size_t n);
+
+/* x [from, n) is complete: sums what can be summed. A failure is the transport's to keep. */
+void gradient_sum_progress(struct gradient_sum *d, size_t from);
+
+/* All of x is: sums the rest. */
+enum status gradient_sum_finish(struct gradient_sum *d);
+
+/* Bytes that this member sends in all that. */
+size_t gradient_sum_bytes(const struct group *g, size_t n);
+
+#endif

@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dist/grid.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/amount.h"
+#include "base/compiler.h"
+#include "dist/output_owner.h"
+#include "dist/pipeline.h"
+#include "dist/sync.h"
+#include "ops/train.h"
+
+static_assert((int)PIPELINE_GPIPE == (int)SCHEDULE_GPIPE && (int)PIPELINE_1F1B == (int)SCHEDULE_1F1B &&
+                  (int)PIPELINE_ZB_H1 == (int)SCHEDULE_ZB_H1,
+              "the recipe's names are the schedules'");
+static_assert((int)TRAIN_WIRE_FP32 == (int)WIRE_FP32 && (int)TRAIN_WIRE_FP16 == (int)WIRE_FP16 &&
+                  (int)TRAIN_WIRE_BF16 == (int)WIRE_BF16,
+              "the recipe's names are the wire's");
+
+/* Groups of this rank, and messages that are not theirs, are told apart by tags. */
+enum { TAG_PIPE = 16, TAG_PEERS, TAG_ALL, TAG_TIED_TO_FIRST, TAG_TIED_TO_LAST };
+
+struct grid {
+    struct team team;
+    struct transport *t;
+    const struct recipe *recipe;
+    struct group pipe, peers, all; /* the stages of this replica, the replicas of this stage, all ranks */
+    struct team_parts parts;
+    struct pipeline *pipeline;
+    struct sync *sync;
+    size_t *layer_begins; /* [layers of the stage]: where each begins in the vector of parameters */
+    int n_layers;
+    const struct param *tied; /* an embedding that the first stage and the last have both; NULL: there is none */
+    float *other;             /* [tied->n], on the first stage: its gradient on the last */
+    int64_t step, steps;      /* the step under way; how many there were */
+    bool stop_wanted;
+};
+
+static struct grid *grid_of(struct team *t)
+{
+    return (struct grid *)t;
+}
+
+static const struct grid *const_grid_of(const struct team *t)
+{
+    return (const struct grid *)t;
+}
+
+/* ---- Layout ---- */
+
+static void layers(const struct team *t, const struct gptj_config *c, int stage, int *first, int *last)
+{
+    *first = c->L * stage / t->n_stages;
+    *last = c->L * (stage + 1) / t->n_stages;
+}
+
+static struct pipeline_options pipeline_options(const struct grid *g, int width)
+{
+    const struct team *t = &g->team;
+    const struct recipe *r = g->recipe;
+    return (struct pipeline_options){.transport = g->t,
+                                     .first_rank = t->replica * t->n_stages,
+                                     .stage = t->stage,
+                                     .n_stages = t->n_stages,
+                                     .schedule = t->n_stages > 1 ? (enum schedule_kind)r->pipeline_schedule
+                                                                 : SCHEDULE_1F1B,
+                                     .n_micro_batches = (int)(r->batch_size / t->n_replicas / r->micro_batch_size),
+                                     .sequences = (int)r->micro_batch_size,
+                                     .seq_len = (int)r->data.seq_len,
+                                     .width = width,
+                                     .activations = (enum wire_type)r->wire_activations,
+                                     .gradients = (enum wire_type)r->wire_gradients};
+}
+
+static void slots(const struct team *t, int n_micro_batches, int *n_slots, int *late)
+{
+    (void)n_micro_batches;
+    const struct pipeline_options o = pipeline_options(const_grid_of(t), 0);
+    pipeline_slots(&o, n_slots, late);
+}
+
+static void updates(const struct team *t, const struct params *p, int *begin, int *end)
+{
+    const struct grid *g = const_grid_of(t);
+    const struct sync_ops *ops = sync_ops((enum train_sync)g->recipe->sync);
+    if (ops->updates) ops->updates(p, &g->peers, begin, end);
+}
+
+static enum status check_layout(const struct recipe *r, int n_ranks)
+{
+    const int64_t stages = r->pipeline_stages, replicas = n_ranks / stages, shards = r->data_shards;
+    if (n_ranks % stages)
+        return fail(E_ARG, "%d ranks cannot be divided into replicas of %" PRId64 " \"pipeline_stages\"", n_ranks,
+                    stages);
+    if (r->batch_size % (replicas * r->micro_batch_size))
+        return fail(E_ARG,
+                    "\"batch_size\" is %" PRId64 ", not a multiple of %" PRId64 " replicas times \"micro_batch_size\", "
+                    "%" PRId64,
+                    r->batch_size, replicas, r->micro_batch_size);
+    if (shards && (shards % replicas || r->batch_size % shards))
+        return fail(E_ARG,
+                    "\"data_shards\" is %" PRId64 ", which %" PRId64
+                    " replicas do not divide, or which does not divide "
+                    "\"batch_size\", %" PRId64,
+                    shards, replicas, r->batch_size);
+    struct checkpoint_config config;
+    TRY(checkpoint_config_read(&config, r->model));
+    if (stages > config.model.L)
+        return fail(E_ARG, "%s has %d layers, too few for %" PRId64 " \"pipeline_stages\"", r->model, config.model.L,
+                    stages);
+    if (r->adapter != ADAPTER_NONE && stages > 1)
+        return fail(E_UNSUPPORTED, "\"adapter\": adapters are trained without \"pipeline_stages\"");
+    if (r->sync == SYNC_PROXSKIP && r->proxskip == PROXSKIP_FROZEN && !r->sync_warmup_steps)
+        return fail(E_ARG, "\"proxskip\": frozen needs \"sync_warmup_steps\", in which it learns what it freezes");
+    return OK;
+}
+
+/* ---- Opening ---- */
+
+static enum status open_groups(struct grid *g)
+{
+    const struct team *t = &g->team;
+    const int P = t->n_stages, D = t->n_replicas;
+    TRY(group_open(&g->all, g->t, &(struct group_shape){.stride = 1, .n = D * P, .tag = TAG_ALL}));
+    TRY(group_open(&g->pipe, g->t,
+                   &(struct group_shape){.first = t->replica * P, .stride = 1, .n = P, .tag = TAG_PIPE}));
+    return group_open(&g->peers, g->t, &(struct group_shape){.first = t->stage, .stride = P, .n = D, .tag = TAG_PEERS});
+}
+
+static enum status find_layers(struct grid *g, const struct gptj *m, const struct params *p)
+{
+    g->n_layers = m->last - m->first;
+    g->layer_begins = calloc((size_t)g->n_layers, sizeof *g->layer_begins);
+    if (!g->layer_begins) return fail(E_NOMEM, "training: out of memory");
+    int next = 0;
+    for (int i = 0; i < p->n && next < g->n_layers; i++) {
+        char part[32];
+        snprintf(part, sizeof part, ".h.%d.", m->first + next);
+        if (strstr(p->all[i].name, part)) g->layer_begins[next++] = p->all[i].at;
+    }
+    return OK;
+}
+
+static enum status find_tied(struct grid *g, const struct gptj *m, const struct params *p)
+{
+    const struct team *t = &g->team;
+    if (!m->cfg.tied || t->n_stages == 1 || (t->stage > 0 && t->stage < t->n_stages - 1)) return OK;
+    if (g->recipe->sync == SYNC_SHARDED)
+        return fail(E_UNSUPPORTED,
+                    "\"sync\": sharded is not for a head tied to the embedding over \"pipeline_stages\"");
+    g->tied = params_find(p, "transformer.wte.weight");
+    g->other = t->stage == 0 ? malloc(g->tied->n * sizeof *g->other) : NULL;
+    return t->stage > 0 || g->other ? OK : fail(E_NOMEM, "training: out of memory for an embedding's gradient");
+}
+
+static enum status begin(struct team *t, const struct team_parts *parts)
+{
+    struct grid *g = grid_of(t);
+    const struct gptj *m = parts->trainee->model;
+    struct params *p = parts->trainee->params;
+    const struct pipeline_options o = pipeline_options(g, m->cfg.D);
+    g->parts = *parts;
+    TRY(find_layers(g, m, p));
+    TRY(find_tied(g, m, p));
+    TRY(pipeline_create(&g->pipeline, &o));
+    const bool borrowed = g->tied && t->stage > 0; /* the embedding is the first of its vector */
+    const struct sync_context c = {.recipe = g->recipe,
+                                   .peers = &g->peers,
+                                   .params = p,
+                                   .optimizer = parts->optimizer,
+                                   .begin = borrowed ? p->all[1].at : 0,
+                                   .end = p->n_values};
+    return sync_ops((enum train_sync)g->recipe->sync)->create(&g->sync, &c);
+}
+
+/* ---- A step ---- */
+
+static enum status share(struct team *t, int64_t step, struct train_batch *b)
+{
+    struct grid *g = grid_of(t);
+    g->step = step;
+    g->steps++;
+    return t->n_stages > 1 ? pipeline_share(g->pipeline, b) : OK;
+}
+
+static enum status gradient(struct team *t, const struct train_batch *b, double unit, const struct team_losses *out)
+{
+    struct grid *g = grid_of(t);
+    return pipeline_run(g->pipeline, g->parts.trainee->pass, b, unit, out, g->parts.loss);
+}
+
+static void progress(struct team *t)
+{
+    struct grid *g = grid_of(t);
+    pipeline_progress(g->pipeline);
+    const int ready = pipeline_ready(g->pipeline);
+    if (ready && g->sync->ops->progress) g->sync->ops->progress(g->sync, g->step, g->layer_begins[g->n_layers - ready]);
+}
+
+/* From rank to rank of this pipeline, in a message of its own. */
+static enum status send_tied(struct grid *g, int to_stage, int tag, enum net_purpose purpose, const float *x)
+{
+    struct net_request r = {0};
+    const int to = g->team.replica * g->team.n_stages + to_stage;
+    TRY(net_send(g->t, &r, to, purpose, tag, x, g->tied->n * sizeof *x));
+    return net_wait(g->t, &r);
+}
+
+static enum status receive_tied(struct grid *g, int from_stage, int tag, enum net_purpose purpose, float *x)
+{
+    struct net_request r = {0};
+    const int from = g->team.replica * g->team.n_stages + from_stage;
+    TRY(net_recv(g->t, &r, from, purpose, tag, x, g->tied->n * sizeof *x));
+    return net_wait(g->t, &r);
+}
+
+/* The first stage's embedding gets the gradient of both, before replicas are summed. */
+static enum status add_tied(struct grid *g)
+{
+    const int last = g->team.n_stages - 1;
+    if (!g->tied) return OK;
+    float *own = g->parts.trainee->params->grad + g->tied->at;
+    if (g->team.stage > 0) return send_tied(g, 0, TAG_TIED_TO_FIRST, NET_GRADIENTS, own);
+    TRY(receive_tied(g, last, TAG_TIED_TO_FIRST, NET_GRADIENTS, g->other));
+    for (size_t i = 0; i < g->tied->n; i++)
+        own[i] += g->other[i];
+    return OK;
+}
+
+/* The last stage's copy of something, gradient or parameters, becomes the first one's. */
+static enum status copy_tied(struct grid *g, enum net_purpose purpose, float *vector)
+{
+    if (!g->tied) return OK;
+    float *own = vector + g->tied->at;
+    if (g->team.stage == 0) return send_tied(g, g->team.n_stages - 1, TAG_TIED_TO_LAST, purpose, own);
+    return receive_tied(g, 0, TAG_TIED_TO_LAST, purpose, own);
+}
+
+/* Each value of the whole model counts once. */
+static enum status sum_squares(struct grid *g, double *squares)
+{
+    const struct params *p = g->parts.trainee->params;
+    const struct optimizer *o = g->parts.optimizer;
+    size_t begin = g->sync->c.begin, end = g->sync->c.end;
+    const bool divided = g->sync->ops->updates != NULL;
+    if (divided) {
+        begin = o->begin;
+        end = o->begin + o->n_values;
+    }
+    *squares = end > begin ? p->ops->train->sum_squares(p->ops, p->grad + begin, end - begin) : 0;
+    return group_sum(divided ? &g->all : &g->pipe, squares, 1);
+}
+
+static enum status combine(struct team *t, double *squares)
+{
+    struct grid *g = grid_of(t);
+    TRY(add_tied(g));
+    TRY(g->sync->ops->combine(g->sync, g->step));
+    TRY(copy_tied(g, NET_GRADIENTS, g->parts.trainee->params->grad));
+    return sum_squares(g, squares);
+}
+
+static enum status before_update(struct team *t, double *scale)
+{
+    struct grid *g = grid_of(t);
+    return g->sync->ops->before_update ? g->sync->ops->before_update(g->sync, g->step, scale) : OK;
+}
+
+static enum status after_update(struct team *t, double learning_rate)
+{
+    struct grid *g = grid_of(t);
+    struct params *p = g->parts.trainee->params;
+    if (!g->sync->ops->after_update) return OK;
+    TRY(g->sync->ops->after_update(g->sync, g->step, learning_rate));
+    if (!g->tied) return OK;
+    TRY(copy_tied(g, NET_SYNC, p->value));
+    params_changed(p);
+    return OK;
+}
+
+static enum status losses(struct team *t, const struct train_batch *b, int n, const struct team_losses *out)
+{
+    struct grid *g = grid_of(t);
+    return pipeline_losses(g->pipeline, g->parts.trainee->pass, b, n, out, g->parts.loss);
+}
+
+/* ---- Agreement ---- */
+
+static enum status sum(struct team *t, enum team_scope scope, double *values, int n)
+{
+    struct grid *g = grid_of(t);
+    const bool everybody = scope == TEAM_ALL || sync_shares(g->recipe, g->step);
+    return group_sum(everybody ? &g->all : &g->pipe, values, n);
+}
+
+static enum status stop(struct team *t, bool *wanted)
+{
+    struct grid *g = grid_of(t);
+    g->stop_wanted |= *wanted;
+    *wanted = false;
+    if (!g->sync->ops->meets(g->sync, g->step)) return OK;
+    double any = g->stop_wanted;
+    TRY(group_max(&g->all, &any, 1));
+    *wanted = any > 0;
+    return OK;
+}
+
+static enum status meet(struct team *t)
+{
+    return group_barrier(&grid_of(t)->all);
+}
+
+static enum status least(struct team *t, int64_t *value)
+{
+    double negative = -(double)*value;
+    TRY(group_max(&grid_of(t)->all, &negative, 1));
+    *value = -(int64_t)negative;
+    return OK;
+}
+
+/* ---- State ---- */
+
+static enum status model(struct team *t, const float **values)
+{
+    struct grid *g = grid_of(t);
+    *values = g->parts.trainee->params->value;
+    return g->sync->ops->model ? g->sync->ops->model(g->sync, values) : OK;
+}
+
+static int vectors(struct team *t, struct team_vector *out)
+{
+    struct grid *g = grid_of(t);
+    return g->sync->ops->vectors ? g->sync->ops->vectors(g->sync, out) : 0;
+}
+
+static enum status restore(struct team *t, const json_t *state)
+{
+    struct grid *g = grid_of(t);
+    return g->sync->ops->restore ? g->sync->ops->restore(g->sync, state != NULL) : OK;
+}
+
+static const struct team_ops operations = {.layers = layers,
+                                           .slots = slots,
+                                           .updates = updates,
+                                           .begin = begin,
+                                           .share = share,
+                                           .gradient = gradient,
+                                           .progress = progress,
+                                           .combine = combine,
+                                           .before_update = before_update,
+                                           .after_update = after_update,
+                                           .losses = losses,
+                                           .sum = sum,
+                                           .stop = stop,
+                                           .meet = meet,
+                                           .least = least,
+                                           .model = model,
+                                           .vectors = vectors,
+                                           .restore = restore};
+
+enum status grid_open(struct team **out, struct transport *t, const struct recipe *recipe)
+{
+    TRY(check_layout(recipe, t->size));
+    struct grid *g = calloc(1, sizeof *g);
+    if (!g) return fail(E_NOMEM, "training: out of memory");
+    const int P = (int)recipe->pipeline_stages;
+    g->team = (struct team){.ops = &operations,
+                            .replica = t->rank / P,
+                            .n_replicas = t->size / P,
+                            .stage = t->rank % P,
+                            .n_stages = P,
+                            .own_steps = sync_ops((enum train_sync)recipe->sync)->own_steps};
+    g->t = t;
+    g->recipe = recipe;
+    enum status s = open_groups(g);
+    if (s == OK) s = output_owner(&g->team, &g->all, recipe->output);
+    if (s != OK) {
+        grid_close(&g->team);
+        return s;
+    }
+    *out = &g->team;
+    return OK;
+}
+
+void grid_close(struct team *team)
+{
+    if (!team) return;
+    struct grid *g = grid_of(team);
+    if (g->sync) g->sync->ops->free(g->sync);
+    pipeline_free(g->pipeline);
+    group_close(&g->peers);
+    group_close(&g->pipe);
+    group_close(&g->all);
+    free(g->layer_begins);
+    free(g->other);
+    free(g);
+}
+
+/* ---- Traffic ---- */
+
+enum status grid_report(struct team *team, struct buf *out)
+{
+    struct grid *g = grid_of(team);
+    double sent[NET_PURPOSES], most[NET_PURPOSES];
+    for (enum net_purpose p = 0; p < NET_PURPOSES; p++)
+        sent[p] = most[p] = (double)net_sent(g->t, p).bytes;
+    TRY(group_sum(&g->all, sent, NET_PURPOSES));
+    TRY(group_max(&g->all, most, NET_PURPOSES));
+    if (!team_leads(team)) return OK;
+    for (enum net_purpose p = 0; p < NET_PURPOSES; p++) {
+        const double steps = g->steps ? (double)g->steps : 1;
+        buf_printf(out, "sent for %s: %s by a rank and step", net_purpose_name(p),
+                   amount_bytes((size_t)(sent[p] / g->all.n / steps)).text);
+        buf_printf(out, ", %s in all, %s by one rank at most\n", amount_bytes((size_t)sent[p]).text,
+                   amount_bytes((size_t)most[p]).text);
+    }
+    return buf_status(out);
+}
+
+size_t grid_sync_bytes(const struct team *team, int64_t step)
+{
+    const struct grid *g = const_grid_of(team);
+    return g->sync->ops->bytes(g->sync, step);
+}

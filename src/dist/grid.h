@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The team of a run on several ranks: D replicas of P stages, rank = replica * P + stage, over a transport. It puts a
+ * pipeline (pipeline.h) and a synchronisation (sync.h) behind the trainer's table. */
+#ifndef GPTJT_DIST_GRID_H
+#define GPTJT_DIST_GRID_H
+
+#include "net/transport.h"
+#include "train/team.h"
+
+/* All ranks call it. The recipe says how many stages there are; the replicas are what the number of ranks makes of it.
+ * E_ARG, the same on all ranks, where batch, data or ranks cannot be divided so. *out is owned; t and recipe are
+ * borrowed. */
+enum status grid_open(struct team **out, struct transport *t, const struct recipe *recipe);
+void grid_close(struct team *team); /* accepts NULL; after net_fail() if something failed */
+
+/* What was sent, for people, on rank 0: by purpose, on average and at most, by rank and step. All ranks call it. */
+enum status grid_report(struct team *team, struct buf *out);
+
+/* What this rank's synchronisation should send in a step. */
+size_t grid_sync_bytes(const struct team *team, int64_t step);
+
+#endif

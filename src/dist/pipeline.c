@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dist/pipeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { AHEAD = 2 }; /* receives started before they are used */
+
+/* Batches travel beside activations; validation's micro-batches have a number that no step's has. */
+enum { TAG_ROWS = 1, TAG_NUMBERS, TAG_LOSSES = NET_MAX_TAG };
+
+/* Messages of one direction to or from one neighbour, micro-batch after micro-batch. */
+struct channel {
+    struct transport *t;
+    int peer; /* -1: there is no neighbour */
+    enum net_purpose purpose;
+    enum wire_type type;
+    size_t values, bytes; /* of a message */
+    int n;                /* buffers */
+    char *buffers;        /* [n][bytes] */
+    struct net_request *requests;
+    int started, taken; /* of this step's messages: received or sent; decoded */
+};
+
+struct pipeline {
+    struct pipeline_options o;
+    struct schedule_action *actions;
+    int n_actions, slots, late;
+    struct channel activations_in, activations_out, gradients_in, gradients_out;
+    struct net_request *shares; /* [2 * n_stages] */
+    bool last_backward;         /* the action under way is the last that adds to gradients of weights */
+    int blocks;                 /* of it that have been done */
+};
+
+/* ---- Opening ---- */
+
+static struct schedule_memory memory_of(const struct pipeline_options *o, int stage)
+{
+    struct schedule_list list = {.n = schedule_length(o->schedule, o->n_micro_batches)};
+    struct schedule_action *actions = calloc((size_t)list.n, sizeof *actions);
+    struct schedule_memory all = {o->n_micro_batches, o->n_micro_batches, o->n_micro_batches};
+    if (!actions) return all;
+    schedule_fill(actions, o->schedule, o->n_stages, o->n_micro_batches, stage);
+    list.actions = actions;
+    all = schedule_memory(&list);
+    free(actions);
+    return all;
+}
+
+void pipeline_slots(const struct pipeline_options *o, int *slots, int *late)
+{
+    const struct schedule_memory m = memory_of(o, o->stage);
+    *slots = m.activations;
+    *late = m.waiting;
+}
+
+static size_t values_of(const struct pipeline_options *o)
+{
+    return (size_t)o->sequences * (size_t)o->seq_len * (size_t)o->width;
+}
+
+/* Buffers of the four channels: activations in and out, gradients in and out. */
+static void buffers_of(const struct pipeline_options *o, int n[4])
+{
+    const bool before = o->stage > 0, behind = o->stage < o->n_stages - 1;
+    n[0] = before ? AHEAD : 0;
+    n[1] = behind ? memory_of(o, o->stage).whole : 0;
+    n[2] = behind ? AHEAD : 0;
+    n[3] = before ? memory_of(o, o->stage - 1).whole : 0;
+}
+
+size_t pipeline_bytes(const struct pipeline_options *o)
+{
+    int n[4];
+    buffers_of(o, n);
+    return (size_t)(n[0] + n[1]) * wire_bytes(o->activations, values_of(o)) +
+           (size_t)(n[2] + n[3]) * wire_bytes(o->gradients, values_of(o));
+}
+
+static enum status channel_open(struct channel *c, const struct pipeline_options *o, int stage,
+                                enum net_purpose purpose, int n)
+{
+    const enum wire_type type = purpose == NET_ACTIVATIONS ? o->activations : o->gradients;
+    *c = (struct channel){.t = o->transport,
+                          .peer = n ? o->first_rank + stage : -1,
+                          .purpose = purpose,
+                          .type = type,
+                          .values = values_of(o),
+                          .bytes = wire_bytes(type, values_of(o)),
+                          .n = n};
+    if (!n) return OK;
+    c->buffers = malloc((size_t)n * c->bytes);
+    c->requests = calloc((size_t)n, sizeof *c->requests);
+    return c->buffers && c->requests ? OK : fail(E_NOMEM, "pipeline: out of memory for messages");
+}
+
+static void channel_close(struct channel *c)
+{
+    free(c->buffers);
+    free(c->requests);
+}
+
+static enum status open_parts(struct pipeline *p)
+{
+    const struct pipeline_options *o = &p->o;
+    int n[4];
+    buffers_of(o, n);
+    p->n_actions = schedule_length(o->schedule, o->n_micro_batches);
+    p->actions = calloc((size_t)p->n_actions, sizeof *p->actions);
+    p->shares = calloc(2 * (size_t)o->n_stages, sizeof *p->shares);
+    if (!p->actions || !p->shares) return fail(E_NOMEM, "pipeline: out of memory");
+    schedule_fill(p->actions, o->schedule, o->n_stages, o->n_micro_batches, o->stage);
+    pipeline_slots(o, &p->slots, &p->late);
+    TRY(channel_open(&p->activations_in, o, o->stage - 1, NET_ACTIVATIONS, n[0]));
+    TRY(channel_open(&p->activations_out, o, o->stage + 1, NET_ACTIVATIONS, n[1]));
+    TRY(channel_open(&p->gradients_in, o, o->stage + 1, NET_GRADIENTS, n[2]));
+    return channel_open(&p->gradients_out, o, o->stage - 1, NET_GRADIENTS, n[3]);
+}
+
+enum status pipeline_create(struct pipeline **out, const struct pipeline_options *o)
+{
+    struct pipeline *p = calloc(1, sizeof *p);
+    if (!p) return fail(E_NOMEM, "pipeline: out of memory");
+    p->o = *o;
+    const enum status s = open_parts(p);
+    if (s != OK) {
+        pipeline_free(p);
+        return s;
+    }
+    *out = p;
+    return OK;
+}
+
+void pipeline_free(struct pipeline *p)
+{
+    if (!p) return;
+    channel_close(&p->activations_in);
+    channel_close(&p->activations_out);
+    channel_close(&p->gradients_in);
+    channel_close(&p->gradients_out);
+    free(p->actions);
+    free(p->shares);
+    free(p);
+}
+
+/* ---- Batches ---- */
+
+static size_t rows_bytes(const struct train_batch *b)
+{
+    return 4 * (size_t)b->sequences * (size_t)b->seq_len * sizeof *b->token;
+}
+
+static size_t numbers_bytes(const struct train_batch *b)
+{
+    return 2 * (size_t)b->sequences * sizeof *b->source;
+}
+
+static enum status receive_batch(struct pipeline *p, struct train_batch *b)
+{
+    struct transport *t = p->o.transport;
+    struct net_request *r = p->shares;
+    TRY(net_recv(t, &r[0], p->o.first_rank, NET_CONTROL, TAG_ROWS, b->token, rows_bytes(b)));
+    TRY(net_recv(t, &r[1], p->o.first_rank, NET_CONTROL, TAG_NUMBERS, b->source, numbers_bytes(b)));
+    TRY(net_wait_all(t, r, 2));
+    b->targets = 0;
+    for (int i = 0; i < b->sequences; i++)
+        b->targets += b->n_targets[i];
+    return OK;
+}
+
+/* The sends are waited for at the end of pipeline_run(). */
+enum status pipeline_share(struct pipeline *p, struct train_batch *b)
+{
+    struct transport *t = p->o.transport;
+    if (p->o.stage > 0) return receive_batch(p, b);
+    for (int stage = 1; stage < p->o.n_stages; stage++) {
+        struct net_request *r = &p->shares[2 * stage];
+        const int to = p->o.first_rank + stage;
+        TRY(net_send(t, &r[0], to, NET_CONTROL, TAG_ROWS, b->token, rows_bytes(b)));
+        TRY(net_send(t, &r[1], to, NET_CONTROL, TAG_NUMBERS, b->source, numbers_bytes(b)));
+    }
+    return OK;
+}
+
+/* ---- Messages ---- */
+
+static char *buffer_of(const struct channel *c, int i)
+{
+    return c->buffers + (size_t)(i % c->n) * c->bytes;
+}
+
+/* Starts receives of a step's first `all` messages as far as there are buffers. */
+static enum status receive_ahead(struct channel *c, int all)
+{
+    for (; c->peer >= 0 && c->started < all && c->started < c->taken + c->n; c->started++)
+        TRY(net_recv(c->t, &c->requests[c->started % c->n], c->peer, c->purpose, c->started, buffer_of(c, c->started),
+                     c->bytes));
+    return OK;
+}
+
+/* The next message, into x. */
+static enum status take(struct channel *c, float *x, int all)
+{
+    TRY(net_wait(c->t, &c->requests[c->taken % c->n]));
+    wire_decode(c->type, x, buffer_of(c, c->taken), c->values);
+    c->taken++;
+    return receive_ahead(c, all);
+}
+
+static enum status put(struct channel *c, const float *x)
+{
+    const int i = c->started++;
+    struct net_request *r = &c->requests[i % c->n];
+    TRY(net_wait(c->t, r));
+    wire_encode(c->type, buffer_of(c, i), x, c->values);
+    return net_send(c->t, r, c->peer, c->purpose, i, buffer_of(c, i), c->bytes);
+}
+
+static enum status finish_sends(struct channel *c)
+{
+    TRY(net_wait_all(c->t, c->requests, c->n));
+    c->started = 0;
+    return OK;
+}
+
+/* ---- The list ---- */
+
+struct step {
+    struct train_pass *pass;
+    const struct train_batch *batch;
+    double unit, *loss;
+    const struct team_losses *out;
+};
+
+static enum status forward(struct pipeline *p, const struct step *s, int micro_batch)
+{
+    const int n = p->o.sequences;
+    const struct train_rows rows = train_batch_rows(s->batch, micro_batch * n, n);
+    if (p->activations_in.n) TRY(take(&p->activations_in, train_pass_input(s->pass), p->o.n_micro_batches));
+    train_pass_forward(s->pass, &rows);
+    return p->activations_out.n ? put(&p->activations_out, train_pass_output(s->pass)) : OK;
+}
+
+static enum status backward(struct pipeline *p, const struct step *s, int micro_batch, bool inputs_only)
+{
+    const int n = p->o.sequences;
+    if (p->gradients_in.n) {
+        TRY(take(&p->gradients_in, train_pass_gradient(s->pass), p->o.n_micro_batches));
+    } else {
+        train_pass_head(s->pass, (float)s->unit, s->loss);
+        train_batch_add_losses(s->batch, micro_batch * n, n, s->loss, s->out->all, s->out->by_source);
+    }
+    if (inputs_only)
+        train_pass_backward_input(s->pass);
+    else
+        train_pass_backward(s->pass);
+    return p->gradients_out.n ? put(&p->gradients_out, train_pass_gradient(s->pass)) : OK;
+}
+
+static enum status act(struct pipeline *p, const struct step *s, struct schedule_action a)
+{
+    train_pass_use(s->pass, a.micro_batch % p->slots);
+    switch (a.pass) {
+    case PASS_FORWARD: return forward(p, s, a.micro_batch);
+    case PASS_BACKWARD: return backward(p, s, a.micro_batch, false);
+    case PASS_INPUTS: return backward(p, s, a.micro_batch, true);
+    case PASS_WEIGHTS: train_pass_backward_weights(s->pass); break;
+    case PASSES: break;
+    }
+    return OK;
+}
+
+enum status pipeline_run(struct pipeline *p, struct train_pass *pass, const struct train_batch *b, double unit,
+                         const struct team_losses *out, double *loss)
+{
+    const struct step s = {pass, b, unit, loss, out};
+    const int all = p->o.n_micro_batches;
+    p->activations_in.started = p->activations_in.taken = p->gradients_in.started = p->gradients_in.taken = 0;
+    TRY(receive_ahead(&p->activations_in, all));
+    TRY(receive_ahead(&p->gradients_in, all));
+    for (int i = 0; i < p->n_actions; i++) {
+        p->blocks = 0;
+        p->last_backward = i == p->n_actions - 1;
+        TRY(act(p, &s, p->actions[i]));
+    }
+    p->last_backward = false;
+    TRY(finish_sends(&p->activations_out));
+    TRY(finish_sends(&p->gradients_out));
+    return net_wait_all(p->o.transport, p->shares, 2 * p->o.n_stages);
+}
+
+int pipeline_ready(const struct pipeline *p)
+{
+    return p->last_backward ? p->blocks : 0;
+}
+
+void pipeline_progress(struct pipeline *p)
+{
+    p->blocks++;
+    net_progress(p->o.transport); /* a failure is kept, and what is called next says it */
+}
+
+/* ---- Losses alone ---- */
+
+enum status pipeline_losses(struct pipeline *p, struct train_pass *pass, const struct train_batch *b, int n,
+                            const struct team_losses *out, double *loss)
+{
+    struct transport *t = p->o.transport;
+    struct channel *in = &p->activations_in, *to = &p->activations_out;
+    const size_t values = (size_t)n * (size_t)p->o.seq_len * (size_t)p->o.width;
+    const struct train_rows rows = train_batch_rows(b, 0, n);
+    train_pass_use(pass, 0);
+    if (in->n) {
+        TRY(net_recv(t, in->requests, in->peer, NET_ACTIVATIONS, TAG_LOSSES, in->buffers,
+                     wire_bytes(in->type, values)));
+        TRY(net_wait(t, in->requests));
+        wire_decode(in->type, train_pass_input(pass), in->buffers, values);
+    }
+    train_pass_forward(pass, &rows);
+    if (!to->n) {
+        train_pass_loss(pass, loss);
+        train_batch_add_losses(b, 0, n, loss, out->all, out->by_source);
+        return OK;
+    }
+    wire_encode(to->type, to->buffers, train_pass_output(pass), values);
+    TRY(net_send(t, to->requests, to->peer, NET_ACTIVATIONS, TAG_LOSSES, to->buffers, wire_bytes(to->type, values)));
+    return net_wait(t, to->requests);
+}

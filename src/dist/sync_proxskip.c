@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What GPT-JT was trained with: every replica takes AdamW steps of its own, and after a step, with probability p, all
+ * go on from the mean of their parameters. ProxSkip (Mishchenko et al. 2022, arXiv:2202.09357) around AdamW, at p =
+ * 0.02 a fiftieth of the traffic. Its authors' code had three variants, of which nobody knows which made the weights:
+ *
+ *     local    nothing else. What their code did from eleven days before the release on
+ *     shifted  control variates h, as in ProxSkip: AdamW sees g - h
+ *     frozen   the same inside of the step: x moves by eta (m - h) / d, and d stays what it was after the dense steps
+ *
+ * where a step of AdamW is x -= eta m / d with d = sqrt(v / (1 - beta2^t)) + epsilon and eta = lr / (1 - beta1^t). With
+ * h, an averaging is
+ *
+ *     x' = x - eta h / (p d)        x'' = mean(x')        h += p d (x'' - x) / eta
+ *
+ * so that h comes to be how a replica's gradient differs from the mean of all, and replicas stay together without being
+ * averaged. Whether a step is followed by averaging depends on seed and step only: no rank asks another. Moments stay
+ * each replica's own. Sends 2 (D - 1) / D * 4 p bytes a parameter and step. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/rng.h"
+#include "dist/gradient_sum.h"
+#include "dist/sync.h"
+
+enum { STREAM_COIN = 0x70726f78 };
+
+struct proxskip {
+    struct sync sync;
+    struct gradient_sum warmup;
+    float *h; /* [n_values], NULL in the local variant: control variates */
+    float
+        *before; /* [n_values], as h: parameters before an averaging; and of any variant, their mean for a checkpoint */
+};
+
+static size_t n_of(const struct sync *s)
+{
+    return s->c.end - s->c.begin;
+}
+
+static void release(struct sync *s)
+{
+    struct proxskip *p = (struct proxskip *)s;
+    if (!p) return;
+    free(p->h);
+    free(p->before);
+    free(p);
+}
+
+static enum status create(struct sync **out, const struct sync_context *c)
+{
+    const size_t n = c->params->n_values;
+    const bool controls = c->recipe->proxskip != PROXSKIP_LOCAL;
+    struct proxskip *p = calloc(1, sizeof *p);
+    if (!p) return fail(E_NOMEM, "proxskip: out of memory");
+    p->sync = (struct sync){&sync_proxskip, *c};
+    p->before = calloc(n, sizeof *p->before);
+    if (controls) p->h = calloc(n, sizeof *p->h);
+    if (!p->before || (controls && !p->h)) {
+        release(&p->sync);
+        return fail(E_NOMEM, "proxskip: out of memory for %zu parameters", n);
+    }
+    if (c->recipe->proxskip == PROXSKIP_FROZEN) c->optimizer->frozen = c->recipe->sync_warmup_steps;
+    gradient_sum_open(&p->warmup, c->peers, c->params->grad + c->begin, c->end - c->begin);
+    *out = &p->sync;
+    return OK;
+}
+
+/* ---- The dense steps at first ---- */
+
+static void progress(struct sync *s, int64_t step, size_t from)
+{
+    if (sync_shares(s->c.recipe, step))
+        gradient_sum_progress(&((struct proxskip *)s)->warmup, from > s->c.begin ? from - s->c.begin : 0);
+}
+
+static enum status combine(struct sync *s, int64_t step)
+{
+    return sync_shares(s->c.recipe, step) ? gradient_sum_finish(&((struct proxskip *)s)->warmup) : OK;
+}
+
+/* ---- Steps ---- */
+
+static bool coin(const struct sync *s, int64_t step)
+{
+    const struct recipe *r = s->c.recipe;
+    return !sync_shares(r, step) && rng_uniform(r->data.seed, STREAM_COIN, (uint64_t)step) < r->sync_probability;
+}
+
+static bool meets(const struct sync *s, int64_t step)
+{
+    return sync_shares(s->c.recipe, step) || coin(s, step);
+}
+
+/* What one step of AdamW divides by, and eta. */
+struct adam {
+    const float *v;
+    double correction2, epsilon, eta;
+};
+
+static struct adam adam_of(const struct sync *s, double learning_rate)
+{
+    const struct optimizer *o = s->c.optimizer;
+    return (struct adam){.v = o->v,
+                         .correction2 = optimizer_correction2(o),
+                         .epsilon = o->set.epsilon,
+                         .eta = learning_rate / (1 - pow(o->set.beta1, (double)o->updates))};
+}
+
+static double divisor(const struct adam *a, size_t i)
+{
+    return sqrt((double)a->v[i] / a->correction2) + a->epsilon;
+}
+
+static enum status before_update(struct sync *s, int64_t step, double *scale)
+{
+    const struct proxskip *p = (const struct proxskip *)s;
+    float *g = s->c.params->grad;
+    if (s->c.recipe->proxskip != PROXSKIP_SHIFTED || sync_shares(s->c.recipe, step)) return OK;
+    for (size_t i = s->c.begin; i < s->c.end; i++)
+        g[i] = (float)(*scale * (double)g[i] - (double)p->h[i]);
+    for (size_t i = 0; i < s->c.begin; i++)
+        g[i] = (float)(*scale * (double)g[i]);
+    *scale = 1;
+    return OK;
+}
+
+static enum status mean(const struct sync *s, float *x)
+{
+    struct group *g = s->c.peers;
+    if (g->n == 1) return OK;
+    TRY(group_allreduce(g, NET_SYNC, x + s->c.begin, n_of(s)));
+    const float share = 1.0F / (float)g->n;
+    for (size_t i = s->c.begin; i < s->c.end; i++)
+        x[i] *= share;
+    return OK;
+}
+
+static enum status average(struct proxskip *p, const struct adam *a)
+{
+    const struct sync *s = &p->sync;
+    const double probability = s->c.recipe->sync_probability;
+    const bool controls = p->h && s->c.optimizer->updates > 0;
+    float *x = s->c.params->value;
+    for (size_t i = s->c.begin; controls && i < s->c.end; i++) {
+        p->before[i] = x[i];
+        x[i] = (float)((double)x[i] - a->eta * (double)p->h[i] / (probability * divisor(a, i)));
+    }
+    TRY(mean(s, x));
+    for (size_t i = s->c.begin; controls && i < s->c.end; i++)
+        p->h[i] += (float)(probability * divisor(a, i) * ((double)x[i] - (double)p->before[i]) / a->eta);
+    return OK;
+}
+
+static enum status after_update(struct sync *s, int64_t step, double learning_rate)
+{
+    struct proxskip *p = (struct proxskip *)s;
+    float *x = s->c.params->value;
+    if (sync_shares(s->c.recipe, step)) return OK;
+    const struct adam a = adam_of(s, learning_rate);
+    const bool shift = s->c.recipe->proxskip == PROXSKIP_FROZEN && s->c.optimizer->updates > 0;
+    for (size_t i = s->c.begin; shift && i < s->c.end; i++)
+        x[i] = (float)((double)x[i] + a.eta * (double)p->h[i] / divisor(&a, i));
+    if (coin(s, step)) TRY(average(p, &a));
+    if (shift || coin(s, step)) params_changed(s->c.params);
+    return OK;
+}
+
+/* A mean for this once: nobody goes on from it. */
+static enum status model(struct sync *s, const float **values)
+{
+    struct proxskip *p = (struct proxskip *)s;
+    const struct params *all = s->c.params;
+    for (size_t i = 0; i < all->n_values; i++)
+        p->before[i] = all->value[i];
+    *values = p->before;
+    return mean(s, p->before);
+}
+
+static int vectors(struct sync *s, struct team_vector *out)
+{
+    const struct proxskip *p = (const struct proxskip *)s;
+    out[0] = (struct team_vector){"control_variate", p->h};
+    return p->h ? 1 : 0;
+}
+
+static size_t bytes(const struct sync *s, int64_t step)
+{
+    const struct group *g = s->c.peers;
+    if (g->n == 1) return 0;
+    if (sync_shares(s->c.recipe, step)) return gradient_sum_bytes(g, n_of(s));
+    if (!coin(s, step)) return 0;
+    return group_ring_bytes(n_of(s), sizeof(float), NULL, g->n, g->me, true) +
+           group_ring_bytes(n_of(s), sizeof(float), NULL, g->n, g->me, false);
+}
+
+const struct sync_ops sync_proxskip = {.own_steps = true,
+                                       .create = create,
+                                       .free = release,
+                                       .progress = progress,
+                                       .combine = combine,
+                                       .before_update = before_update,
+                                       .after_update = after_update,
+                                       .meets = meets,
+                                       .model = model,
+                                       .vectors = vectors,
+                                       .bytes = bytes};

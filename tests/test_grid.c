@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Runs on several ranks, as threads, against runs alone: every layout and schedule gives the weights that one process
+ * gives, algorithms are what they become at the ends of their settings, what is sent is what formulas say, and a run
+ * that goes on from a checkpoint is one that never stopped. */
+#include <ftw.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#include "base/file.h"
+#include "base/pool.h"
+#include "dist/grid.h"
+#include "formats/source.h"
+#include "model/model_files.h"
+#include "model/synth.h"
+#include "net/collectives.h"
+#include "net/local.h"
+#include "net/shaped.h"
+#include "tokenizer/tokenizer.h"
+#include "train/trainer.h"
+
+#define BUNDLED "models/gpt-jt-tiny"
+
+enum { LAYERS = 4, STEPS = 3 };
+
+static void must(enum status s)
+{
+    if (s != OK) fail_msg("%s", status_message());
+}
+
+static char directory[] = P_tmpdir "/gptjt-test-XXXXXX";
+static char model_dir[64], tied_dir[64], text_path[64], recipe_path[64];
+
+/* ---- A model and something to train it on ---- */
+
+static bool go_on(void *user, uint64_t bytes)
+{
+    (void)user;
+    (void)bytes;
+    return true;
+}
+
+static void make_model(const char *dir, bool tied)
+{
+    struct tokenizer *t = NULL;
+    struct pool *pool = NULL;
+    must(file_make_dirs(dir));
+    must(tokenizer_open(&t, BUNDLED));
+    struct synth s = {
+        .config = {.V = tokenizer_size(t), .P = 32, .D = 16, .L = LAYERS, .H = 2, .R = 4, .tied = tied, .eos = 0},
+        .dtype = DTYPE_F32,
+        .seed = 3,
+        .init = true,
+        .initializer_range = 0.1};
+    tokenizer_close(t);
+    must(synth_complete(&s.config));
+    must(pool_create(&pool, 1));
+    must(synth_write(&s, dir, pool, go_on, NULL));
+    pool_free(pool);
+    for (const char *const *name = model_files_tokenizer; *name; name++) {
+        char from[256], to[256];
+        must(file_join(from, sizeof from, BUNDLED, *name));
+        must(file_join(to, sizeof to, dir, *name));
+        if (file_exists(from)) must(file_copy(to, from, 1 << 24));
+    }
+}
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static int make_all(void **state)
+{
+    (void)state;
+    if (!mkdtemp(directory)) return -1;
+    snprintf(model_dir, sizeof model_dir, "%s/model", directory);
+    snprintf(tied_dir, sizeof tied_dir, "%s/tied", directory);
+    snprintf(text_path, sizeof text_path, "%s/text.jsonl", directory);
+    snprintf(recipe_path, sizeof recipe_path, "%s/recipe.yaml", directory);
+    make_model(model_dir, false);
+    make_model(tied_dir, true);
+    FILE *f = fopen(text_path, "w");
+    if (!f) return -1;
+    for (int i = 0; i < 64; i++)
+        fprintf(f, "{\"text\": \"Row %d has the number %d, which is followed by %d and many other words.\"}\n", i,
+                7 * i, 7 * i + 1);
+    if (fclose(f)) return -1;
+    char text[1024];
+    snprintf(
+        text, sizeof text,
+        "model: %s\nsteps: %d\nbatch_size: 8\nmicro_batch_size: 1\nseq_len: 16\nobjective: causal\nprecision: fp32\n"
+        "documents: join\nrecompute: false\nlearning_rate: 0.05\nschedule: constant\nwarmup_steps: 0\n"
+        "adam_epsilon: 0.01\nmax_grad_norm: 0\ndata_shards: 4\ndata_workers: 0\nsave_steps: 3\neval_steps: 3\n"
+        "eval_sequences: 5\nsave_total_limit: 0\nseed: 5\n"
+        "sources:\n  - {name: text, format: pile, paths: %s}\n"
+        "validation:\n  - {name: held, format: pile, paths: %s}\n",
+        model_dir, STEPS, text_path, text_path);
+    write_text(recipe_path, text);
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+static int remove_all(void **state)
+{
+    (void)state;
+    return nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* ---- Runs ---- */
+
+struct run {
+    struct recipe recipe;
+    char output[128];
+    bool resume;
+    size_t sent[16]; /* for synchronisation, by rank */
+    size_t should[16];
+};
+
+static void begin(struct run *r, const char *name)
+{
+    option_given given = 0;
+    *r = (struct run){0};
+    must(recipe_read(&r->recipe, recipe_path, &given));
+    snprintf(r->output, sizeof r->output, "%s/%s", directory, name);
+    r->recipe.output = r->output;
+}
+
+static void end(struct run *r)
+{
+    recipe_free(&r->recipe);
+}
+
+static struct trainer_options options_of(const struct run *r, struct team *team)
+{
+    return (struct trainer_options){
+        .level = kernels_best_level(), .threads = 1, .quiet = true, .resume = r->resume, .team = team};
+}
+
+static enum status rank_main(struct transport *t, void *user)
+{
+    struct run *r = user;
+    struct team *team = NULL;
+    TRY(grid_open(&team, t, &r->recipe));
+    const struct trainer_options o = options_of(r, team);
+    enum status s = trainer_run(&r->recipe, &o);
+    r->sent[t->rank] = net_sent(t, NET_SYNC).bytes;
+    if (s != OK) net_fail(t, s);
+    grid_close(team);
+    return s;
+}
+
+static void train(struct run *r, int ranks)
+{
+    if (local_run(ranks, rank_main, r) != OK) fail_msg("%s, %d ranks: %s", r->output, ranks, status_message());
+}
+
+static void train_alone(struct run *r)
+{
+    const struct trainer_options o = options_of(r, NULL);
+    must(trainer_run(&r->recipe, &o));
+}
+
+static struct source *weights_of(const struct run *r, int step)
+{
+    char dir[256];
+    struct source *s = NULL;
+    snprintf(dir, sizeof dir, "%s/checkpoint-%d", r->output, step);
+    must(source_open_dir(&s, dir));
+    return s;
+}
+
+/* The largest difference of all weights, and how far the second run has moved from the beginning at most. */
+static double difference(const struct run *a, const struct run *b, int step, double *moved)
+{
+    struct source *x = weights_of(a, step), *y = weights_of(b, step), *start = NULL;
+    double most = 0;
+    must(source_open_dir(&start, b->recipe.model));
+    *moved = 0;
+    assert_int_equal(x->n_entries, y->n_entries);
+    for (int i = 0; i < x->n_entries; i++) {
+        const struct tensor *u = &x->entries[i].tensor, *v = source_find(y, x->entries[i].name);
+        const struct tensor *w = source_find(start, x->entries[i].name);
+        assert_non_null(v);
+        assert_non_null(w);
+        for (int64_t k = 0; k < tensor_elements(u); k++) {
+            const double at = ((const float *)v->data)[k], d = fabs(((const float *)u->data)[k] - at);
+            const double m = fabs(((const float *)w->data)[k] - at);
+            if (!(d <= most)) most = d;
+            if (m > *moved) *moved = m;
+        }
+    }
+    source_close(x);
+    source_close(y);
+    source_close(start);
+    return most;
+}
+
+/* Sums of the same terms in another order: each of a few hundred thousand additions of a gradient may round otherwise,
+ * by 2^-24 of sums that stay below a few times their result; an update is a smooth function of it, its epsilon being
+ * far above the gradients. */
+static void expect_close(const struct run *a, const struct run *b, int step)
+{
+    double moved, d = difference(a, b, step, &moved);
+    assert_true(moved > 0.001);
+    if (!(d <= 1e-4 * moved)) fail_msg("%s and %s differ by %g, having moved by %g", a->output, b->output, d, moved);
+}
+
+static void expect_same_bits(const struct run *a, const struct run *b, int step)
+{
+    double moved, d = difference(a, b, step, &moved);
+    assert_true(moved > 0.001);
+    if (d != 0) fail_msg("%s and %s differ by %g, having moved by %g", a->output, b->output, d, moved);
+}
+
+/* ---- Layouts ---- */
+
+static void every_layout_and_schedule_gives_the_weights_of_one_process(void **state)
+{
+    (void)state;
+    static const int layouts[][2] = {{1, 1}, {2, 1}, {4, 1}, {1, 2}, {1, 4}, {2, 2}, {4, 2}};
+    for (int tied = 0; tied < 2; tied++) {
+        struct run alone;
+        begin(&alone, tied ? "alone-tied" : "alone");
+        if (tied) alone.recipe.model = tied_dir;
+        train_alone(&alone);
+        for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+            const int D = layouts[i][0], P = layouts[i][1];
+            struct run runs[3];
+            for (int schedule = PIPELINE_GPIPE; schedule <= PIPELINE_ZB_H1; schedule++) {
+                struct run *r = &runs[schedule];
+                char name[64];
+                snprintf(name, sizeof name, "%d-%d-%d-%d", tied, D, P, schedule);
+                begin(r, name);
+                r->recipe.pipeline_stages = P;
+                r->recipe.pipeline_schedule = schedule;
+                if (tied) r->recipe.model = tied_dir;
+                train(r, D * P);
+                if (D == 1 && !tied)
+                    expect_same_bits(r, &alone, STEPS);
+                else
+                    expect_close(r, &alone, STEPS);
+                expect_same_bits(r, &runs[0], STEPS);
+            }
+            for (int schedule = 0; schedule < 3; schedule++)
+                end(&runs[schedule]);
+        }
+        end(&alone);
+    }
+}
+
+static void clipping_and_precisions_are_those_of_one_process(void **state)
+{
+    (void)state;
+    for (int precision = PRECISION_FP32; precision <= PRECISION_FP16; precision++) {
+        struct run alone, grid;
+        begin(&alone, precision == PRECISION_FP32 ? "clip" : precision == PRECISION_BF16 ? "clip-bf16" : "clip-fp16");
+        begin(&grid, precision == PRECISION_FP32 ? "clip4" : precision == PRECISION_BF16 ? "clip4-bf16" : "clip4-fp16");
+        struct run *both[] = {&alone, &grid};
+        for (int i = 0; i < 2; i++) {
+            both[i]->recipe.max_grad_norm = 0.2;
+            both[i]->recipe.precision = precision;
+        }
+        grid.recipe.pipeline_stages = 2;
+        train_alone(&alone);
+        train(&grid, 4);
+        if (precision == PRECISION_FP32) expect_close(&grid, &alone, STEPS);
+        double moved, d = difference(&grid, &alone, STEPS, &moved);
+        if (!(d <= 0.05 * moved)) fail_msg("precision %d: differ by %g of %g", precision, d, moved);
+        end(&alone);
+        end(&grid);
+    }
+}
+
+/* ---- Algorithms ---- */
+
+static void a_divided_optimizer_gives_the_weights_of_a_whole_one(void **state)
+{
+    (void)state;
+    struct run whole, divided;
+    for (int D = 2; D <= 4; D += 2) {
+        begin(&whole, D == 2 ? "whole-2" : "whole-4");
+        begin(&divided, D == 2 ? "divided-2" : "divided-4");
+        divided.recipe.sync = SYNC_SHARDED;
+        train(&whole, D);
+        train(&divided, D);
+        if (D == 2) /* a sum of two terms has one order */
+            expect_same_bits(&divided, &whole, STEPS);
+        else
+            expect_close(&divided, &whole, STEPS);
+        end(&whole);
+        end(&divided);
+    }
+}
+
+/* Where epsilon is far above all gradients a step is linear in its gradient, and the mean of steps is a step with the
+ * mean, as all replicas have the same number of targets. */
+static void averaging_in_every_step_is_one_thing_by_any_name(void **state)
+{
+    (void)state;
+    struct run runs[4];
+    static const char *const names[] = {"mean-allreduce", "mean-proxskip", "mean-diloco", "mean-shifted"};
+    for (int i = 0; i < 4; i++) {
+        begin(&runs[i], names[i]);
+        struct recipe *r = &runs[i].recipe;
+        r->adam_epsilon = 1e3;
+        r->learning_rate = 10;
+        r->weight_decay = 0;
+        r->sync = i == 0 ? SYNC_ALLREDUCE : i == 2 ? SYNC_DILOCO : SYNC_PROXSKIP;
+        r->sync_probability = 1;
+        r->sync_steps = 1;
+        r->outer_learning_rate = 1;
+        r->outer_momentum = 0;
+        r->proxskip = i == 3 ? PROXSKIP_SHIFTED : PROXSKIP_LOCAL;
+        train(&runs[i], 4);
+    }
+    for (int i = 1; i < 4; i++)
+        expect_close(&runs[i], &runs[0], STEPS);
+    expect_close(&runs[2], &runs[1], STEPS);
+    for (int i = 0; i < 4; i++)
+        end(&runs[i]);
+}
+
+static void dense_steps_at_first_are_those_of_allreduce(void **state)
+{
+    (void)state;
+    struct run dense, warm[2];
+    begin(&dense, "dense");
+    train(&dense, 4);
+    for (int i = 0; i < 2; i++) {
+        begin(&warm[i], i ? "warm-diloco" : "warm-proxskip");
+        warm[i].recipe.sync = i ? SYNC_DILOCO : SYNC_PROXSKIP;
+        warm[i].recipe.sync_warmup_steps = STEPS;
+        train(&warm[i], 4);
+        if (i)
+            expect_same_bits(&warm[i], &dense, STEPS);
+        else
+            expect_close(&warm[i], &dense, STEPS); /* the checkpoint has a mean of equal numbers */
+        end(&warm[i]);
+    }
+    end(&dense);
+}
+
+/* Four members' rings over n values, in fp32. */
+static size_t ring_bytes(size_t n, int me)
+{
+    return group_ring_bytes(n, 4, NULL, 4, me, true) + group_ring_bytes(n, 4, NULL, 4, me, false);
+}
+
+struct traffic {
+    struct run *run;
+    bool wrong;
+};
+
+static enum status count_bytes(struct transport *t, void *user)
+{
+    struct traffic *traffic = user;
+    struct run *r = traffic->run;
+    struct team *team = NULL;
+    TRY(grid_open(&team, t, &r->recipe));
+    const struct trainer_options o = options_of(r, team);
+    const enum status s = trainer_run(&r->recipe, &o);
+    if (s == OK)
+        for (int64_t step = 0; step < r->recipe.steps; step++)
+            r->should[t->rank] += grid_sync_bytes(team, step);
+    r->sent[t->rank] = net_sent(t, NET_SYNC).bytes;
+    if (s != OK) net_fail(t, s);
+    grid_close(team);
+    return s;
+}
+
+static void what_is_sent_is_what_the_formulas_say(void **state)
+{
+    (void)state;
+    static const struct {
+        int sync, warmup;
+    } cases[] = {{SYNC_ALLREDUCE, 0}, {SYNC_SHARDED, 0}, {SYNC_PROXSKIP, 2}, {SYNC_DILOCO, 0}, {SYNC_DILOCO, 3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct run r;
+        char name[32];
+        snprintf(name, sizeof name, "bytes-%zu", i);
+        begin(&r, name);
+        r.recipe.steps = 9;
+        r.recipe.save_steps = 0;
+        r.recipe.sync = cases[i].sync;
+        r.recipe.sync_warmup_steps = cases[i].warmup;
+        r.recipe.sync_probability = 0.4;
+        r.recipe.sync_steps = 3;
+        if (local_run(4, count_bytes, &(struct traffic){&r, false}) != OK) fail_msg("%s", status_message());
+        struct source *w = weights_of(&r, 9);
+        size_t n = 0;
+        for (int k = 0; k < w->n_entries; k++)
+            n += ((size_t)tensor_elements(&w->entries[k].tensor) + 15) / 16 * 16;
+        source_close(w);
+        for (int rank = 0; rank < 4; rank++) {
+            if (cases[i].sync == SYNC_PROXSKIP) r.should[rank] += ring_bytes(n, rank); /* the checkpoint's mean */
+            assert_int_equal(r.sent[rank], r.should[rank]);
+        }
+        if (cases[i].sync == SYNC_ALLREDUCE) assert_int_equal(r.sent[1], 9 * ring_bytes(n, 1));
+        if (cases[i].sync == SYNC_DILOCO && !cases[i].warmup) assert_int_equal(r.sent[1], 3 * ring_bytes(n, 1));
+        end(&r);
+    }
+}
+
+/* ---- Going on ---- */
+
+static void a_run_that_goes_on_is_one_that_never_stopped(void **state)
+{
+    (void)state;
+    static const int syncs[] = {SYNC_ALLREDUCE, SYNC_SHARDED, SYNC_PROXSKIP, SYNC_PROXSKIP, SYNC_PROXSKIP, SYNC_DILOCO};
+    for (size_t i = 0; i < sizeof syncs / sizeof *syncs; i++) {
+        struct run whole, parts;
+        char name[32];
+        snprintf(name, sizeof name, "whole-run-%zu", i);
+        begin(&whole, name);
+        snprintf(name, sizeof name, "parts-run-%zu", i);
+        begin(&parts, name);
+        struct run *both[] = {&whole, &parts};
+        for (int k = 0; k < 2; k++) {
+            struct recipe *r = &both[k]->recipe;
+            r->steps = k ? 3 : 6;
+            r->sync = syncs[i];
+            r->pipeline_stages = 2;
+            r->sync_warmup_steps = 1;
+            r->sync_probability = 0.5;
+            r->sync_steps = 2;
+            if (i == 3) r->proxskip = PROXSKIP_SHIFTED;
+            if (i == 4) r->proxskip = PROXSKIP_FROZEN;
+            train(both[k], 4);
+        }
+        parts.recipe.steps = 6;
+        parts.resume = true;
+        train(&parts, 4);
+        expect_same_bits(&parts, &whole, 6);
+        end(&whole);
+        end(&parts);
+    }
+}
+
+static void another_layout_goes_on_from_a_checkpoint(void **state)
+{
+    (void)state;
+    static const int ranks[] = {1, 4, 2, 4}, stages[] = {1, 2, 1, 1};
+    struct run whole, other;
+    begin(&whole, "layout-whole");
+    whole.recipe.steps = 6;
+    train_alone(&whole);
+    for (int sync = SYNC_ALLREDUCE; sync <= SYNC_SHARDED; sync++) {
+        begin(&other, sync ? "layout-other-sharded" : "layout-other");
+        other.recipe.sync = sync;
+        other.recipe.save_steps = 1;
+        for (int i = 0; i < 4; i++) {
+            other.recipe.steps = i < 3 ? i + 1 : 6;
+            other.recipe.pipeline_stages = stages[i];
+            train(&other, ranks[i]);
+            other.resume = true;
+        }
+        expect_close(&other, &whole, 6);
+        end(&other);
+    }
+    end(&whole);
+    for (int sync = SYNC_PROXSKIP; sync <= SYNC_DILOCO;
+         sync++) { /* replicas are not what they were, so only that it goes on */
+        begin(&other, sync == SYNC_PROXSKIP ? "layout-proxskip" : "layout-diloco");
+        other.recipe.sync = sync;
+        train(&other, 4);
+        other.resume = true;
+        other.recipe.steps = 6;
+        train(&other, 2);
+        end(&other);
+    }
+}
+
+/* ---- What cannot be ---- */
+
+static void ranks_that_cannot_be_laid_out_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        int ranks, stages, batch, micro, shards, adapter;
+        const char *message;
+    } cases[] = {
+        {3, 2, 8, 1, 0, ADAPTER_NONE, "3 ranks cannot be divided into replicas of 2 \"pipeline_stages\""},
+        {3, 1, 8, 1, 0, ADAPTER_NONE,
+         "\"batch_size\" is 8, not a multiple of 3 replicas times \"micro_batch_size\", 1"},
+        {2, 1, 8, 8, 0, ADAPTER_NONE, "\"batch_size\" is 8, not a multiple of 2 replicas times"},
+        {2, 1, 8, 1, 3, ADAPTER_NONE, "\"data_shards\" is 3, which 2 replicas do not divide"},
+        {2, 1, 8, 1, 6, ADAPTER_NONE, "\"data_shards\" is 6, which 2 replicas do not divide, or which does not divide"},
+        {2, 2, 8, 1, 0, ADAPTER_LORA, "adapters are trained without \"pipeline_stages\""},
+        {8, 8, 8, 1, 0, ADAPTER_NONE, "model has 4 layers, too few for 8 \"pipeline_stages\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct run r;
+        begin(&r, "refused");
+        r.recipe.pipeline_stages = cases[i].stages;
+        r.recipe.batch_size = cases[i].batch;
+        r.recipe.micro_batch_size = cases[i].micro;
+        r.recipe.data_shards = cases[i].shards;
+        r.recipe.adapter = cases[i].adapter;
+        assert_true(local_run(cases[i].ranks, rank_main, &r) != OK);
+        if (!strstr(status_message(), cases[i].message))
+            fail_msg("'%s' does not say '%s'", status_message(), cases[i].message);
+        end(&r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_layout_and_schedule_gives_the_weights_of_one_process),
+        cmocka_unit_test(clipping_and_precisions_are_those_of_one_process),
+        cmocka_unit_test(a_divided_optimizer_gives_the_weights_of_a_whole_one),
+        cmocka_unit_test(averaging_in_every_step_is_one_thing_by_any_name),
+        cmocka_unit_test(dense_steps_at_first_are_those_of_allreduce),
+        cmocka_unit_test(what_is_sent_is_what_the_formulas_say),
+        cmocka_unit_test(a_run_that_goes_on_is_one_that_never_stopped),
+        cmocka_unit_test(another_layout_goes_on_from_a_checkpoint),
+        cmocka_unit_test(ranks_that_cannot_be_laid_out_are_refused),
+    };
+    return cmocka_run_group_tests(tests, make_all, remove_all);
+}
