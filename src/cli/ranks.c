@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/ranks.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "net/mpi.h"
+
+/* A number above 1 that a launcher has put into the environment: Open MPI's, and PMI's, which srun and MPICH have. */
+static int from_environment(const char *const names[])
+{
+    for (int i = 0; names[i]; i++) {
+        const char *text = getenv(names[i]);
+        if (text && atoi(text) > 0) return atoi(text);
+    }
+    return 0;
+}
+
+static bool launched(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE", NULL};
+    return from_environment(names) > 0;
+}
+
+int ranks_on_this_machine(int n_threads)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE", NULL};
+    if (n_threads) return n_threads;
+    const int n = launched() ? from_environment(names) : 1;
+    return n ? n : 1;
+}
+
+static enum status run_processes(local_rank_fn *fn, void *user)
+{
+    struct transport *t = NULL;
+    TRY(net_mpi_open(&t));
+    const enum status s = fn(t, user);
+    if (s != OK && s != E_CANCELLED) {
+        char host[256] = "";
+        gethostname(host, sizeof host - 1);
+        net_fail(t, s);
+        fprintf(stderr, "gptjt: rank %d on %s: %s\n", t->rank, host, status_message());
+        fflush(NULL);
+    }
+    net_close(t);
+    return s;
+}
+
+/* E_CANCELLED is kept beside the ranks, which would take it for a failure. */
+struct threads {
+    local_rank_fn *fn;
+    void *user;
+    pthread_mutex_t mutex;
+    bool cancelled;
+    char message[512];
+};
+
+static enum status one_thread(struct transport *t, void *user)
+{
+    struct threads *all = user;
+    const enum status s = all->fn(t, all->user);
+    if (s != E_CANCELLED) return s;
+    pthread_mutex_lock(&all->mutex);
+    all->cancelled = true;
+    snprintf(all->message, sizeof all->message, "%s", status_message());
+    pthread_mutex_unlock(&all->mutex);
+    return OK;
+}
+
+static enum status run_threads(int n, local_rank_fn *fn, void *user)
+{
+    struct threads all = {.fn = fn, .user = user, .mutex = PTHREAD_MUTEX_INITIALIZER};
+    TRY(local_run(n, one_thread, &all));
+    return all.cancelled ? fail(E_CANCELLED, "%s", all.message) : OK;
+}
+
+enum status ranks_run(int n_threads, local_rank_fn *fn, void *user)
+{
+    if (n_threads && launched()) return fail(E_ARG, "--ranks is for threads of one process, not under mpirun");
+    if (n_threads) return run_threads(n_threads, fn, user);
+    return launched() ? run_processes(fn, user) : fn(NULL, user);
+}
