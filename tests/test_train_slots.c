@@ -28,7 +28,7 @@ static void must(enum status s)
 
 /* ---- Models ---- */
 
-/* Of one kind: with a head of its own, or without; and, for comparison, with the embedding as its head. */
+/* With a head of its own, with a tied one, and with a head of its own that begins as the latter's embedding. */
 struct models {
     struct gptj_config untied, tied;
     struct source *untied_src, *tied_src;
@@ -314,7 +314,7 @@ static void any_interleaving_gives_the_bits_of_the_plain_loop(void **state)
 {
     static const struct {
         int slots, late, flights;
-    } all[] = {{MICROS, MICROS, 4}, {3, 2, 2}, {2, 1, 2}, {1, 1, 1}, {MICROS, 0, 1}, {2, 0, 1}};
+    } all[] = {{MICROS, MICROS, 3}, {3, 2, 2}, {2, 1, 1}, {1, 1, 1}, {3, 0, 1}};
     static struct micro want[MICROS], have[MICROS];
     make_micros(want);
     make_micros(have);
@@ -453,7 +453,8 @@ static void stages_give_the_bits_of_the_whole_model(void **state)
         plain_loop(&tied, want, scale_of(&k));
         plain_loop(&untied, want, scale_of(&k));
         for (unsigned cuts = 0; cuts < 1u << (LAYERS - 1); cuts++) {
-            struct chain c = open_chain(m, &k, cuts, (cuts ^ (unsigned)i) & 1);
+            if ((cuts ^ cuts >> 1 ^ (unsigned)i) & 1) continue; /* half of all: each cut with each precision */
+            struct chain c = open_chain(m, &k, cuts, (cuts + (unsigned)i / 2) & 1);
             run_chain(&c, have, scale_of(&k));
             must_be_the_same_losses(have, want);
             must_have_the_gradients_of(&c, c.n > 1 ? &untied : &tied);
