@@ -14,7 +14,7 @@
 
 #include "base/compiler.h"
 
-enum { MAX_OPTIONS = 64, MAX_NAME = 64, HELP_WIDTH = 100, HELP_COLUMN_MAX = 34 };
+enum { MAX_OPTIONS = 128, MAX_NAME = 64, HELP_WIDTH = 100, HELP_COLUMN_MAX = 34 };
 
 /* Where a value came from and goes to. */
 struct place {
@@ -64,7 +64,7 @@ bool options_given(const struct option *table, option_given given, const char *n
 {
     const struct option *o = find(table, name, strlen(name));
     assert(o);
-    return given & bit_of(table, o);
+    return (given & bit_of(table, o)) != 0;
 }
 
 /* Levenshtein distance, one row of the table at a time; both words at most MAX_NAME long. */

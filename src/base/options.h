@@ -43,11 +43,11 @@ struct option {
     const char *help;    /* one sentence; where it says "default" itself, the field's value is not printed */
 };
 
-/* At most 64 entries a table, names of at most 64 bytes; bit i of given tells whether entry i was set by the user. The
+/* At most 128 entries a table, names of at most 64 bytes; bit i of given tells whether entry i was set by the user. The
  * parse functions add their bits to given, so that a file and then the command line can be read into one settings
  * struct; a list given in the later one replaces the list of the earlier. After an error the settings hold what was
  * read before it: options_free() them all the same. */
-typedef uint64_t option_given;
+__extension__ typedef unsigned __int128 option_given;
 bool options_given(const struct option *table, option_given given, const char *name);
 
 /* Parses argv[0..argc) (without program and command names). Options may stand anywhere; "--" ends them; "--name=value"

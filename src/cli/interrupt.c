@@ -3,14 +3,23 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <unistd.h>
 
 /* A signal handler can reach nothing else. */
 static volatile sig_atomic_t seen;
+static size_t (*volatile tell)(char *text, size_t size);
 
 static void on_interrupt(int number)
 {
     (void)number;
+    char text[512];
+    size_t (*const what)(char *, size_t) = tell;
     seen = 1;
+    size_t n = what ? what(text, sizeof text - 1) : 0;
+    if (!n) return;
+    text[n++] = '\n';
+    const ssize_t written = write(STDERR_FILENO, text, n);
+    (void)written; /* nobody is left to hear of it */
 }
 
 static void catch (int number)
@@ -31,4 +40,9 @@ void interrupt_catch(void)
 bool interrupt_seen(void)
 {
     return seen;
+}
+
+void interrupt_tell(size_t (*what)(char *text, size_t size))
+{
+    tell = what;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "cli/interrupt.h"
 #include "net/mpi.h"
 
 /* A number above 1 that a launcher has put into the environment: Open MPI's, and PMI's, which srun and MPICH have. */
@@ -17,6 +18,8 @@ static int from_environment(const char *const names[])
     }
     return 0;
 }
+
+enum { END_SECONDS = 300 };
 
 static bool launched(void)
 {
@@ -32,19 +35,37 @@ int ranks_on_this_machine(int n_threads)
     return n ? n : 1;
 }
 
+/* Of this process, for its signal handler. */
+static struct transport *own;
+static char host[256];
+
+/* "gptjt: HOST: rank 0 has waited 812 ms for 64 bytes from rank 1 (activations, tag 3)" */
+static size_t pending_wait(char *text, size_t size)
+{
+    const char *const parts[] = {"gptjt: ", host, ": "};
+    size_t n = 0;
+    for (int i = 0; i < 3; i++)
+        for (const char *at = parts[i]; *at && n + 1 < size; at++)
+            text[n++] = *at;
+    const size_t waiting = net_waiting_text(text + n, size - n, own);
+    return waiting ? n + waiting : 0;
+}
+
 static enum status run_processes(local_rank_fn *fn, void *user)
 {
-    struct transport *t = NULL;
-    TRY(net_mpi_open(&t));
-    const enum status s = fn(t, user);
+    gethostname(host, sizeof host - 1);
+    TRY(net_mpi_open(&own));
+    interrupt_tell(pending_wait);
+    const enum status s = fn(own, user);
     if (s != OK && s != E_CANCELLED) {
-        char host[256] = "";
-        gethostname(host, sizeof host - 1);
-        net_fail(t, s);
-        fprintf(stderr, "gptjt: rank %d on %s: %s\n", t->rank, host, status_message());
+        net_fail(own, s);
+        fprintf(stderr, "gptjt: rank %d on %s: %s\n", own->rank, host, status_message());
         fflush(NULL);
     }
-    net_close(t);
+    interrupt_tell(NULL);
+    alarm(END_SECONDS); /* a rank that does not come to its end must not hold the others */
+    net_close(own);
+    alarm(0);
     return s;
 }
 

@@ -1,0 +1,117 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# tests/train_mpirun.sh GPTJT KILL_AT_LIBRARY: training on ranks that are processes has the bits of training on ranks that
+# are threads; a rank that is killed, at random or between writing and renaming a checkpoint, is named, and the run goes
+# on to the bit. KILL_ROUNDS=20 KILL_STEP=1 are for make check-long. Skipped (77) where there is no mpirun.
+set -eu
+gptjt=$(realpath "$1")
+library=$(realpath "$2")
+rounds=${KILL_ROUNDS:-1}
+step=${KILL_STEP:-9}
+command -v mpirun > /dev/null || { echo "SKIPPED: no mpirun"; exit 77; }
+model=$(realpath models/gpt-jt-tiny)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+for i in $(seq 40); do
+    echo "{\"text\": \"Row $i says it is number $i, and that row $((i + 1)) comes next.\"}"
+done > text.jsonl
+cat > recipe.yaml << EOF
+model: $model
+output: whole
+steps: 6
+batch_size: 4
+micro_batch_size: 1
+seq_len: 24
+precision: fp32
+learning_rate: 1.0e-3
+warmup_steps: 0
+schedule: constant
+save_steps: 2
+save_total_limit: 0
+eval_steps: 0
+data_workers: 0
+pipeline_stages: 2
+sync: proxskip
+sync_probability: 0.5
+sources:
+  - {name: text, format: pile, paths: text.jsonl}
+EOF
+
+fail() {
+    echo "$1"
+    cat said
+    exit 1
+}
+four() { # what runs as each rank, with its arguments
+    timeout 120 mpirun --oversubscribe -n 4 "$@" --quiet > said 2>&1
+}
+same() { # RUN
+    diff -r -x 'recipe.json' -x 'metrics.jsonl' "whole/checkpoint-6" "$1/checkpoint-6" > said || fail "$1: other bytes"
+}
+
+status=0
+"$gptjt" train recipe.yaml --ranks 4 --threads 1 --quiet > said 2>&1 || fail "threads: failed"
+four "$gptjt" train recipe.yaml -o processes || status=$?
+if grep -q 'built without MPI' said; then
+    echo "SKIPPED: built without MPI"
+    exit 77
+fi
+[ $status = 0 ] || fail "processes: status $status"
+same processes
+
+# Resumed until it is done, killed all the while.
+until_done() { # RUN, then the command that kills
+    local run=$1 times=0
+    shift
+    until [ -d "$run/checkpoint-6" ]; do
+        "$@" && [ -d "$run/checkpoint-6" ] && break
+        times=$((times + 1))
+        [ $times -lt 60 ] || fail "$run: never comes to its end"
+    done
+    four "$gptjt" train recipe.yaml -o "$run" --resume || fail "$run: cannot go on"
+    same "$run"
+}
+kills=0
+kill_one() { # a random rank at a random time
+    mpirun --oversubscribe -n 4 "$gptjt" train recipe.yaml -o "$run" --resume --quiet > said 2>&1 &
+    local pid=$!
+    sleep "0.$((RANDOM % 9 + 1))"
+    local ranks
+    mapfile -t ranks < <(pgrep -P $pid gptjt || true)
+    if [ ${#ranks[@]} -gt 0 ] && kill -9 "${ranks[RANDOM % ${#ranks[@]}]}" 2> /dev/null; then
+        kills=$((kills + 1))
+    fi
+    timeout 60 tail --pid=$pid -f /dev/null || fail "the others of a killed rank do not stop"
+    wait $pid
+}
+for round in $(seq "$rounds"); do
+    run=killed-$round
+    until_done "$run" kill_one
+done
+
+# Every rank in turn, in front of its N-th call that makes something durable or names it.
+one_dies() { # rank, N, RUN
+    local parts=() train=("$gptjt" train recipe.yaml -o "$3" --quiet)
+    [ "$1" = 0 ] || parts+=(-n "$1" "${train[@]}" :)
+    parts+=(-n 1 env "LD_PRELOAD=$library" "GPTJT_KILL_AT=$2" "${train[@]}")
+    [ "$1" = 3 ] || parts+=(: -n $((3 - $1)) "${train[@]}")
+    timeout 120 mpirun --oversubscribe "${parts[@]}" > said 2>&1
+}
+for rank in 0 1 2 3; do
+    at=$((rank + 1))
+    while :; do
+        run=at-$rank-$at
+        status=0
+        one_dies $rank $at "$run" || status=$?
+        [ $status != 124 ] || fail "rank $rank killed at $at: the others do not stop"
+        [ $status != 0 ] || break
+        grep -q 'signal 9' said || fail "rank $rank killed at $at: something else is wrong"
+        four "$gptjt" train recipe.yaml -o "$run" --resume || fail "rank $rank killed at $at: cannot go on"
+        same "$run"
+        kills=$((kills + 1))
+        at=$((at + step))
+    done
+done
+echo "killed $kills times, nothing lost"
