@@ -25,6 +25,7 @@
 #include "tokenizer/bpe_train.h"
 #include "tokenizer/vocabfile_write.h"
 #include "train/recipe.h"
+#include "train/trainee.h"
 
 #define MICRO "tests/data/goldens/micro-a/"
 #define TINY  "models/gpt-jt-tiny"
@@ -428,6 +429,31 @@ static void reading_training_data(void **state)
     tokenizer_close(tokenizer);
 }
 
+/* A stage with all that a pipeline asks for; lora: or the adapters of one. */
+static enum status open_stage(const void *lora)
+{
+    const struct trainee_options o = {.threads = 2,
+                                      .sequences = 2,
+                                      .seq_len = 16,
+                                      .recompute = true,
+                                      .first = 1,
+                                      .slots = 3,
+                                      .late = 2,
+                                      .lora = *(const struct lora_shape *)lora};
+    struct trainee t = {0};
+    const enum status s = trainee_open(&t, MICRO "safetensors-fp32", &o);
+    trainee_close(&t);
+    return s;
+}
+
+static void opening_a_stage_for_training(void **state)
+{
+    (void)state;
+    static const struct lora_shape none, adapters = {.r = 2, .modules = 1u << PEFT_Q_PROJ, .scale = 1};
+    walk(open_stage, &none, ALLOC_OURS, 1);
+    walk(open_stage, &adapters, ALLOC_OURS, 1);
+}
+
 static enum status learn(const void *dir)
 {
     static const char text[] = "Input: w\xc3\xb6rter, 1234\n\n w\xc3\xb6rter und so weiter \xff 1234";
@@ -583,12 +609,19 @@ static void drawing_a_schedule(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(opening_a_checkpoint),    cmocka_unit_test(opening_a_tokenizer),
-        cmocka_unit_test(using_an_engine),         cmocka_unit_test(reading_a_table),
-        cmocka_unit_test(quantising_a_checkpoint), cmocka_unit_test(exporting_a_checkpoint),
-        cmocka_unit_test(reading_a_recipe),        cmocka_unit_test(quantising_a_checkpoint),
-        cmocka_unit_test(reading_training_data),   cmocka_unit_test(learning_a_vocabulary),
-        cmocka_unit_test(evaluating_a_task),       cmocka_unit_test(running_ranks),
+        cmocka_unit_test(opening_a_checkpoint),
+        cmocka_unit_test(opening_a_tokenizer),
+        cmocka_unit_test(using_an_engine),
+        cmocka_unit_test(reading_a_table),
+        cmocka_unit_test(quantising_a_checkpoint),
+        cmocka_unit_test(exporting_a_checkpoint),
+        cmocka_unit_test(reading_a_recipe),
+        cmocka_unit_test(quantising_a_checkpoint),
+        cmocka_unit_test(reading_training_data),
+        cmocka_unit_test(learning_a_vocabulary),
+        cmocka_unit_test(evaluating_a_task),
+        cmocka_unit_test(running_ranks),
+        cmocka_unit_test(opening_a_stage_for_training),
         cmocka_unit_test(drawing_a_schedule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,8 +167,8 @@ static enum status build_lora(struct params *p, struct gptj *m, const struct lor
     for (int i = 0; i < p->n; i++)
         p->n_values += padded(p->all[i].n);
     TRY(allocate_values(p));
-    const uint64_t before = (uint64_t)m->first *
-                            (uint64_t)(p->n / (m->last - m->first)); /* of layers that are not here */
+    /* Numbers of their own for all layers of the model, whichever are here. */
+    const uint64_t before = (uint64_t)m->first * (uint64_t)(p->n / (m->last - m->first));
     for (int i = 0; i < p->n; i++) {
         const struct param *x = &p->all[i];
         *x->weight = (struct weight){.data = p->value + x->at,

@@ -54,11 +54,11 @@ void train_pass_free(struct train_pass *p); /* accepts NULL */
 /* What create allocates for layers [first, last) of a model; the head's part with last == L. Per layer, and row of a
  * micro-batch, in floats, besides what exists once:
  *
- *     a slot                       D (its input)  +  5 D + F + H unless recompute, K and V filled up to whole pages
- *     a late micro-batch           D + F, and those 5 D + F + H with recompute
+ *     a slot                 D (its input), and without recompute 4 D + F + H, K and V filled up to whole pages
+ *     a late micro-batch     D + F, and with recompute those 4 D + F + H
  *
- * Late weight gradients could also be had with half of the latter, at the price of computing most of the block a third
- * time; the time is what splitting is for. */
+ * With recompute, where F is 4 D, a late one takes 13 D. It could do with 8 D if attention and z were computed a third
+ * time, but that is more than half of a forward pass, and time is what splitting is to save. */
 size_t train_pass_bytes(const struct gptj_config *c, int first, int last, const struct train_pass_options *options);
 
 /* All calls below mean this slot from now on; at first it is 0. */
