@@ -67,7 +67,7 @@ def group_codes(v, kind, bits, scale):
         down = (v < 0) if scale else np.zeros(v.shape, bool)
         level = np.where(down, -size, size)
         q = level + top - (level > 0)
-    y = level.astype(f32) * (f32(1) / f32(top)) * f32(scale)
+    y = (level.astype(f32) + f32(0)) * (f32(1) / f32(top)) * f32(scale)  # there is no level -0
     return q, y
 
 
