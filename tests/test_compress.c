@@ -379,6 +379,35 @@ static void our_squares_of_errors_are_below_those_of_cocktail(void **state)
     free(kept);
 }
 
+/* Fitting goes on from the codes of max |x| to the best scale for them, and to the best codes for that: no step makes
+ * it worse, but for roundings. */
+static void fitting_makes_no_group_worse(void **state)
+{
+    (void)state;
+    enum { GROUP = 64, N = 200 * GROUP };
+    float *x = normals(N), *plain = must(malloc(N * sizeof *x)), *fitted = must(malloc(N * sizeof *x));
+    for (size_t k = 0; k < COUNT_OF(level_kinds); k++) {
+        for (int bits = level_kinds[k] == DENSE_ZERO ? 2 : 1; bits <= 8; bits++) {
+            there_and_back(plain, &(struct dense){level_kinds[k], bits, GROUP, DENSE_SCALE_F32, false}, x, 1, N);
+            there_and_back(fitted, &(struct dense){level_kinds[k], bits, GROUP, DENSE_SCALE_F32, true}, x, 1, N);
+            for (size_t at = 0; at < N; at += GROUP)
+                assert_true(squares(x + at, fitted + at, GROUP) <= (1 + 1e-4) * squares(x + at, plain + at, GROUP));
+            assert_true(squares(x, fitted, N) < squares(x, plain, N));
+        }
+    }
+    there_and_back(fitted, &(struct dense){DENSE_SIGNED, 1, GROUP, DENSE_SCALE_F32, true}, x, 1, N);
+    for (size_t at = 0; at < N; at += GROUP) {
+        double mean = 0;
+        for (size_t i = at; i < at + GROUP; i++)
+            mean += (double)fabsf(x[i]) / GROUP;
+        for (size_t i = at; i < at + GROUP; i++)
+            assert_true(fabs((double)fitted[i] - copysign(mean, (double)x[i])) <= 0x1p-20 * mean);
+    }
+    free(x);
+    free(plain);
+    free(fitted);
+}
+
 static void cocktail_has_the_bias_of_its_authors(void **state)
 {
     (void)state;
@@ -1018,6 +1047,7 @@ int main(void)
         cmocka_unit_test(values_are_off_by_half_a_step_and_ends_are_exact),
         cmocka_unit_test(rows_have_scales_of_their_own),
         cmocka_unit_test(our_squares_of_errors_are_below_those_of_cocktail),
+        cmocka_unit_test(fitting_makes_no_group_worse),
         cmocka_unit_test(cocktail_has_the_bias_of_its_authors),
         cmocka_unit_test(what_is_no_number_spoils_its_group_and_no_other),
         cmocka_unit_test(tiny_and_huge_values_need_a_scale_that_holds_them),
