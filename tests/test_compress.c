@@ -953,7 +953,7 @@ static void nothing_is_lost_between_what_is_sent_sparsely_and_what_is_left(void 
         }
         for (size_t i = 0, j = 0; i < N; i++) {
             const float part = j < 1280 && sent.index[j] == i ? sent.value[j++] : 0;
-            if (!part) assert_true(left[i] == before[i]);
+            if (part == 0) assert_true(left[i] == before[i]);
             assert_true(check_left(before[i], part) || round > 0); /* the largest eighth: no value is in the gap */
         }
         free(before);

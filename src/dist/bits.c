@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dist/bits.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Eight numbers are as many whole bytes as they have bits each. */
@@ -75,6 +76,7 @@ static void unpack_eights(uint8_t *code, const uint8_t *bytes, size_t eights, in
 
 void bits_pack(uint8_t *bytes, const uint8_t *code, size_t n, int bits)
 {
+    assert(bits >= 1 && bits <= 8);
     const size_t eights = n / 8, rest = n % 8;
     if (eights) pack_eights(bytes, code, eights, bits);
     if (!rest) return;
@@ -86,6 +88,7 @@ void bits_pack(uint8_t *bytes, const uint8_t *code, size_t n, int bits)
 
 void bits_unpack(uint8_t *code, const uint8_t *bytes, size_t n, int bits)
 {
+    assert(bits >= 1 && bits <= 8);
     const size_t eights = n / 8, rest = n % 8;
     if (eights) unpack_eights(code, bytes, eights, bits);
     if (!rest) return;

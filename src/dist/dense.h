@@ -31,10 +31,10 @@
  *
  *                         normal, all of it               the largest 20 % of it
  *     bits             1     2     3     4     8        1     2     3     4     8
- *     COCKTAIL       .402  .189  .046  .011  4e-5     .053  .051  .020  .0047  2e-5
- *     ZERO             -   .591  .076  .014  4e-5       -   .574  .036  .0056  2e-5
- *     ODD, fitted    .362  .120  .036  .010  4e-5     .052  .054  .016  .0042  2e-5
- *     SIGNED, fitted .362  .167  .054  .015  4e-5     .052  .032  .011  .0038  2e-5
+ *     COCKTAIL       .404  .187  .045  .0111 4e-5     .053  .050  .019  .0046 2e-5
+ *     ZERO             -   .585  .075  .0138 4e-5       -   .569  .036  .0056 2e-5
+ *     ODD, fitted    .363  .118  .036  .0103 4e-5     .052  .052  .016  .0041 2e-5
+ *     SIGNED, fitted .363  .160  .053  .0149 4e-5     .052  .032  .011  .0038 2e-5
  *
  * Not a number. A group that holds NaN or infinity is NaN as a whole at the receiver, in fp16 also one whose scale
  * is beyond 65504 (COCKTAIL: NaN or infinite), so that a step that went wrong is seen to have; F16 rounds what is

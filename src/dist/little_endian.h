@@ -3,18 +3,32 @@
 #ifndef GPTJT_DIST_LITTLE_ENDIAN_H
 #define GPTJT_DIST_LITTLE_ENDIAN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/half.h"
 
-/* Swaps on machines that have the highest byte first; compilers see through it. */
-static inline uint16_t little_endian_16(uint16_t x)
+/* Whether this machine stores numbers like that; compilers see through it. */
+static inline bool little_endian_here(void)
 {
     const uint16_t one = 1;
     uint8_t first;
     memcpy(&first, &one, 1);
-    return first ? x : (uint16_t)(x << 8 | x >> 8);
+    return first == 1;
+}
+
+/* There and back. */
+static inline uint16_t little_endian_16(uint16_t x)
+{
+    if (little_endian_here()) return x;
+    return (uint16_t)(x << 8 | x >> 8);
+}
+
+static inline uint32_t little_endian_32(uint32_t x)
+{
+    if (little_endian_here()) return x;
+    return x << 24 | (x & 0xff00) << 8 | (x >> 8 & 0xff00) | x >> 24;
 }
 
 static inline void little_endian_put16(uint8_t *out, uint16_t x)
@@ -28,15 +42,6 @@ static inline uint16_t little_endian_get16(const uint8_t *in)
     uint16_t x;
     memcpy(&x, in, sizeof x);
     return little_endian_16(x);
-}
-
-static inline uint32_t little_endian_32(uint32_t x)
-{
-    const uint16_t low = little_endian_16((uint16_t)x), high = little_endian_16((uint16_t)(x >> 16));
-    const uint16_t one = 1;
-    uint8_t first;
-    memcpy(&first, &one, 1);
-    return first ? x : (uint32_t)low << 16 | high;
 }
 
 static inline void little_endian_put_f32(uint8_t *out, float x)

@@ -37,7 +37,7 @@ static void rolling_positions(size_t *position, const struct subset *s, uint64_t
 
 /* ---- Random ---- */
 
-/* That of data's draws (data/draws.c) have this bit zero. */
+/* The streams of the data's draws (data/draws.c) have this bit zero. */
 #define STREAM (1ull << 62)
 
 static size_t position_in_block(const struct subset *s, uint64_t t, size_t block, uint32_t random)
