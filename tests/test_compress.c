@@ -763,6 +763,11 @@ static void wrong_positions_are_refused(void **state)
     expect_refused(positions_decode(index, &p, more, 2), E_FORMAT, "there are more");
     expect_refused(positions_decode(index, &p, fewer, 2), E_FORMAT, "there are fewer");
     expect_refused(positions_decode(index, &p, behind, 2), E_FORMAT, "bits behind the end");
+    const struct positions chunks = {POSITIONS_CHUNKED, 20, 16, 1}; /* the second has four values */
+    const uint8_t inside[] = {0xf3}, outside[] = {0xf4};
+    assert_int_equal(positions_decode(index, &chunks, inside, 1), OK);
+    assert_true(index[0] == 15 && index[1] == 19);
+    expect_refused(positions_decode(index, &chunks, outside, 1), E_FORMAT, "do not ascend within their chunk");
     const struct positions far = {POSITIONS_GOLOMB, UINT32_MAX, UINT32_MAX, 3};
     const uint8_t zeros[16] = {0};
     expect_refused(positions_decode(index, &far, zeros, sizeof zeros), E_FORMAT, "behind the end");
