@@ -28,6 +28,9 @@
 #define UNROLL _Pragma("GCC unroll 24")
 #endif
 
+/* Of a uint64_t that is not zero. */
+#define LEADING_ZEROS(x) __builtin_clzll(x)
+
 /* The compiler no longer knows where p points, so that it reads again what lies there instead of keeping it. */
 #define FORGET(p) __asm__ volatile("" : "+r"(p))
 
