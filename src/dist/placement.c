@@ -205,6 +205,31 @@ static double match(struct placement_model *m, const int *from, const int *to)
     return matching_bottleneck(m->pairs, m->edges, m->replicas, m->ints, m->doubles);
 }
 
+static int compare_pipelines(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b; /* by their first devices */
+}
+
+/* Among placements of the same cost, the one whose first ranks are on the first devices: the direction of all
+ * pipelines, and which replica is the first, are free. */
+static void number_from_first(struct placement *p)
+{
+    int first = p->devices[0], last = p->devices[p->stages - 1];
+    for (int r = 1; r < p->replicas; r++) {
+        if (placement_device(p, 0, r) < first) first = placement_device(p, 0, r);
+        if (placement_device(p, p->stages - 1, r) < last) last = placement_device(p, p->stages - 1, r);
+    }
+    for (int r = 0; last < first && r < p->replicas; r++) {
+        int *pipeline = p->devices + (size_t)r * (size_t)p->stages;
+        for (int a = 0, b = p->stages - 1; a < b; a++, b--) {
+            const int kept = pipeline[a];
+            pipeline[a] = pipeline[b];
+            pipeline[b] = kept;
+        }
+    }
+    qsort(p->devices, (size_t)p->replicas, (size_t)p->stages * sizeof *p->devices, compare_pipelines);
+}
+
 struct placement_cost placement_arrange(struct placement_model *m, struct placement *p)
 {
     const size_t n = (size_t)p->stages, replicas = (size_t)p->replicas;
@@ -225,5 +250,6 @@ struct placement_cost placement_arrange(struct placement_model *m, struct placem
             group[r] = placement_device(p, s, r);
         last = group;
     }
+    number_from_first(p);
     return placement_cost(m, p);
 }
