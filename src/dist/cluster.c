@@ -314,6 +314,7 @@ static bool is_in(const struct reader *r, int entry, const char *name)
 
 static enum status check_ends(const struct reader *r, const char *where, const struct option_strings *names)
 {
+    if (names->n > r->n_entries + r->c.n_regions) return fail(E_ARG, "%s: names something twice", where);
     for (int i = 0; i < names->n; i++) {
         int members = 0;
         for (int k = 0; k < r->n_entries; k++)

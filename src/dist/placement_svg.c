@@ -217,7 +217,7 @@ static void draw_legend(const struct picture *v)
         buf_printf(v->out,
                    "<path d=\"M%.1f %.1fh24\" stroke-width=\"%.2f\"/>"
                    "<text class=\"region\" x=\"%.1f\" y=\"%.1f\">%g</text>\n",
-                   left + strip + 190 + 60 * i, y - 4, width_of(gbps[i] * 1e9 / 8), left + strip + 218 + 60 * i, y,
+                   left + strip + 198 + 60 * i, y - 4, width_of(gbps[i] * 1e9 / 8), left + strip + 226 + 60 * i, y,
                    gbps[i]);
 }
 

@@ -169,7 +169,9 @@ enum { MAX_STARTS = 16 };
 static double heuristic(int *order, const double *cost, int n)
 {
     int trial[ROUTE_MAX];
-    double best = INFINITY;
+    for (int i = 0; i < n; i++)
+        order[i] = i;
+    double best = improve(order, cost, n);
     const int starts = n < MAX_STARTS ? n : MAX_STARTS;
     for (int s = 0; s < starts; s++) {
         nearest_neighbours(trial, cost, n, (int)((size_t)s * (size_t)n / (size_t)starts));

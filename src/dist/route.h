@@ -12,8 +12,9 @@ size_t route_doubles(int n);
 
 /* An order [n] of 0 .. n - 1 that visits all, from anywhere to anywhere, and the sum of its n - 1 steps. cost [n][n] is
  * symmetric, 1 <= n <= ROUTE_MAX. Up to ROUTE_MAX_EXACT nodes no order is better (dynamic programming over subsets,
- * Held and Karp 1962: O(2^n n^2)). Beyond, it is good but not proven best: nearest neighbours from every start, each
- * then improved by reversing and by moving stretches until neither helps. */
+ * Held and Karp 1962: O(2^n n^2)). Beyond, it is good but not proven best: 0, 1, 2,
+ * ... and nearest neighbours from several starts, each improved by reversing and by moving stretches until neither
+ * helps. So it is never worse than 0, 1, 2, ... */
 double route_shortest(int *order, const double *cost, int n, double *doubles);
 
 /* No order is shorter than this: the least tree that holds all. O(n^2). */
