@@ -24,10 +24,11 @@ struct place {
     char label[MAX_NAME + 4]; /* --top-k or "top_k" */
 };
 
+/* settings may be NULL where only the label is wanted. */
 static struct place place_of(const struct option *o, void *settings, const char *where, bool json)
 {
     struct place p = {.option = o, .where = where};
-    if (o->type != OPTION_REFUSED) p.field = (char *)settings + o->offset;
+    if (settings && o->type != OPTION_REFUSED) p.field = (char *)settings + o->offset;
     snprintf(p.label, sizeof p.label, json ? "\"%s\"" : "--%s", o->name);
     for (char *c = p.label; json && *c; c++)
         if (*c == '-') *c = '_';
