@@ -7,7 +7,7 @@ set -eu
 gptjt=$(realpath "$1")
 library=$(realpath "$2")
 rounds=${KILL_ROUNDS:-1}
-step=${KILL_STEP:-9}
+step=${KILL_STEP:-29}
 command -v mpirun > /dev/null || { echo "SKIPPED: no mpirun"; exit 77; }
 model=$(realpath models/gpt-jt-tiny)
 dir=$(mktemp -d)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/ranks.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -69,11 +68,10 @@ static enum status run_processes(local_rank_fn *fn, void *user)
     return s;
 }
 
-/* E_CANCELLED is kept beside the ranks, which would take it for a failure. */
+/* E_CANCELLED, which all ranks end with or none, is kept beside them: they would take it for a failure. */
 struct threads {
     local_rank_fn *fn;
     void *user;
-    pthread_mutex_t mutex;
     bool cancelled;
     char message[512];
 };
@@ -83,16 +81,16 @@ static enum status one_thread(struct transport *t, void *user)
     struct threads *all = user;
     const enum status s = all->fn(t, all->user);
     if (s != E_CANCELLED) return s;
-    pthread_mutex_lock(&all->mutex);
-    all->cancelled = true;
-    snprintf(all->message, sizeof all->message, "%s", status_message());
-    pthread_mutex_unlock(&all->mutex);
+    if (t->rank == 0) {
+        all->cancelled = true;
+        snprintf(all->message, sizeof all->message, "%s", status_message());
+    }
     return OK;
 }
 
 static enum status run_threads(int n, local_rank_fn *fn, void *user)
 {
-    struct threads all = {.fn = fn, .user = user, .mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct threads all = {.fn = fn, .user = user};
     TRY(local_run(n, one_thread, &all));
     return all.cancelled ? fail(E_CANCELLED, "%s", all.message) : OK;
 }
