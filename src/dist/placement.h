@@ -37,7 +37,7 @@ extern const struct placement_task placement_task_dtfm;
 struct placement_task placement_task_of(int stages, int replicas, double n_params, double bytes_per_gradient,
                                         double tokens_per_replica, double width, double bytes_per_activation);
 
-/* An assignment. Rank replica * stages + stage, as everywhere (docs: rank layout dp x pp). */
+/* An assignment. Rank replica * stages + stage is stage of replica, as in every run. */
 struct placement {
     int stages, replicas;
     int *devices; /* [replicas][stages]: of each rank, all different; owned. Devices beyond them are idle */

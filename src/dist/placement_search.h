@@ -21,9 +21,9 @@ struct placement_found {
     double seconds;
 };
 
-/* Simulated annealing over grids of devices; the best groups found are given their best order and pairs
- * (placement_arrange). p comes from placement_create() and is where the search begins, so the result is never worse;
- * found may be NULL. E_NOMEM leaves p as it was. */
+/* Simulated annealing over grids of devices, each time from a random one; the groups found are given their best order
+ * and pairs (placement_arrange). What p holds, from placement_create() or elsewhere, is arranged and a candidate too,
+ * so the result is never worse. found may be NULL. E_NOMEM leaves p as it was. */
 enum status placement_search(struct placement *p, struct placement_model *m, const struct placement_search *search,
                              struct placement_found *found);
 

@@ -115,8 +115,9 @@ static void find_dot(const struct picture *v, int device, double *x, double *y)
     const struct region *r = &v->regions[m->region];
     const struct box *b = &v->machines[v->c->hosts[device]];
     const int k = device - m->first_device, dots = r->dots < m->n_devices ? r->dots : m->n_devices;
-    *x = b->x + b->w / 2 + (k % dots - (dots - 1) / 2.0) * PITCH;
-    *y = b->y + LABEL + PAD + (k / dots + 0.5) * PITCH;
+    const int column = k % dots, row = k / dots;
+    *x = b->x + b->w / 2 + (column - (dots - 1) / 2.0) * PITCH;
+    *y = b->y + LABEL + PAD + (row + 0.5) * PITCH;
 }
 
 /* ---- Drawing ---- */
