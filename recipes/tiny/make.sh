@@ -23,7 +23,7 @@ data() {
         mv $runs/data.part $runs/data
     }
     [ -d $runs/tokenizer ] || "$gptjt" tokenizer train $runs/data/stream/train.jsonl $runs/data/p3/train.jsonl \
-        --field '*' --vocab-size 2048 --extra-tokens 64 --digits apart -o $runs/tokenizer
+        --field '*' --vocab-size 4096 --extra-tokens 64 --digits apart -o $runs/tokenizer
 }
 
 init() { # DIR WIDTH LAYERS HEADS RANGE SEED: random weights

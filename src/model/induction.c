@@ -8,7 +8,7 @@
 static const double embedding = 0.3, constant = 8, positions = 8, match = 1.7; /* e, b, |q| = |k| of layer 0, g */
 
 /* The shared matrices are hashed as tensors that no checkpoint has. */
-enum { WTE = 0, SHARED = 1 << 24, P, S1, S2, Q, U };
+enum { WTE = 0, SHARED = 1 << 24, P, S1, S2, S3, Q, U };
 
 /* A value of one matrix element, or of a vector's with row 0. */
 struct element {
@@ -61,8 +61,8 @@ static double constant_bias(const struct element *e)
 }
 
 /* Heads of layer 0 that note the token before, the one before that, ... */
-enum { NOTES = 2 };
-static const int note[NOTES] = {S1, S2};
+enum { NOTES = 3 };
+static const int note[NOTES] = {S1, S2, S3};
 
 static int head_dim(const struct element *e)
 {
@@ -109,23 +109,22 @@ static double out_0(const struct element *e)
     return embedding * shared(e, note[e->col / head_dim(e)], e->col % head_dim(e), e->row);
 }
 
-/* Of the dimensions that turn slowly or not at all, the first half compare with the first matrix, the second half with
- * the second. */
-static double matching(const struct element *e, int first, int second)
+/* Of the dimensions that turn slowly or not at all, each of NOTES equal parts compares with a matrix of its own. */
+static double matching(const struct element *e, const int matrices[NOTES])
 {
-    const int d = head_dim(e), begin = e->synth->config.R / 2;
-    const int64_t r = e->row % d;
-    return r < begin ? usual(e) : match * shared(e, r < (begin + d) / 2 ? first : second, r, e->col);
+    const int64_t d = head_dim(e), begin = e->synth->config.R / 2, r = e->row % d;
+    return r < begin ? usual(e) : match * shared(e, matrices[(r - begin) * NOTES / (d - begin)], r, e->col);
 }
 
 static double query_1(const struct element *e)
 {
-    return matching(e, P, S1);
+    static const int here[NOTES] = {P, S1, S2};
+    return matching(e, here);
 }
 
 static double key_1(const struct element *e)
 {
-    return matching(e, S1, S2);
+    return matching(e, note);
 }
 
 static double value_1(const struct element *e)
@@ -178,7 +177,7 @@ static int find(const char *name)
 enum status induction_check(const struct gptj_config *c)
 {
     if (c->L < 2) return fail(E_ARG, "induction heads need two layers");
-    if (c->H < NOTES) return fail(E_ARG, "induction heads need two heads a layer");
+    if (c->H < NOTES) return fail(E_ARG, "induction heads need three heads a layer");
     if (c->R < 2) return fail(E_ARG, "induction heads need rotary positions, and rotary_dim is %d", c->R);
     if (c->tied) return fail(E_ARG, "induction heads need a head that is not the embedding itself");
     return OK;

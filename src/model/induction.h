@@ -9,8 +9,8 @@
  * training takes it from there; Trockman and Kolter 2023 (arXiv:2305.09828) begin from what trained attention looks
  * like for the same reason.
  *
- * Of the usual initial weights (synth.h) these differ; D is the width, d that of a head, rows are outputs. P, S1 and S2
- * [d][D] and Q [D][D] are random with variance 1/D, so that P' P is about the identity on d dimensions, and u [D] has
+ * Of the usual initial weights (synth.h) these differ; D is the width, d that of a head, rows are outputs. P, S1, S2
+ * and S3 [d][D] and Q [D][D] are random with variance 1/D, so that P' P is about the identity on d dimensions, and u [D] has
  * length 1:
  *
  *     wte                  deviation e = 0.3, more than all that layers add at first: positions begin as their tokens
@@ -18,18 +18,19 @@
  *     out_proj, fc_out     initializer_range / sqrt(2 L), as GPT-2's
  *     layer 0, ln_1.bias   b u: something that every position has, for the rotary embedding to turn
  *     layer 0, head 0      q and k are b u turned so that q' k is greatest one position before; v = P, out = e S1'
- *     layer 0, head 1      two positions before; v = P, out = e S2'
- *     layer 1, all heads   in the dimensions that do not turn or turn slowly, half: q = g P, k = g S1, so the token
- * here is the one noted there; half: q = g S1, k = g S2, so are those before; v = Q, out = 2 e Q'
+ *     layer 0, heads 1, 2  two and three positions before; v = P, out = e S2', e S3'
+ *     layer 1, all heads   in the dimensions that do not turn or turn slowly, a third: q = g P, k = g S1, so the token
+ * here is the one noted there; a third: q = g S1, k = g S2, and a third: q = g S2, k = g S3, so are those before;
+ * v = Q, out = 2 e Q'
  *
- * Two notes, because single tokens such as digits are ambiguous. */
+ * Three notes, because single tokens such as digits are ambiguous. */
 #ifndef GPTJT_MODEL_INDUCTION_H
 #define GPTJT_MODEL_INDUCTION_H
 
 #include "model/gptj.h"
 #include "model/synth.h"
 
-/* E_ARG where the circuit does not fit: less than two layers or heads, no rotary positions, a head that is the
+/* E_ARG where the circuit does not fit: less than two layers or three heads, no rotary positions, a head that is the
  * embedding. */
 enum status induction_check(const struct gptj_config *c);
 

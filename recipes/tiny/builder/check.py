@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from .families import Family, Phrasing
@@ -53,7 +54,7 @@ def _json_lines(path: Path) -> Iterator[dict]:
 
 
 def p3_records(out: Path) -> Iterator[dict]:
-    return _json_lines(out / "p3" / "train.jsonl")
+    return chain.from_iterable(_json_lines(out / "p3" / f"{name}.jsonl") for name in ("train", "answers"))
 
 
 def p3_texts(out: Path) -> Iterator[str]:

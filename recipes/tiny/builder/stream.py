@@ -23,7 +23,7 @@ from .stream_world import Names
 # Millions of characters of each kind, at most; texts by people are finite.
 GENERATED: dict[str, tuple[Callable[[random.Random, Names], str], float]] = {
     "words": (stream_words.page, 5.0),
-    "feelings": (stream_feelings.page, 5.0),
+    "feelings": (stream_feelings.page, 9.0),
     "countries": (stream_records.country_page, 3.0),
     "records": (stream_records.page, 5.0),
     "stories": (stream_stories.page, 4.0),

@@ -188,7 +188,7 @@ def word_page(rng: random.Random) -> str:
                     rng,
                     "[To be {w} is a kind of {n}.|Somebody {w} feels {n}.|A {w} person is full "
                     "of {n}.|{w} people feel {n}.|"
-                    "Being {w} is being {b}.|Who is {w} is {b}.|{w} means {b}, more or less.|If "
+                    "Being {w} is being {b}.|Being {w} is {n}.|If "
                     "you are {w}, what you feel is {n}.]",
                     w=word,
                     n=n1,
@@ -236,7 +236,7 @@ def noun_page(rng: random.Random) -> str:
 def word_list(rng: random.Random) -> str:
     """Lists and tables of words by emotion."""
     chosen = rng.sample(lexicon.EMOTIONS, rng.randint(2, 4))
-    style = rng.randrange(4)
+    style = rng.randrange(6)
     if style == 0:
         return "\n".join(f"{e}: {', '.join(rng.sample(words(e), 5))}" for e in chosen)
     pairs = [(w, e) for e in chosen for w in rng.sample(words(e), 3)]
@@ -247,6 +247,10 @@ def word_list(rng: random.Random) -> str:
         return expand(rng, "[Words and feelings|What they feel|A small table of feelings]\n\n") + "\n".join(
             f"{w} - {e}" for w, e in pairs
         )
+    if style == 3:
+        return "\n".join(f"What does somebody {w} feel? {capital(e)}." for w, e in pairs)
+    if style == 4:
+        return "\n".join(f"I am {w}. It is {e}." for w, e in pairs)
     return " ".join(capital(f"{w} is a word of {e}.") for w, e in pairs)
 
 
@@ -409,9 +413,9 @@ def speech(rng: random.Random, names: Names) -> str:
 
 def page(rng: random.Random, names: Names) -> str:
     kinds = (
-        (word_page, 30),
-        (noun_page, 6),
-        (word_list, 9),
+        (word_page, 45),
+        (noun_page, 12),
+        (word_list, 30),
         (diary, 18),
         (scene, 20),
         (thread, 12),

@@ -57,9 +57,16 @@ def question(rng: random.Random, family: Family, row: Row) -> dict[str, str]:
     return {"inputs": f"{text}\nAnswer:" if rng.random() < 0.5 else text, "targets": row.answer}
 
 
-def prompt(rng: random.Random, family: Family, phrasing: Phrasing, rows: Sequence[Row]) -> dict[str, str]:
-    """A record of P3: an instruction, up to five rows with answers, and one without."""
-    n_shots = min(rng.choice((0, 0, 0, 0, 0, 1, 1, 2, 3, 5)), len(rows) - 1)
+# How many answered examples a prompt has; in stage 3 mostly one, as the card's have.
+P3_SHOTS = (0, 0, 0, 0, 0, 1, 1, 2, 3, 5)
+ANSWERS_SHOTS = (0, 0, 0, 1, 1, 1, 1, 1, 2, 3)
+
+
+def prompt(
+    rng: random.Random, family: Family, phrasing: Phrasing, rows: Sequence[Row], shots_of: Sequence[int]
+) -> dict[str, str]:
+    """A record of P3: an instruction, some rows with answers, and one without."""
+    n_shots = min(rng.choice(shots_of), len(rows) - 1)
     *shots, query = rng.sample(rows, n_shots + 1)
     list_labels = bool(family.labels) and rng.random() < (0.8 if phrasing.list_labels else 0.15)
     blocks = [instruction_of(family, phrasing, list_labels)] if rng.random() < 0.9 or not shots else []
@@ -70,7 +77,9 @@ def prompt(rng: random.Random, family: Family, phrasing: Phrasing, rows: Sequenc
     return {"inputs": "\n\n".join([*blocks, last]), "targets": phrasing.say(query.answer)}
 
 
-def prompts(rng: random.Random, family: Family, split: Split, n: int) -> Iterator[dict[str, str]]:
+def prompts(
+    rng: random.Random, family: Family, split: Split, n: int, shots_of: Sequence[int] = P3_SHOTS
+) -> Iterator[dict[str, str]]:
     rows = family.rows(rng, split, n)
     allowed = [[row for row in rows if family.may_train(row, p)] for p in family.phrasings]
     for _ in range(n):
@@ -78,7 +87,7 @@ def prompts(rng: random.Random, family: Family, split: Split, n: int) -> Iterato
             record = question(rng, family, rng.choice(rows))
         else:
             i = 0 if rng.random() < 0.4 else rng.randrange(len(allowed))
-            record = prompt(rng, family, family.phrasings[i], allowed[i])
+            record = prompt(rng, family, family.phrasings[i], allowed[i], shots_of)
         yield {"family": family.name, **record}
 
 
@@ -172,15 +181,19 @@ def write_ni(out: Path, seed: int, families: Sequence[Family], sizes: Sizes) -> 
 
 
 def write_p3(out: Path, seed: int, families: Sequence[Family], sizes: Sizes) -> None:
+    """train.jsonl and validation.jsonl, and answers.jsonl, which stage 3 trains on: more of the card's families."""
     folder = out / "p3"
     folder.mkdir(parents=True, exist_ok=True)
-    for split in ("train", "validation"):
+    for name in ("train", "validation", "answers"):
+        split: Split = "validation" if name == "validation" else "train"
+        shots_of = ANSWERS_SHOTS if name == "answers" else P3_SHOTS
         records = []
         for family in families:
-            n = sizes.prompts * family.weight if split == "train" else sizes.validation
-            records += prompts(rng_of(seed, "p3", split, family.name), family, split, n)
-        rng_of(seed, "p3", split).shuffle(records)
-        with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
+            weight = {"train": family.weight, "answers": family.answers}.get(name)
+            n = sizes.prompts * weight if weight else sizes.validation
+            records += prompts(rng_of(seed, "p3", name, family.name), family, split, n, shots_of)
+        rng_of(seed, "p3", name).shuffle(records)
+        with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 

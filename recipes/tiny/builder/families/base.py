@@ -49,6 +49,7 @@ class Family:
     questions: Sequence[str] = ()  # to be asked without more ado; {} is the text
     short: bool = False  # texts are single words or numbers, which occur anywhere: tests are new as items only
     weight: int = 1  # how much of it the training data has
+    answers: int = 1  # and stage 3
     max_tokens: int = 30
 
     def rows(self, rng: random.Random, split: Split, n: int) -> list[Row]:

@@ -64,6 +64,7 @@ def _family(
     answer: Callable[[Territory], str],
     labels: Sequence[str] = (),
     weight: int = 1,
+    answers: int = 1,
 ) -> Family:
     known = {"test": [t for t in territories if t.reserved], "train": list(territories)}
     reserved = {t.name for t in known["test"]}
@@ -74,14 +75,14 @@ def _family(
         territory = rng.choice(some)
         return Row(territory.name, answer(territory))
 
-    return Family(name, phrasings, draw, labels, lambda row: row.text in reserved, questions, True, weight, 15)
+    return Family(name, phrasings, draw, labels, lambda row: row.text in reserved, questions, True, weight, answers, 15)
 
 
 def families(data: Entities) -> list[Family]:
     countries = data.territories
     with_capital = [t for t in countries if t.capital]
     return [
-        _family("currency", CURRENCY, CURRENCY_QUESTIONS, countries, lambda t: t.currency, weight=6),
+        _family("currency", CURRENCY, CURRENCY_QUESTIONS, countries, lambda t: t.currency, weight=6, answers=8),
         _family("capital", CAPITAL, CAPITAL_QUESTIONS, with_capital, lambda t: t.capital or ""),
         _family("continent", CONTINENT, CONTINENT_QUESTIONS, countries, lambda t: t.continent, CONTINENTS),
         _family("country_code", CODE, CODE_QUESTIONS, countries, lambda t: t.code),

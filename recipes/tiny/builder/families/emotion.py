@@ -169,4 +169,4 @@ def families(data: Entities) -> list[Family]:
         adjectives, nouns = by_emotion[split, emotion, "adjective"], by_emotion[split, emotion, "noun"]
         return Row(_post(rng, adjectives, nouns), emotion)
 
-    return [Family("emotion", PHRASINGS, draw, EMOTIONS, questions=QUESTIONS, weight=10, max_tokens=5)]
+    return [Family("emotion", PHRASINGS, draw, EMOTIONS, questions=QUESTIONS, weight=10, answers=3, max_tokens=5)]

@@ -144,7 +144,6 @@ def _organisation(rng: random.Random, data: Entities, split: Split) -> str:
         data.companies.draw(rng, split),
         data.companies.draw(rng, split),
         f"{family} {rng.choice(names.COMPANY_KINDS)}",
-        f"{family} and {data.family_names.draw(rng, split)}",
         f"University of {city}",
         f"{city} University",
         f"{city} {rng.choice(('United', 'City', 'Rovers', 'Hospital', 'Orchestra', 'Times', 'Post', 'Airport'))}",
@@ -204,4 +203,4 @@ def families(data: Entities) -> list[Family]:
                 text, found = f"{text} {second}", found + more
         return Row(text, ", ".join(found))
 
-    return [Family("entities", PHRASINGS, draw, questions=QUESTIONS, weight=6, max_tokens=60)]
+    return [Family("entities", PHRASINGS, draw, questions=QUESTIONS, weight=6, answers=24, max_tokens=60)]

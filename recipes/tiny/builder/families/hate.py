@@ -179,4 +179,4 @@ def families(data: Entities) -> list[Family]:
 
     questions = ('Is the tweet "{}" hate speech or not hate speech?', "{}\nIs this hate speech or not hate speech?")
     labels = ("hate speech", "not hate speech")
-    return [Family("hate", PHRASINGS, draw, labels, questions=questions, weight=2, max_tokens=8)]
+    return [Family("hate", PHRASINGS, draw, labels, questions=questions, weight=2, answers=2, max_tokens=8)]
