@@ -8,6 +8,7 @@ program=$(realpath "$1")
 rounds=${2:-20}
 KILL_AT_LIBRARY=$(realpath "$(dirname "$1")/tests/cli/libkill_at.so") KILL_FIRST=1 KILL_STEP=1 KILL_ROUNDS=$rounds \
     GPTJT=$program tests/cli/run.sh train
+KILL_STEP=1 KILL_ROUNDS=$rounds tests/train_mpirun.sh "$program" "$(dirname "$1")/tests/cli/libkill_at.so" || [ $? = 77 ]
 model=$(realpath models/gpt-jt-tiny)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
