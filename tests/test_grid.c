@@ -312,15 +312,16 @@ static void a_divided_optimizer_gives_the_weights_of_a_whole_one(void **state)
 static void averaging_in_every_step_is_one_thing_by_any_name(void **state)
 {
     (void)state;
-    struct run runs[4];
-    static const char *const names[] = {"mean-allreduce", "mean-proxskip", "mean-diloco", "mean-shifted"};
-    for (int i = 0; i < 4; i++) {
+    struct run runs[5];
+    static const char *const names[] = {"mean-allreduce", "mean-proxskip", "mean-diloco", "mean-shifted", "mean-bf16"};
+    for (int i = 0; i < 5; i++) {
         begin(&runs[i], names[i]);
         struct recipe *r = &runs[i].recipe;
         r->adam_epsilon = 1e3;
         r->learning_rate = 10;
         r->weight_decay = 0;
-        r->sync = i == 0 ? SYNC_ALLREDUCE : i == 2 ? SYNC_DILOCO : SYNC_PROXSKIP;
+        r->sync = i == 0 ? SYNC_ALLREDUCE : i == 2 || i == 4 ? SYNC_DILOCO : SYNC_PROXSKIP;
+        if (i == 4) r->sync_wire = TRAIN_WIRE_BF16;
         r->sync_probability = 1;
         r->sync_steps = 1;
         r->outer_learning_rate = 1;
@@ -331,19 +332,59 @@ static void averaging_in_every_step_is_one_thing_by_any_name(void **state)
     for (int i = 1; i < 4; i++)
         expect_close(&runs[i], &runs[0], STEPS);
     expect_close(&runs[2], &runs[1], STEPS);
-    for (int i = 0; i < 4; i++)
+    /* Each of two ways rounds by 2^-9 of what is moved in the last of the steps; the feedback mends those before. */
+    double moved, d = difference(&runs[4], &runs[0], STEPS, &moved);
+    if (!(d > 0 && d <= 0x1p-8 * moved)) fail_msg("bf16 differs by %g, having moved by %g", d, moved);
+    for (int i = 0; i < 5; i++)
         end(&runs[i]);
+}
+
+/* Cocktail averages what the last step led to, before this one: after the last step a replica is off by its own step.
+ * With a learning rate of zero in that step all have the mean of what the others before led to, which is allreduce's.
+ */
+static void cocktail_with_all_its_values_is_the_mean_one_step_late(void **state)
+{
+    (void)state;
+    struct run mean, late;
+    begin(&mean, "late-mean");
+    begin(&late, "late-cocktail");
+    struct run *both[] = {&mean, &late};
+    for (int i = 0; i < 2; i++) {
+        struct recipe *r = &both[i]->recipe;
+        r->adam_epsilon = 1e3;
+        r->learning_rate = 10;
+        r->weight_decay = 0;
+        r->steps = i + 1;
+        r->sync = i ? SYNC_COCKTAIL : SYNC_ALLREDUCE;
+        r->cocktail_sample = 1;
+        r->cocktail_keep = 1;
+        r->cocktail_bits = 32;
+        train(both[i], 4);
+    }
+    struct source *x = weights_of(&mean, 1), *y = weights_of(&late, 2);
+    double most = 0;
+    for (int i = 0; i < x->n_entries; i++) {
+        const struct tensor *u = &x->entries[i].tensor, *v = source_find(y, x->entries[i].name);
+        for (int64_t k = 0; k < tensor_elements(u); k++)
+            most = fmax(most, fabs((double)((const float *)u->data)[k] - ((const float *)v->data)[k]));
+    }
+    source_close(x);
+    source_close(y);
+    if (!(most <= 1e-6)) fail_msg("differ by %g", most); /* of weights up to one, in fp32 */
+    end(&mean);
+    end(&late);
 }
 
 static void dense_steps_at_first_are_those_of_allreduce(void **state)
 {
     (void)state;
-    struct run dense, warm[2];
+    static const int syncs[] = {SYNC_PROXSKIP, SYNC_DILOCO, SYNC_COCKTAIL};
+    struct run dense, warm[3];
     begin(&dense, "dense");
     train(&dense, 4);
-    for (int i = 0; i < 2; i++) {
-        begin(&warm[i], i ? "warm-diloco" : "warm-proxskip");
-        warm[i].recipe.sync = i ? SYNC_DILOCO : SYNC_PROXSKIP;
+    for (int i = 0; i < 3; i++) {
+        begin(&warm[i], i == 0 ? "warm-proxskip" : i == 1 ? "warm-diloco" : "warm-cocktail");
+        warm[i].recipe.sync = syncs[i];
         warm[i].recipe.sync_warmup_steps = STEPS;
         train(&warm[i], 4);
         if (i)
@@ -387,8 +428,15 @@ static void what_is_sent_is_what_the_formulas_say(void **state)
 {
     (void)state;
     static const struct {
-        int sync, warmup;
-    } cases[] = {{SYNC_ALLREDUCE, 0}, {SYNC_SHARDED, 0}, {SYNC_PROXSKIP, 2}, {SYNC_DILOCO, 0}, {SYNC_DILOCO, 3}};
+        int sync, warmup, wire;
+    } cases[] = {{SYNC_ALLREDUCE, 0, 0},
+                 {SYNC_SHARDED, 0, 0},
+                 {SYNC_PROXSKIP, 2, 0},
+                 {SYNC_DILOCO, 0, 0},
+                 {SYNC_DILOCO, 3, 0},
+                 {SYNC_DILOCO, 0, TRAIN_WIRE_INT8},
+                 {SYNC_DILOCO, 0, TRAIN_WIRE_INT4},
+                 {SYNC_COCKTAIL, 2, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct run r;
         char name[32];
@@ -398,6 +446,7 @@ static void what_is_sent_is_what_the_formulas_say(void **state)
         r.recipe.save_steps = 0;
         r.recipe.sync = cases[i].sync;
         r.recipe.sync_warmup_steps = cases[i].warmup;
+        r.recipe.sync_wire = cases[i].wire;
         r.recipe.sync_probability = 0.4;
         r.recipe.sync_steps = 3;
         if (local_run(4, count_bytes, &(struct traffic){&r, false}) != OK) fail_msg("%s", status_message());
@@ -411,7 +460,17 @@ static void what_is_sent_is_what_the_formulas_say(void **state)
             assert_int_equal(r.sent[rank], r.should[rank]);
         }
         if (cases[i].sync == SYNC_ALLREDUCE) assert_int_equal(r.sent[1], 9 * ring_bytes(n, 1));
-        if (cases[i].sync == SYNC_DILOCO && !cases[i].warmup) assert_int_equal(r.sent[1], 3 * ring_bytes(n, 1));
+        const double dense = (double)ring_bytes(n, 1);
+        if (cases[i].sync == SYNC_DILOCO && !cases[i].warmup && !cases[i].wire)
+            assert_int_equal(r.sent[1], 3 * ring_bytes(n, 1));
+        if (cases[i].wire) { /* a bf16 scale for 128 values */
+            const double bits = cases[i].wire == TRAIN_WIRE_INT8 ? 8.125 : 4.125;
+            if (!(fabs((double)r.sent[1] / (3 * dense) - bits / 32) < 1e-3)) fail_msg("%zu bytes", r.sent[1]);
+        }
+        if (cases[i].sync == SYNC_COCKTAIL) { /* of a tenth a bit each, and for a fifth of these 4 and a scale */
+            const double bits = 0.1 * (1 + 0.2 * 4.125);
+            if (!(fabs(((double)r.sent[1] - 2 * dense) / (7 * dense) - bits / 32) < 1e-3)) fail_msg("%zu", r.sent[1]);
+        }
         end(&r);
     }
 }
@@ -421,7 +480,8 @@ static void what_is_sent_is_what_the_formulas_say(void **state)
 static void a_run_that_goes_on_is_one_that_never_stopped(void **state)
 {
     (void)state;
-    static const int syncs[] = {SYNC_ALLREDUCE, SYNC_SHARDED, SYNC_PROXSKIP, SYNC_PROXSKIP, SYNC_PROXSKIP, SYNC_DILOCO};
+    static const int syncs[] = {SYNC_ALLREDUCE, SYNC_SHARDED, SYNC_PROXSKIP, SYNC_PROXSKIP, SYNC_PROXSKIP,
+                                SYNC_DILOCO,    SYNC_DILOCO,  SYNC_COCKTAIL, SYNC_COCKTAIL};
     for (size_t i = 0; i < sizeof syncs / sizeof *syncs; i++) {
         struct run whole, parts;
         char name[32];
@@ -440,6 +500,8 @@ static void a_run_that_goes_on_is_one_that_never_stopped(void **state)
             r->sync_steps = 2;
             if (i == 3) r->proxskip = PROXSKIP_SHIFTED;
             if (i == 4) r->proxskip = PROXSKIP_FROZEN;
+            if (i == 6) r->sync_wire = TRAIN_WIRE_INT4;
+            if (i == 8) r->cocktail_positions = TRAIN_POSITIONS_GOLOMB;
             train(both[k], 4);
         }
         parts.recipe.steps = 6;
@@ -473,9 +535,11 @@ static void another_layout_goes_on_from_a_checkpoint(void **state)
         end(&other);
     }
     end(&whole);
-    for (int sync = SYNC_PROXSKIP; sync <= SYNC_DILOCO;
+    for (int sync = SYNC_PROXSKIP; sync <= SYNC_COCKTAIL;
          sync++) { /* replicas are not what they were, so only that it goes on */
-        begin(&other, sync == SYNC_PROXSKIP ? "layout-proxskip" : "layout-diloco");
+        begin(&other, sync == SYNC_PROXSKIP ? "layout-proxskip"
+                      : sync == SYNC_DILOCO ? "layout-diloco"
+                                            : "layout-cocktail");
         other.recipe.sync = sync;
         train(&other, 4);
         other.resume = true;
@@ -525,6 +589,7 @@ int main(void)
         cmocka_unit_test(clipping_and_precisions_are_those_of_one_process),
         cmocka_unit_test(a_divided_optimizer_gives_the_weights_of_a_whole_one),
         cmocka_unit_test(averaging_in_every_step_is_one_thing_by_any_name),
+        cmocka_unit_test(cocktail_with_all_its_values_is_the_mean_one_step_late),
         cmocka_unit_test(dense_steps_at_first_are_those_of_allreduce),
         cmocka_unit_test(what_is_sent_is_what_the_formulas_say),
         cmocka_unit_test(a_run_that_goes_on_is_one_that_never_stopped),

@@ -17,9 +17,6 @@
 static_assert((int)PIPELINE_GPIPE == (int)SCHEDULE_GPIPE && (int)PIPELINE_1F1B == (int)SCHEDULE_1F1B &&
                   (int)PIPELINE_ZB_H1 == (int)SCHEDULE_ZB_H1,
               "the recipe's names are the schedules'");
-static_assert((int)TRAIN_WIRE_FP32 == (int)WIRE_FP32 && (int)TRAIN_WIRE_FP16 == (int)WIRE_FP16 &&
-                  (int)TRAIN_WIRE_BF16 == (int)WIRE_BF16,
-              "the recipe's names are the wire's");
 
 /* Groups of this rank, and messages that are not theirs, are told apart by tags. */
 enum { TAG_PIPE = 16, TAG_PEERS, TAG_ALL, TAG_TIED_TO_FIRST, TAG_TIED_TO_LAST };
@@ -72,8 +69,8 @@ static struct pipeline_options pipeline_options(const struct grid *g, int width)
                                      .sequences = (int)r->micro_batch_size,
                                      .seq_len = (int)r->data.seq_len,
                                      .width = width,
-                                     .activations = (enum wire_type)r->wire_activations,
-                                     .gradients = (enum wire_type)r->wire_gradients};
+                                     .activations = (enum train_wire)r->wire_activations,
+                                     .gradients = (enum train_wire)r->wire_gradients};
 }
 
 static void slots(const struct team *t, int n_micro_batches, int *n_slots, int *late)
@@ -114,6 +111,8 @@ static enum status check_layout(const struct recipe *r, int n_ranks)
                     stages);
     if (r->adapter != ADAPTER_NONE && stages > 1)
         return fail(E_UNSUPPORTED, "\"adapter\": adapters are trained without \"pipeline_stages\"");
+    if (r->sync == SYNC_COCKTAIL && r->cocktail_bits > 8 && r->cocktail_bits != 32)
+        return fail(E_ARG, "\"cocktail_bits\" is %" PRId64 ", neither 1 to 8 nor 32", r->cocktail_bits);
     if (r->sync == SYNC_PROXSKIP && r->proxskip == PROXSKIP_FROZEN && !r->sync_warmup_steps)
         return fail(E_ARG, "\"proxskip\": frozen needs \"sync_warmup_steps\", in which it learns what it freezes");
     return OK;
@@ -184,7 +183,8 @@ static enum status share(struct team *t, int64_t step, struct train_batch *b)
     struct grid *g = grid_of(t);
     g->step = step;
     g->steps++;
-    return t->n_stages > 1 ? pipeline_share(g->pipeline, b) : OK;
+    if (t->n_stages > 1) TRY(pipeline_share(g->pipeline, b));
+    return g->sync->ops->begin ? g->sync->ops->begin(g->sync, step) : OK;
 }
 
 static enum status gradient(struct team *t, const struct train_batch *b, double unit, const struct team_losses *out)
@@ -198,7 +198,8 @@ static void progress(struct team *t)
     struct grid *g = grid_of(t);
     pipeline_progress(g->pipeline);
     const int ready = pipeline_ready(g->pipeline);
-    if (ready && g->sync->ops->progress) g->sync->ops->progress(g->sync, g->step, g->layer_begins[g->n_layers - ready]);
+    const size_t from = ready ? g->layer_begins[g->n_layers - ready] : g->parts.trainee->params->n_values;
+    if (g->sync->ops->progress) g->sync->ops->progress(g->sync, g->step, from);
 }
 
 /* From rank to rank of this pipeline, in a message of its own. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dist/pipeline.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,10 +15,10 @@ struct channel {
     struct transport *t;
     int peer; /* -1: there is no neighbour */
     enum net_purpose purpose;
-    enum wire_type type;
-    size_t values, bytes; /* of a message */
-    int n;                /* buffers */
-    char *buffers;        /* [n][bytes] */
+    struct dense codec;
+    size_t rows, cols, bytes; /* of a message */
+    int n;                    /* buffers */
+    uint8_t *buffers;         /* [n][bytes] */
     struct net_request *requests;
     int started, taken; /* of this step's messages: received or sent; decoded */
 };
@@ -54,9 +55,15 @@ void pipeline_slots(const struct pipeline_options *o, int *slots, int *late)
     *late = m.waiting;
 }
 
-static size_t values_of(const struct pipeline_options *o)
+static size_t rows_of(const struct pipeline_options *o)
 {
-    return (size_t)o->sequences * (size_t)o->seq_len * (size_t)o->width;
+    return (size_t)o->sequences * (size_t)o->seq_len;
+}
+
+static size_t message_bytes(const struct pipeline_options *o, enum train_wire wire)
+{
+    const struct dense d = wire_of_rows(wire);
+    return dense_bytes(&d, rows_of(o), (size_t)o->width);
 }
 
 /* Buffers of the four channels: activations in and out, gradients in and out. */
@@ -73,20 +80,21 @@ size_t pipeline_bytes(const struct pipeline_options *o)
 {
     int n[4];
     buffers_of(o, n);
-    return (size_t)(n[0] + n[1]) * wire_bytes(o->activations, values_of(o)) +
-           (size_t)(n[2] + n[3]) * wire_bytes(o->gradients, values_of(o));
+    return (size_t)(n[0] + n[1]) * message_bytes(o, o->activations) +
+           (size_t)(n[2] + n[3]) * message_bytes(o, o->gradients);
 }
 
 static enum status channel_open(struct channel *c, const struct pipeline_options *o, int stage,
                                 enum net_purpose purpose, int n)
 {
-    const enum wire_type type = purpose == NET_ACTIVATIONS ? o->activations : o->gradients;
+    const enum train_wire wire = purpose == NET_ACTIVATIONS ? o->activations : o->gradients;
     *c = (struct channel){.t = o->transport,
                           .peer = n ? o->first_rank + stage : -1,
                           .purpose = purpose,
-                          .type = type,
-                          .values = values_of(o),
-                          .bytes = wire_bytes(type, values_of(o)),
+                          .codec = wire_of_rows(wire),
+                          .rows = rows_of(o),
+                          .cols = (size_t)o->width,
+                          .bytes = message_bytes(o, wire),
                           .n = n};
     if (!n) return OK;
     c->buffers = malloc((size_t)n * c->bytes);
@@ -184,7 +192,7 @@ enum status pipeline_share(struct pipeline *p, struct train_batch *b)
 
 /* ---- Messages ---- */
 
-static char *buffer_of(const struct channel *c, int i)
+static uint8_t *buffer_of(const struct channel *c, int i)
 {
     return c->buffers + (size_t)(i % c->n) * c->bytes;
 }
@@ -202,7 +210,7 @@ static enum status receive_ahead(struct channel *c, int all)
 static enum status take(struct channel *c, float *x, int all)
 {
     TRY(net_wait(c->t, &c->requests[c->taken % c->n]));
-    wire_decode(c->type, x, buffer_of(c, c->taken), c->values);
+    TRY(dense_decode(x, &c->codec, c->rows, c->cols, buffer_of(c, c->taken), c->bytes));
     c->taken++;
     return receive_ahead(c, all);
 }
@@ -212,7 +220,7 @@ static enum status put(struct channel *c, const float *x)
     const int i = c->started++;
     struct net_request *r = &c->requests[i % c->n];
     TRY(net_wait(c->t, r));
-    wire_encode(c->type, buffer_of(c, i), x, c->values);
+    dense_encode(buffer_of(c, i), &c->codec, x, c->rows, c->cols);
     return net_send(c->t, r, c->peer, c->purpose, i, buffer_of(c, i), c->bytes);
 }
 
@@ -307,14 +315,14 @@ enum status pipeline_losses(struct pipeline *p, struct train_pass *pass, const s
 {
     struct transport *t = p->o.transport;
     struct channel *in = &p->activations_in, *to = &p->activations_out;
-    const size_t values = (size_t)n * (size_t)p->o.seq_len * (size_t)p->o.width;
+    const size_t rows_n = (size_t)n * (size_t)p->o.seq_len, width = (size_t)p->o.width;
+    const size_t in_bytes = dense_bytes(&in->codec, rows_n, width), to_bytes = dense_bytes(&to->codec, rows_n, width);
     const struct train_rows rows = train_batch_rows(b, 0, n);
     train_pass_use(pass, 0);
     if (in->n) {
-        TRY(net_recv(t, in->requests, in->peer, NET_ACTIVATIONS, TAG_LOSSES, in->buffers,
-                     wire_bytes(in->type, values)));
+        TRY(net_recv(t, in->requests, in->peer, NET_ACTIVATIONS, TAG_LOSSES, in->buffers, in_bytes));
         TRY(net_wait(t, in->requests));
-        wire_decode(in->type, train_pass_input(pass), in->buffers, values);
+        TRY(dense_decode(train_pass_input(pass), &in->codec, rows_n, width, in->buffers, in_bytes));
     }
     train_pass_forward(pass, &rows);
     if (!to->n) {
@@ -322,7 +330,7 @@ enum status pipeline_losses(struct pipeline *p, struct train_pass *pass, const s
         train_batch_add_losses(b, 0, n, loss, out->all, out->by_source);
         return OK;
     }
-    wire_encode(to->type, to->buffers, train_pass_output(pass), values);
-    TRY(net_send(t, to->requests, to->peer, NET_ACTIVATIONS, TAG_LOSSES, to->buffers, wire_bytes(to->type, values)));
+    dense_encode(to->buffers, &to->codec, train_pass_output(pass), rows_n, width);
+    TRY(net_send(t, to->requests, to->peer, NET_ACTIVATIONS, TAG_LOSSES, to->buffers, to_bytes));
     return net_wait(t, to->requests);
 }

@@ -20,7 +20,7 @@ struct pipeline_options {
     enum schedule_kind schedule;
     int n_micro_batches;
     int sequences, seq_len, width; /* of a micro-batch; of the model */
-    enum wire_type activations, gradients;
+    enum train_wire activations, gradients;
 };
 
 struct pipeline;

@@ -6,7 +6,8 @@ const struct sync_ops *sync_ops(enum train_sync which)
     static const struct sync_ops *const all[] = {[SYNC_ALLREDUCE] = &sync_allreduce,
                                                  [SYNC_SHARDED] = &sync_sharded,
                                                  [SYNC_PROXSKIP] = &sync_proxskip,
-                                                 [SYNC_DILOCO] = &sync_diloco};
+                                                 [SYNC_DILOCO] = &sync_diloco,
+                                                 [SYNC_COCKTAIL] = &sync_cocktail};
     return all[which];
 }
 

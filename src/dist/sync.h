@@ -32,6 +32,9 @@ struct sync_ops {
     enum status (*create)(struct sync **out, const struct sync_context *c);
     void (*free)(struct sync *s); /* accepts NULL */
 
+    /* A step begins; NULL: nothing. */
+    enum status (*begin)(struct sync *s, int64_t step);
+
     /* A step's gradients have been made complete from value `from` of the vector on, or nothing new: called while the
      * backward pass goes on. May be NULL. */
     void (*progress)(struct sync *s, int64_t step, size_t from);
@@ -64,7 +67,7 @@ struct sync {
 /* By enum train_sync. */
 const struct sync_ops *sync_ops(enum train_sync which);
 
-extern const struct sync_ops sync_allreduce, sync_sharded, sync_proxskip, sync_diloco;
+extern const struct sync_ops sync_allreduce, sync_sharded, sync_proxskip, sync_diloco, sync_cocktail;
 
 /* Whether replicas take this step together. */
 bool sync_shares(const struct recipe *r, int64_t step);

@@ -6,18 +6,26 @@
  *     u = mu u + D        theta = theta - lr (D + mu u)        x = theta
  *
  * AdamW's moments stay each replica's own. lr 1 and mu 0 are the plain mean of parameters. Sends 2 (D - 1) / D * 4 / H
- * bytes a parameter and step, in fp32. */
+ * bytes a parameter and step, or with a narrower `sync_wire` as many bytes less, the mean then being a compressed one
+ * with feedback of what is left out (compressed_mean.h). */
 #include <stdlib.h>
 #include <string.h>
 
+#include "dist/compressed_mean.h"
 #include "dist/gradient_sum.h"
 #include "dist/sync.h"
+#include "dist/wire.h"
 
 struct diloco {
     struct sync sync;
     struct gradient_sum warmup;
     float *theta, *momentum, *delta; /* [n_values] */
     bool dense;                      /* the last step was, so the parameters are everybody's */
+
+    /* Of narrow deltas only. */
+    struct compressed_mean mean;
+    float *left, *error; /* [n_values]: what this replica's messages have left out; what its chunk's results have */
+    size_t *bounds;      /* [replicas + 1] of the synchronised vector */
 };
 
 static size_t n_of(const struct sync *s)
@@ -29,9 +37,13 @@ static void release(struct sync *s)
 {
     struct diloco *d = (struct diloco *)s;
     if (!d) return;
+    compressed_mean_close(&d->mean);
     free(d->theta);
     free(d->momentum);
     free(d->delta);
+    free(d->left);
+    free(d->error);
+    free(d->bounds);
     free(d);
 }
 
@@ -40,6 +52,29 @@ static void begin_anew(struct diloco *d)
     const struct params *p = d->sync.c.params;
     memcpy(d->theta, p->value, p->n_values * sizeof *d->theta);
     memset(d->momentum, 0, p->n_values * sizeof *d->momentum);
+    if (d->left) memset(d->left, 0, p->n_values * sizeof *d->left);
+    if (d->error) memset(d->error, 0, p->n_values * sizeof *d->error);
+}
+
+static bool is_narrow(const struct sync *s)
+{
+    return s->c.recipe->sync_wire != TRAIN_WIRE_FP32 && s->c.peers->n > 1;
+}
+
+static enum status open_narrow(struct diloco *d)
+{
+    const struct sync_context *c = &d->sync.c;
+    const int members = c->peers->n;
+    const size_t n = n_of(&d->sync);
+    const struct mean_codec codec = {.values = wire_of_deltas((enum train_wire)c->recipe->sync_wire)};
+    d->left = calloc(c->params->n_values, sizeof *d->left);
+    d->error = calloc(c->params->n_values, sizeof *d->error);
+    d->bounds = calloc((size_t)members + 1, sizeof *d->bounds);
+    if (!d->left || !d->error || !d->bounds)
+        return fail(E_NOMEM, "diloco: out of memory for %zu parameters", c->params->n_values);
+    for (int member = 0; member <= members; member++)
+        d->bounds[member] = group_chunk(n, members, member);
+    return compressed_mean_open(&d->mean, c->peers, n, d->bounds[1], &codec);
 }
 
 static enum status create(struct sync **out, const struct sync_context *c)
@@ -56,6 +91,13 @@ static enum status create(struct sync **out, const struct sync_context *c)
         return fail(E_NOMEM, "diloco: out of memory for %zu parameters", n);
     }
     gradient_sum_open(&d->warmup, c->peers, c->params->grad + c->begin, c->end - c->begin);
+    if (is_narrow(&d->sync)) {
+        const enum status s = open_narrow(d);
+        if (s != OK) {
+            release(&d->sync);
+            return s;
+        }
+    }
     begin_anew(d);
     *out = &d->sync;
     return OK;
@@ -84,19 +126,39 @@ static bool meets(const struct sync *s, int64_t step)
     return sync_shares(s->c.recipe, step) || is_outer(s, step);
 }
 
+/* delta = the mean of all replicas' deltas. */
+static enum status average(struct diloco *d)
+{
+    struct group *g = d->sync.c.peers;
+    const size_t n = n_of(&d->sync);
+    float *delta = d->delta + d->sync.c.begin, *left = d->left + d->sync.c.begin;
+    if (g->n == 1) return OK;
+    if (is_narrow(&d->sync)) {
+        for (size_t i = 0; i < n; i++)
+            delta[i] += left[i];
+        TRY(compressed_mean_begin(&d->mean, delta, d->bounds, d->error + d->sync.c.begin + d->bounds[g->me]));
+        for (size_t i = 0; i < n; i++)
+            left[i] = delta[i] - d->mean.sent[i];
+        return compressed_mean_finish(&d->mean, delta);
+    }
+    TRY(group_allreduce(g, NET_SYNC, delta, n));
+    const float share = 1.0F / (float)g->n;
+    for (size_t i = 0; i < n; i++)
+        delta[i] *= share;
+    return OK;
+}
+
 static enum status outer_step(struct diloco *d)
 {
     const struct recipe *r = d->sync.c.recipe;
-    struct group *g = d->sync.c.peers;
     float *x = d->sync.c.params->value;
-    const float mean = 1.0F / (float)g->n, lr = (float)r->outer_learning_rate, mu = (float)r->outer_momentum;
+    const float lr = (float)r->outer_learning_rate, mu = (float)r->outer_momentum;
     for (size_t i = d->sync.c.begin; i < d->sync.c.end; i++)
         d->delta[i] = d->theta[i] - x[i];
-    if (g->n > 1) TRY(group_allreduce(g, NET_SYNC, d->delta + d->sync.c.begin, n_of(&d->sync)));
+    TRY(average(d));
     for (size_t i = d->sync.c.begin; i < d->sync.c.end; i++) {
-        const float gradient = d->delta[i] * mean;
-        d->momentum[i] = mu * d->momentum[i] + gradient;
-        d->theta[i] -= lr * (gradient + mu * d->momentum[i]);
+        d->momentum[i] = mu * d->momentum[i] + d->delta[i];
+        d->theta[i] -= lr * (d->delta[i] + mu * d->momentum[i]);
         x[i] = d->theta[i];
     }
     params_changed(d->sync.c.params);
@@ -125,7 +187,10 @@ static int vectors(struct sync *s, struct team_vector *out)
     struct diloco *d = (struct diloco *)s;
     out[0] = (struct team_vector){"outer_parameters", d->theta};
     out[1] = (struct team_vector){"outer_momentum", d->momentum};
-    return 2;
+    if (!is_narrow(s)) return 2;
+    out[2] = (struct team_vector){"worker_error", d->left};
+    out[3] = (struct team_vector){"server_error", d->error};
+    return 4;
 }
 
 static enum status restore(struct sync *s, bool known)
@@ -140,6 +205,8 @@ static size_t bytes(const struct sync *s, int64_t step)
     if (g->n == 1) return 0;
     if (sync_shares(s->c.recipe, step)) return gradient_sum_bytes(g, n_of(s));
     if (!is_outer(s, step)) return 0;
+    if (is_narrow(s))
+        return compressed_mean_bytes(&((const struct diloco *)s)->mean, ((const struct diloco *)s)->bounds);
     return group_ring_bytes(n_of(s), sizeof(float), NULL, g->n, g->me, true) +
            group_ring_bytes(n_of(s), sizeof(float), NULL, g->n, g->me, false);
 }

@@ -1,45 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dist/wire.h"
 
-#include <string.h>
+enum { GROUP = 128 };
 
-#include "base/half.h"
-
-size_t wire_bytes(enum wire_type type, size_t n)
+static struct dense plain(enum train_wire wire)
 {
-    return n * (type == WIRE_FP32 ? sizeof(float) : sizeof(uint16_t));
+    static const enum dense_kind kinds[] = {[TRAIN_WIRE_FP32] = DENSE_F32,
+                                            [TRAIN_WIRE_FP16] = DENSE_F16,
+                                            [TRAIN_WIRE_BF16] = DENSE_BF16,
+                                            [TRAIN_WIRE_INT8] = DENSE_ZERO,
+                                            [TRAIN_WIRE_INT4] = DENSE_ZERO};
+    return (struct dense){.kind = kinds[wire],
+                          .bits = wire == TRAIN_WIRE_INT8   ? 8
+                                  : wire == TRAIN_WIRE_INT4 ? 4
+                                                            : 0,
+                          .scale = DENSE_SCALE_BF16};
 }
 
-void wire_encode(enum wire_type type, void *out, const float *x, size_t n)
+struct dense wire_of_rows(enum train_wire wire)
 {
-    uint16_t *narrow = out;
-    switch (type) {
-    case WIRE_FP16:
-        for (size_t i = 0; i < n; i++)
-            narrow[i] = f16_from_f32(x[i]);
-        return;
-    case WIRE_BF16:
-        for (size_t i = 0; i < n; i++)
-            narrow[i] = bf16_from_f32(x[i]);
-        return;
-    case WIRE_FP32:
-    case WIRE_TYPES: memcpy(out, x, n * sizeof *x);
-    }
+    return plain(wire);
 }
 
-void wire_decode(enum wire_type type, float *x, const void *in, size_t n)
+struct dense wire_of_deltas(enum train_wire wire)
 {
-    const uint16_t *narrow = in;
-    switch (type) {
-    case WIRE_FP16:
-        for (size_t i = 0; i < n; i++)
-            x[i] = f16_to_f32(narrow[i]);
-        return;
-    case WIRE_BF16:
-        for (size_t i = 0; i < n; i++)
-            x[i] = bf16_to_f32(narrow[i]);
-        return;
-    case WIRE_FP32:
-    case WIRE_TYPES: memcpy(x, in, n * sizeof *x);
-    }
+    struct dense d = plain(wire);
+    if (!d.bits) return d;
+    d.kind = DENSE_ODD;
+    d.group = GROUP;
+    d.fitted = true;
+    return d;
 }

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/* How rows of numbers travel: as they are, or narrower. */
+/* How numbers travel, by the names that recipes have for it, as codecs of dense.h: rows are tokens between stages, and
+ * a vector in groups between replicas. int4 and int8 between stages keep zeros zero; deltas, which have none, use all
+ * codes, with the scale that fits best. */
 #ifndef GPTJT_DIST_WIRE_H
 #define GPTJT_DIST_WIRE_H
 
-#include <stddef.h>
+#include "dist/dense.h"
+#include "train/recipe.h"
 
-#include "base/status.h"
+/* Of activations and their gradients, a scale a row. */
+struct dense wire_of_rows(enum train_wire wire);
 
-enum wire_type { WIRE_FP32, WIRE_FP16, WIRE_BF16, WIRE_TYPES };
-#define WIRE_NAMES "fp32|fp16|bf16"
-
-size_t wire_bytes(enum wire_type type, size_t n);
-
-/* x [n] into out [wire_bytes()], and back. fp16 and bf16 round to nearest even; what is beyond fp16's range arrives as
- * infinity, which a training step recognises. */
-void wire_encode(enum wire_type type, void *out, const float *x, size_t n);
-void wire_decode(enum wire_type type, float *x, const void *in, size_t n);
+/* Of a vector's deltas, a scale for every 128. */
+struct dense wire_of_deltas(enum train_wire wire);
 
 #endif

@@ -23,8 +23,8 @@ enum train_adapter { ADAPTER_NONE, ADAPTER_LORA };
 #define TRAIN_ADAPTER_NAMES "none|lora"
 
 /* How replicas are kept together (src/dist/sync_*.c has each). */
-enum train_sync { SYNC_ALLREDUCE, SYNC_SHARDED, SYNC_PROXSKIP, SYNC_DILOCO };
-#define TRAIN_SYNC_NAMES "allreduce|sharded|proxskip|diloco"
+enum train_sync { SYNC_ALLREDUCE, SYNC_SHARDED, SYNC_PROXSKIP, SYNC_DILOCO, SYNC_COCKTAIL };
+#define TRAIN_SYNC_NAMES "allreduce|sharded|proxskip|diloco|cocktail"
 
 /* What GPT-JT's authors had under one name in the end and before (src/dist/sync_proxskip.c). */
 enum train_proxskip { PROXSKIP_LOCAL, PROXSKIP_SHIFTED, PROXSKIP_FROZEN };
@@ -33,8 +33,12 @@ enum train_proxskip { PROXSKIP_LOCAL, PROXSKIP_SHIFTED, PROXSKIP_FROZEN };
 enum train_pipeline { PIPELINE_GPIPE, PIPELINE_1F1B, PIPELINE_ZB_H1 };
 #define TRAIN_PIPELINE_NAMES "gpipe|1f1b|zb-h1"
 
-enum train_wire { TRAIN_WIRE_FP32, TRAIN_WIRE_FP16, TRAIN_WIRE_BF16 };
-#define TRAIN_WIRE_NAMES "fp32|fp16|bf16"
+enum train_wire { TRAIN_WIRE_FP32, TRAIN_WIRE_FP16, TRAIN_WIRE_BF16, TRAIN_WIRE_INT8, TRAIN_WIRE_INT4 };
+#define TRAIN_WIRE_NAMES "fp32|fp16|bf16|int8|int4"
+
+/* How CocktailSGD says which values it has kept: a bit for each, or Golomb's code (src/dist/positions.h). */
+enum train_positions { TRAIN_POSITIONS_BITMASK, TRAIN_POSITIONS_GOLOMB };
+#define TRAIN_POSITIONS_NAMES "bitmask|golomb"
 
 struct recipe {
     const char *model;                    /* where training starts: a Hugging Face directory */
@@ -71,6 +75,9 @@ struct recipe {
     int proxskip;
     int64_t sync_steps; /* diloco: steps between synchronisations */
     double outer_learning_rate, outer_momentum;
+    double cocktail_sample, cocktail_keep; /* parts of the parameters: that take part, and of these, that are sent */
+    int64_t cocktail_bits;                 /* of a value that is sent; 32: as it is */
+    int cocktail_positions;
 
     int64_t save_steps, save_total_limit, eval_steps, eval_sequences, logging_steps;
 

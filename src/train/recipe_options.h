@@ -227,6 +227,36 @@
          NULL,                                                                                                          \
          "X",                                                                                                           \
          "diloco: of the outer optimizer (Nesterov)"},                                                                  \
+        {"cocktail-sample",                                                                                             \
+         0,                                                                                                             \
+         OPTION_NUMBER,                                                                                                 \
+         FIELD(cocktail_sample),                                                                                        \
+         1e-6,                                                                                                          \
+         1,                                                                                                             \
+         NULL,                                                                                                          \
+         "X",                                                                                                           \
+         "cocktail: part of the parameters that takes part in a step"},                                                 \
+        {"cocktail-keep",                                                                                               \
+         0,                                                                                                             \
+         OPTION_NUMBER,                                                                                                 \
+         FIELD(cocktail_keep),                                                                                          \
+         1e-6,                                                                                                          \
+         1,                                                                                                             \
+         NULL,                                                                                                          \
+         "X",                                                                                                           \
+         "cocktail: part of these that is sent, the largest"},                                                          \
+        {"cocktail-bits",                                                                                               \
+         0,                                                                                                             \
+         OPTION_INT,                                                                                                    \
+         FIELD(cocktail_bits),                                                                                          \
+         1,                                                                                                             \
+         32,                                                                                                            \
+         NULL,                                                                                                          \
+         "N",                                                                                                           \
+         "cocktail: bits of a value that is sent, 1 to 8, or 32"},                                                      \
+        {"cocktail-positions",      0,    OPTION_CHOICE,                                                                \
+         FIELD(cocktail_positions), 0,    0,                                                                            \
+         TRAIN_POSITIONS_NAMES,     NULL, "cocktail: how it is said which are sent"},                                   \
         {"save-steps",                                                                                                  \
          0,                                                                                                             \
          OPTION_INT,                                                                                                    \
@@ -293,8 +323,8 @@
         .warmup_steps = 10, .adam_beta1 = .9, .adam_beta2 = .999, .adam_epsilon = 1e-6, .weight_decay = .01,           \
         .max_grad_norm = 1, .adapter = ADAPTER_NONE, .lora_rank = 8, .lora_alpha = 16, .pipeline_stages = 1,           \
         .pipeline_schedule = PIPELINE_1F1B, .sync_probability = .02, .sync_steps = 100, .outer_learning_rate = .7,     \
-        .outer_momentum = .9, .save_steps = 500, .save_total_limit = 2, .eval_steps = 500, .eval_sequences = 64,       \
-        .logging_steps = 1,                                                                                            \
+        .outer_momentum = .9, .cocktail_sample = .1, .cocktail_keep = .2, .cocktail_bits = 4, .save_steps = 500,       \
+        .save_total_limit = 2, .eval_steps = 500, .eval_sequences = 64, .logging_steps = 1,                            \
     }
 
 #endif

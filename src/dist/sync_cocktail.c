@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+/* CocktailSGD (Wang et al. 2023, ICML): every replica takes steps of its own, and while it computes one, the replicas
+ * average how far they have drifted, compressed three times: of the parameters only a part takes part in a step, of
+ * these the values that have drifted most are sent, in few bits. g is what all replicas know of the model, M the
+ * parameters of this step:
+ *
+ *     d_i = x_i[M] - g[M]    c_i = C(d_i)         what compression leaves out stays in x_i
+ *     s = mean(c_i) + e[M]   u = C(s)             each chunk at its owner, whose e keeps what that leaves out
+ *     x_i[M] += u - c_i      g[M] += u            after the backward pass, before AdamW's step
+ *
+ * so a replica takes part with the parameters that its last step led to: averaging is one step late. With all of the
+ * parameters, uncompressed, x_i[M] becomes the mean. M goes round: every int(1 / p)-th parameter of a chunk, one
+ * further in every step (the authors' random_rolling). Values have 1 to 8 bits with a scale each 128 (dense.h, SIGNED).
+ *
+ * Sends 2 (D - 1) / D p (k (b + 16 / 128) + 1) / 8 bytes a parameter and step, in each direction half of it. Takes g, e
+ * and some sums: 8 bytes a parameter and 12 p. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dist/compressed_mean.h"
+#include "dist/gradient_sum.h"
+#include "dist/subset.h"
+#include "dist/sync.h"
+
+enum { GROUP = 128, PIECE = 4096 };
+
+struct cocktail {
+    struct sync sync;
+    struct gradient_sum warmup;
+    struct compressed_mean mean;
+    float *global, *error;     /* [n_values]: g; e, where this replica is the owner */
+    float *sampled, *left_out; /* [sampled at most]: d, then u; e[M] of the own chunk */
+    size_t *bounds;            /* [replicas + 1] of sampled */
+    bool known;                /* g is: not before the first step that is not dense */
+};
+
+/* ---- Which parameters ---- */
+
+static size_t chunk_begin(const struct sync *s, int member)
+{
+    return s->c.begin + group_chunk(s->c.end - s->c.begin, s->c.peers->n, member);
+}
+
+static struct subset subset_of(const struct sync *s, int member)
+{
+    return (struct subset){.kind = SUBSET_ROLLING,
+                           .n = chunk_begin(s, member + 1) - chunk_begin(s, member),
+                           .stride = subset_stride(s->c.recipe->cocktail_sample),
+                           .multiple = 1};
+}
+
+static uint64_t number_of(const struct sync *s, int64_t step)
+{
+    return (uint64_t)(step - s->c.recipe->sync_warmup_steps);
+}
+
+/* Calls each with pieces of a chunk's parameters of this step: where in sampled they begin, and where they are. */
+typedef void piece_fn(struct cocktail *k, size_t at, const size_t *where, size_t n);
+
+static void each_piece(struct cocktail *k, int64_t step, int member, piece_fn *each)
+{
+    const struct subset subset = subset_of(&k->sync, member);
+    const size_t n = k->bounds[member + 1] - k->bounds[member], begin = chunk_begin(&k->sync, member);
+    size_t where[PIECE];
+    for (size_t done = 0; done < n; done += PIECE) {
+        const size_t now = n - done < PIECE ? n - done : PIECE;
+        subset_positions(where, &subset, number_of(&k->sync, step), done, now);
+        for (size_t i = 0; i < now; i++)
+            where[i] += begin;
+        each(k, k->bounds[member] + done, where, now);
+    }
+}
+
+static void each_member(struct cocktail *k, int64_t step, piece_fn *each)
+{
+    for (int member = 0; member < k->sync.c.peers->n; member++)
+        each_piece(k, step, member, each);
+}
+
+/* ---- Opening ---- */
+
+static void release(struct sync *s)
+{
+    struct cocktail *k = (struct cocktail *)s;
+    if (!k) return;
+    compressed_mean_close(&k->mean);
+    free(k->global);
+    free(k->error);
+    free(k->sampled);
+    free(k->left_out);
+    free(k->bounds);
+    free(k);
+}
+
+static struct mean_codec codec_of(const struct recipe *r)
+{
+    struct mean_codec c = {.values = {.kind = DENSE_F32},
+                           .sparse = r->cocktail_keep < 1,
+                           .keep = r->cocktail_keep,
+                           .multiple = GROUP,
+                           .positions = r->cocktail_positions == TRAIN_POSITIONS_GOLOMB ? POSITIONS_GOLOMB
+                                                                                        : POSITIONS_BITMASK};
+    if (r->cocktail_bits < 32)
+        c.values = (struct dense){.kind = c.sparse ? DENSE_SIGNED : DENSE_ODD,
+                                  .bits = (int)r->cocktail_bits,
+                                  .group = GROUP,
+                                  .scale = DENSE_SCALE_BF16};
+    return c;
+}
+
+static enum status open_all(struct cocktail *k)
+{
+    const struct sync_context *c = &k->sync.c;
+    const size_t n = c->params->n_values, members = (size_t)c->peers->n;
+    const struct mean_codec codec = codec_of(c->recipe);
+    size_t all = 0, most = 0;
+    k->bounds = calloc(members + 1, sizeof *k->bounds);
+    if (!k->bounds) return fail(E_NOMEM, "cocktail: out of memory");
+    for (int member = 0; member < c->peers->n; member++) {
+        const struct subset subset = subset_of(&k->sync, member);
+        const size_t count = subset_count(&subset, 0);
+        all += count;
+        if (count > most) most = count;
+        k->bounds[member + 1] = all;
+    }
+    k->global = calloc(n, sizeof *k->global);
+    k->error = calloc(n, sizeof *k->error);
+    k->sampled = calloc(all, sizeof *k->sampled);
+    k->left_out = calloc(most, sizeof *k->left_out);
+    if (!k->global || !k->error || !k->sampled || !k->left_out)
+        return fail(E_NOMEM, "cocktail: out of memory for %zu parameters", n);
+    gradient_sum_open(&k->warmup, c->peers, c->params->grad + c->begin, c->end - c->begin);
+    return compressed_mean_open(&k->mean, c->peers, all, most, &codec);
+}
+
+static enum status create(struct sync **out, const struct sync_context *c)
+{
+    struct cocktail *k = calloc(1, sizeof *k);
+    if (!k) return fail(E_NOMEM, "cocktail: out of memory");
+    k->sync = (struct sync){&sync_cocktail, *c};
+    const enum status s = open_all(k);
+    if (s != OK) {
+        release(&k->sync);
+        return s;
+    }
+    *out = &k->sync;
+    return OK;
+}
+
+/* ---- A step ---- */
+
+static void take_drift(struct cocktail *k, size_t at, const size_t *where, size_t n)
+{
+    const float *x = k->sync.c.params->value;
+    for (size_t i = 0; i < n; i++)
+        k->sampled[at + i] = x[where[i]] - k->global[where[i]];
+}
+
+static void take_error(struct cocktail *k, size_t at, const size_t *where, size_t n)
+{
+    at -= k->bounds[k->sync.c.peers->me];
+    for (size_t i = 0; i < n; i++)
+        k->left_out[at + i] = k->error[where[i]];
+}
+
+static void put_error(struct cocktail *k, size_t at, const size_t *where, size_t n)
+{
+    at -= k->bounds[k->sync.c.peers->me];
+    for (size_t i = 0; i < n; i++)
+        k->error[where[i]] = k->left_out[at + i];
+}
+
+static void put_mean(struct cocktail *k, size_t at, const size_t *where, size_t n)
+{
+    float *x = k->sync.c.params->value;
+    for (size_t i = 0; i < n; i++) {
+        x[where[i]] += k->sampled[at + i] - k->mean.sent[at + i];
+        k->global[where[i]] += k->sampled[at + i];
+    }
+}
+
+static enum status begin(struct sync *s, int64_t step)
+{
+    struct cocktail *k = (struct cocktail *)s;
+    if (sync_shares(s->c.recipe, step)) {
+        k->known = false;
+        return OK;
+    }
+    if (!k->known) memcpy(k->global, s->c.params->value, s->c.params->n_values * sizeof *k->global);
+    k->known = true;
+    each_member(k, step, take_drift);
+    each_piece(k, step, s->c.peers->me, take_error);
+    return compressed_mean_begin(&k->mean, k->sampled, k->bounds, k->left_out);
+}
+
+static void progress(struct sync *s, int64_t step, size_t from)
+{
+    struct cocktail *k = (struct cocktail *)s;
+    if (sync_shares(s->c.recipe, step))
+        gradient_sum_progress(&k->warmup, from > s->c.begin ? from - s->c.begin : 0);
+    else
+        compressed_mean_progress(&k->mean);
+}
+
+/* Before the optimizer's step, so it goes on from the mean. */
+static enum status combine(struct sync *s, int64_t step)
+{
+    struct cocktail *k = (struct cocktail *)s;
+    if (sync_shares(s->c.recipe, step)) return gradient_sum_finish(&k->warmup);
+    TRY(compressed_mean_finish(&k->mean, k->sampled));
+    each_piece(k, step, s->c.peers->me, put_error);
+    each_member(k, step, put_mean);
+    params_changed(s->c.params);
+    return OK;
+}
+
+static bool always(const struct sync *s, int64_t step)
+{
+    (void)s;
+    (void)step;
+    return true;
+}
+
+/* What all know. */
+static enum status model(struct sync *s, const float **values)
+{
+    struct cocktail *k = (struct cocktail *)s;
+    *values = k->known ? k->global : s->c.params->value;
+    return OK;
+}
+
+static int vectors(struct sync *s, struct team_vector *out)
+{
+    struct cocktail *k = (struct cocktail *)s;
+    out[0] = (struct team_vector){"global_parameters", k->global};
+    out[1] = (struct team_vector){"server_error", k->error};
+    return 2;
+}
+
+static enum status restore(struct sync *s, bool known)
+{
+    struct cocktail *k = (struct cocktail *)s;
+    k->known = known;
+    if (!known) memset(k->error, 0, s->c.params->n_values * sizeof *k->error);
+    return OK;
+}
+
+static size_t bytes(const struct sync *s, int64_t step)
+{
+    const struct cocktail *k = (const struct cocktail *)s;
+    if (s->c.peers->n == 1) return 0;
+    if (sync_shares(s->c.recipe, step)) return gradient_sum_bytes(s->c.peers, s->c.end - s->c.begin);
+    return compressed_mean_bytes(&k->mean, k->bounds);
+}
+
+const struct sync_ops sync_cocktail = {.own_steps = true,
+                                       .create = create,
+                                       .free = release,
+                                       .begin = begin,
+                                       .progress = progress,
+                                       .combine = combine,
+                                       .meets = always,
+                                       .model = model,
+                                       .vectors = vectors,
+                                       .restore = restore,
+                                       .bytes = bytes};
