@@ -80,7 +80,7 @@ static size_t bytes(const struct sync *s, int64_t step)
 {
     (void)step;
     const struct group *g = s->c.peers;
-    const size_t n = s->c.params->n_values;
+    const size_t n = bounds_of(s)[g->n];
     if (g->n == 1) return 0;
     return group_ring_bytes(n, sizeof(float), bounds_of(s), g->n, g->me, true) +
            group_ring_bytes(n, sizeof(float), bounds_of(s), g->n, g->me, false);
