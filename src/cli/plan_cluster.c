@@ -93,21 +93,29 @@ static struct placement_task cost_task(const struct planner *p, int stages, int 
 
 /* ---- Candidates ---- */
 
+/* Of what is sure to fit. */
 static void add_candidate(struct planner *p, int stages, int replicas)
 {
     p->candidates[p->n++] = (struct candidate){.stages = stages, .replicas = replicas};
 }
 
-static enum status list_candidates(struct planner *p)
+static enum status add_given(struct planner *p)
 {
     const int devices = p->cluster.n_devices, stages = (int)p->set->stages, replicas = (int)p->set->replicas;
+    const int given = stages ? stages : replicas, other = devices / given ? devices / given : 1;
+    const struct placement_task task = {.stages = stages ? stages : other, .replicas = replicas ? replicas : other};
+    TRY(placement_check(&task, devices));
+    TRY(step_task_check(&p->task, task.stages, task.replicas));
+    add_candidate(p, task.stages, task.replicas);
+    return OK;
+}
+
+static enum status list_candidates(struct planner *p)
+{
+    const int devices = p->cluster.n_devices;
     p->candidates = calloc((size_t)devices, sizeof *p->candidates);
     if (!p->candidates) return fail(E_NOMEM, "out of memory for %d devices", devices);
-    if (stages || replicas) {
-        const int given = stages ? stages : replicas, other = devices / given ? devices / given : 1;
-        add_candidate(p, stages ? stages : other, replicas ? replicas : other);
-        return step_task_check(&p->task, p->candidates[0].stages, p->candidates[0].replicas);
-    }
+    if (p->set->stages || p->set->replicas) return add_given(p);
     for (int s = 1; s <= devices && s <= PLACEMENT_MAX_STAGES; s++)
         if (devices % s == 0 && step_task_check(&p->task, s, devices / s) == OK) add_candidate(p, s, devices / s);
     if (p->n) return OK;
