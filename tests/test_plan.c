@@ -743,6 +743,40 @@ static void memory_is_checked_by_rank(void **state)
     cluster_free(&c);
 }
 
+/* Eight machines of a line, each with fast links to its neighbours only, out of order: the ring that goes up over the
+ * even ones and down over the odd ones has no link over more than two, and any has one over two at least. */
+static void rings_take_fast_links(void **state)
+{
+    (void)state;
+    enum { N = 8 };
+    struct step_task task = small;
+    struct buf text = {0};
+    struct cluster c;
+    struct step_model *m;
+    struct placement p;
+    static const int places[N] = {3, 6, 0, 5, 1, 7, 4, 2};
+    buf_puts(&text, "machine: {tflops: 1, memory_gb: 1}\nlink: {gbps: 1, latency_ms: 0}\nmachines:\n");
+    for (int i = 0; i < N; i++)
+        buf_printf(&text, "  - {name: m%d}\n", places[i]);
+    buf_puts(&text, "links:\n");
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < i; k++)
+            buf_printf(&text, "  - {between: [m%d, m%d], latency_ms: %d}\n", i, k, 1000 * (i - k));
+    read_text(&c, text.data);
+    task.batch_size = 2 * N;
+    assert_int_equal(step_model_create(&m, &task, 1, N, SCHEDULE_1F1B, &c), OK);
+    assert_int_equal(placement_create(&p, &(struct placement_task){1, N, 1, 1}, N), OK);
+    assert_true(placement_step(m, &p).sync_s > 2 * (N - 1) * 5.0);
+    assert_int_equal(step_order_replicas(m, &p), OK);
+    assert_each_device_once(&p, N);
+    const double sync_s = placement_step(m, &p).sync_s;
+    assert_true(sync_s > 2 * (N - 1) * 2.0 && sync_s < 2 * (N - 1) * 2.1);
+    step_model_free(m);
+    placement_free(&p);
+    cluster_free(&c);
+    buf_free(&text);
+}
+
 /* ---- Searches ---- */
 
 /* From a shuffled start: in the files' order most of the answers are written down already. */
@@ -1028,6 +1062,7 @@ int main(void)
         cmocka_unit_test(two_stages_wait_for_messages),
         cmocka_unit_test(network_cards_limit_links),
         cmocka_unit_test(memory_is_checked_by_rank),
+        cmocka_unit_test(rings_take_fast_links),
         cmocka_unit_test(searches_reach_dtfms_costs),
         cmocka_unit_test(a_seed_decides),
         cmocka_unit_test(any_shape_can_be_searched),

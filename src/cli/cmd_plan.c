@@ -192,6 +192,7 @@ const struct command command_plan = {
         "(Yuan et al. 2022), which counts communication only; then, for each schedule, the seconds of a step of it, "
         "by\n"
         "a simulation of every pass and message and by the formula of a ring all-reduce, and the memory of each rank.\n"
+        "Replicas are numbered so that neighbours in the rings are near each other, which DT-FM's cost does not see.\n"
         "Links are not shared in it, and gradients are averaged after the last backward pass. DT-FM's task is\n"
         "simulated as preset 1.3b, 512 sequences of 2048 tokens a step.\n"
         "Without a file, draws what each stage of a pipeline does when.",

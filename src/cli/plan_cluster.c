@@ -127,7 +127,7 @@ static enum status list_candidates(struct planner *p)
 static bool on_restart(void *user, int restarts)
 {
     struct planner *p = user;
-    progress_update(&p->bar, (uint64_t)(p->restarts + restarts));
+    progress_update(&p->bar, (uint64_t)p->restarts + (uint64_t)restarts);
     return !interrupt_seen();
 }
 
@@ -182,7 +182,9 @@ static enum status try_candidate(struct planner *p, struct candidate *c)
     for (int k = 0; k < SCHEDULE_KINDS; k++) {
         if (!plan_wants(p->set, (enum schedule_kind)k)) continue;
         TRY(step_model_create(&c->models[k], &p->task, c->stages, c->replicas, (enum schedule_kind)k, &p->cluster));
+        c->best = (enum schedule_kind)k;
     }
+    TRY(step_order_replicas(c->models[c->best], &c->placement)); /* rings are the same with any schedule */
     simulate(c);
     if (!p->best || is_better(best_step(c), best_step(p->best))) p->best = c;
     return OK;

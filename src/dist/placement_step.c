@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -195,16 +196,19 @@ static void simulate_replica(struct step_model *m, const struct placement *p, in
     schedule_simulate(&m->timeline, &m->schedule, &times);
 }
 
+/* One step of a stage's ring from a replica to another. */
+static double ring_step_s(const struct step_model *m, const struct placement *p, int stage, int from, int to)
+{
+    const struct shaped_link l = link_of(m->c, placement_device(p, stage, from), placement_device(p, stage, to));
+    return l.latency_s + (double)m->memory[stage].gradients / p->replicas / l.bytes_per_s;
+}
+
 static double ring_s(const struct step_model *m, const struct placement *p, int stage)
 {
     const int n = p->replicas;
-    const double chunk = (double)m->memory[stage].gradients / n;
     double slowest_s = 0;
-    for (int r = 0; n > 1 && r < n; r++) {
-        const struct shaped_link l = link_of(m->c, placement_device(p, stage, r),
-                                             placement_device(p, stage, (r + 1) % n));
-        slowest_s = fmax(slowest_s, l.latency_s + chunk / l.bytes_per_s);
-    }
+    for (int r = 0; n > 1 && r < n; r++)
+        slowest_s = fmax(slowest_s, ring_step_s(m, p, stage, r, (r + 1) % n));
     return 2 * (n - 1) * slowest_s;
 }
 
@@ -236,4 +240,77 @@ struct placement_step placement_step(struct step_model *m, const struct placemen
     step.sync_s = step.step_s - step.pipeline_s;
     step.bubble = 1 - busy_s / (placement_ranks(p) * step.pipeline_s);
     return step;
+}
+
+/* ---- Order of replicas ---- */
+
+/* A ring through all replicas, whose edges are what the slowest stage takes for them. */
+struct tour {
+    int n;
+    double *edges; /* [n][n], symmetric */
+    int *order;    /* [n] */
+};
+
+static double edge(const struct tour *t, int a, int b)
+{
+    return t->edges[(size_t)t->order[a] * (size_t)t->n + (size_t)t->order[b % t->n]];
+}
+
+static void fill_edges(struct tour *t, const struct step_model *m, const struct placement *p)
+{
+    for (int a = 0; a < t->n; a++) {
+        t->order[a] = a;
+        for (int b = 0; b < t->n; b++) {
+            double slowest_s = 0;
+            for (int s = 0; s < p->stages; s++)
+                slowest_s = fmax(slowest_s, fmax(ring_step_s(m, p, s, a, b), ring_step_s(m, p, s, b, a)));
+            t->edges[(size_t)a * (size_t)t->n + (size_t)b] = slowest_s;
+        }
+    }
+}
+
+/* Replaces the edges behind i and j by i to j and i + 1 to j + 1, by turning what lies between them round, if the
+ * slower one of the two becomes faster, or stays and the other does. All edges, the slowest first, then come earlier in
+ * the order of words each time: it ends. */
+static bool exchange(struct tour *t, int i, int j)
+{
+    const double old[2] = {edge(t, i, i + 1), edge(t, j, j + 1)}, new[2] = {edge(t, i, j), edge(t, i + 1, j + 1)};
+    const double old_max = fmax(old[0], old[1]), new_max = fmax(new[0], new[1]);
+    if (new_max > old_max || (new_max >= old_max && fmin(new[0], new[1]) >= fmin(old[0], old[1]))) return false;
+    for (int a = i + 1, b = j; a < b; a++, b--) {
+        const int kept = t->order[a];
+        t->order[a] = t->order[b];
+        t->order[b] = kept;
+    }
+    return true;
+}
+
+static void improve(struct tour *t)
+{
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int i = 0; i + 2 < t->n; i++)
+            for (int j = i + 2; j < t->n; j++)
+                changed |= exchange(t, i, j);
+    }
+}
+
+enum status step_order_replicas(const struct step_model *m, struct placement *p)
+{
+    const size_t n = (size_t)p->replicas;
+    struct placement old;
+    TRY(placement_copy(&old, p));
+    struct tour t = {.n = p->replicas, .edges = calloc(n * n, sizeof *t.edges), .order = calloc(n, sizeof *t.order)};
+    const bool ok = t.edges && t.order;
+    if (ok) {
+        fill_edges(&t, m, p);
+        improve(&t);
+        for (int r = 0; r < p->replicas; r++)
+            memcpy(p->devices + (size_t)r * (size_t)p->stages, old.devices + (size_t)t.order[r] * (size_t)p->stages,
+                   (size_t)p->stages * sizeof *p->devices);
+    }
+    free(t.edges);
+    free(t.order);
+    placement_free(&old);
+    return ok ? OK : fail(E_NOMEM, "out of memory for a ring of %zu replicas", n);
 }

@@ -53,6 +53,10 @@ enum status step_model_create(struct step_model **out, const struct step_task *t
                               enum schedule_kind kind, const struct cluster *c);
 void step_model_free(struct step_model *m); /* accepts NULL */
 
+/* Gives the replicas other numbers, so that the slowest links of the rings are as fast as exchanging pairs of links can
+ * make them; nothing else changes, and DT-FM's cost does not see it. E_NOMEM leaves p as it was. */
+enum status step_order_replicas(const struct step_model *m, struct placement *p);
+
 /* Of a placement with the model's stages and replicas. Some ten microseconds a thousand actions; allocates nothing. */
 struct placement_step placement_step(struct step_model *m, const struct placement *p);
 

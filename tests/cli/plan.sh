@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Schedules are drawn as they are known; DT-FM's first network costs what DT-FM says, the same each time; what is
 # impossible is one clear error.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 clusters=$here/../../recipes/clusters
 small='--restarts 1 --moves 20000 --quiet'
 
