@@ -16,7 +16,10 @@
 #include "dist/placement.h"
 #include "dist/placement_search.h"
 #include "dist/placement_show.h"
+#include "dist/placement_step.h"
 #include "dist/route.h"
+#include "model/params.h"
+#include "model/train_pass.h"
 
 static void read_text(struct cluster *c, const char *text)
 {
@@ -609,6 +612,171 @@ static void tasks_follow_from_models(void **state)
     assert_int_equal(placement_create(&p, &(struct placement_task){257, 1, 1, 1}, 300), E_ARG);
 }
 
+/* ---- Simulated steps ---- */
+
+/* Sizes whose head makes the last stage the slower one. */
+static const struct step_task small = {
+    .config = {.V = 700, .P = 64, .D = 32, .L = 3, .H = 4, .K = 8, .R = 8, .F = 96, .eps = 1e-5, .bos = -1, .eos = -1},
+    .batch_size = 24,
+    .micro_batch_size = 2,
+    .seq_len = 50};
+
+static const char two_hosts[] = "machine: {tflops: 1.0e-3, memory_gb: 1}\n"
+                                "link: {gbps: 0.08, latency_ms: 2}\n" /* 1e7 bytes a second */
+                                "machines: [{name: a}, {name: b}, {name: c}, {name: d}]\n"
+                                "links: [{within: [a, b], gbps: 1}, {between: [a, b], latency_ms: 0.5, gbps: 0.8}]\n";
+
+/* Seconds of a pass over a micro-batch of small on the devices above, from the sizes of its matrices: a product of
+ * [rows][I] and [I][O] is 2 rows I O operations, in F, in I and in W. */
+static void pass_seconds(double out[3], int layers, bool head, bool recompute)
+{
+    const double rows = 2 * 50, pairs = 2 * (50 * 51 / 2.0), D = 32, F = 96, speed = 1e9;
+    const double blocks = layers * 2 * rows * (4 * D * D + 2 * D * F);
+    const double attention = layers * 2 * 2 * pairs * D; /* scores, and sums of values */
+    const double products = blocks + (head ? 2 * rows * D * 700 : 0);
+    out[0] = (products + attention) / speed;
+    out[1] = (products + 2 * attention + (recompute ? blocks + attention : 0)) / speed;
+    out[2] = products / speed;
+}
+
+static struct placement_step step_of(const struct step_task *task, int stages, int replicas, enum schedule_kind kind,
+                                     const char *text)
+{
+    struct cluster c;
+    struct placement p;
+    struct step_model *m;
+    const struct placement_task size = {stages, replicas, 1, 1};
+    read_text(&c, text);
+    assert_int_equal(placement_create(&p, &size, c.n_devices), OK);
+    if (step_model_create(&m, task, stages, replicas, kind, &c) != OK) fail_msg("%s", status_message());
+    const struct placement_step s = placement_step(m, &p);
+    step_model_free(m);
+    placement_free(&p);
+    cluster_free(&c);
+    return s;
+}
+
+/* Sums of some ten terms each rounded once: 64 epsilon is plenty. */
+static const double rounded = 64 * DBL_EPSILON;
+
+static void one_stage_computes_and_averages(void **state)
+{
+    (void)state;
+    for (int recompute = 0; recompute < 2; recompute++) {
+        struct step_task task = small;
+        double pass[3];
+        task.recompute = recompute;
+        pass_seconds(pass, 3, true, recompute);
+        const double seconds = pass[0] + pass[1] + pass[2];
+        for (int k = 0; k < SCHEDULE_KINDS; k++) {
+            const struct placement_step alone = step_of(&task, 1, 1, (enum schedule_kind)k, two_hosts);
+            assert_near(alone.step_s, 12 * seconds, rounded);
+            assert_true(alone.sync_s == 0 && fabs(alone.bubble) < rounded && alone.short_rank == -1);
+            const struct placement_step two = step_of(&task, 1, 2, (enum schedule_kind)k, two_hosts);
+            const double bytes = 4.0 * (double)params_values(&task.config, 0, 3);
+            assert_near(two.pipeline_s, 6 * seconds, rounded);
+            assert_near(two.step_s, 6 * seconds + 2 * (0.5e-3 + bytes / 2 / 1e8), rounded);
+        }
+    }
+}
+
+/* The last stage is the slower one, so GPipe waits for the first micro-batch to come up and the last to go down; then
+ * ring a-c, b-d over the slow links. */
+static void two_stages_wait_for_messages(void **state)
+{
+    (void)state;
+    double first[3], last[3];
+    pass_seconds(first, 1, false, false);
+    pass_seconds(last, 2, true, false);
+    const double message = 2 * 2 * 50 * 32.0, fast = 0.5e-3 + message / 1e8, slow = 2e-3 + message / 1e7;
+    const double once = first[0] + first[1] + first[2], again = last[0] + last[1] + last[2];
+    assert_true(message / 1e7 < last[0] && first[1] + first[2] < last[1] + last[2]);
+    const struct placement_step alone = step_of(&small, 2, 1, SCHEDULE_GPIPE, two_hosts);
+    assert_near(alone.step_s, once + 12 * again + 2 * fast, rounded);
+    assert_near(alone.bubble, 1 - 12 * (once + again) / (2 * alone.step_s), rounded);
+
+    const struct placement_step both = step_of(&small, 2, 2, SCHEDULE_GPIPE, two_hosts); /* c to d is the slow one */
+    const double bytes[2] = {4.0 * (double)params_values(&small.config, 0, 1),
+                             4.0 * (double)params_values(&small.config, 1, 3)};
+    const double ends[2] = {once + 6 * again + 2 * slow, first[0] + slow + 6 * again};
+    assert_near(both.pipeline_s, ends[0], rounded);
+    const double rings[2] = {2 * (2e-3 + bytes[0] / 2 / 1e7), 2 * (2e-3 + bytes[1] / 2 / 1e7)};
+    assert_near(both.step_s, fmax(ends[0] + rings[0], ends[1] + rings[1]), rounded);
+    assert_near(both.sync_s, both.step_s - both.pipeline_s, 0);
+}
+
+static void network_cards_limit_links(void **state)
+{
+    (void)state;
+    static const char cards[] = "machine: {tflops: 1.0e-3, memory_gb: 1}\nlink: {gbps: 8, latency_ms: 0}\n"
+                                "machines: [{name: a}, {name: b, nic_gbps: 0.08}]\n";
+    const struct placement_step s = step_of(&small, 1, 2, SCHEDULE_1F1B, cards);
+    assert_near(s.sync_s, 4.0 * (double)params_values(&small.config, 0, 3) / 1e7, 1e-12); /* a difference of sums */
+}
+
+static void memory_is_checked_by_rank(void **state)
+{
+    (void)state;
+    static const char text[] = "machine: {tflops: 1, memory_gb: 1}\nlink: {gbps: 1, latency_ms: 0}\n"
+                               "machines: [{name: a, count: 2}, {name: b, memory_gb: 0.005}, {name: c}]\n";
+    struct step_task large = small;
+    struct cluster c;
+    struct step_model *m;
+    large.config.V = 20000;
+    assert_int_equal(step_of(&large, 2, 2, SCHEDULE_1F1B, text).short_rank, 2);
+    assert_int_equal(step_of(&large, 2, 1, SCHEDULE_1F1B, text).short_rank, -1);
+    read_text(&c, text);
+    assert_int_equal(step_model_create(&m, &large, 2, 2, SCHEDULE_GPIPE, &c), OK);
+    const struct step_memory *memory = step_model_memory(m);
+    for (int s = 0; s < 2; s++) {
+        const size_t values = params_values(&large.config, s, s ? 3 : 1);
+        assert_int_equal(memory[s].gradients, 4 * values);
+        assert_int_equal(memory[s].moments, 8 * values);
+        assert_true(memory[s].weights > 4 * values && memory[s].weights < 8 * values);
+        const struct train_pass_options held = {.sequences = 2, .seq_len = 50, .slots = 6};
+        assert_int_equal(memory[s].activations, train_pass_bytes(&large.config, s, s ? 3 : 1, &held));
+    }
+    step_model_free(m);
+    assert_int_equal(step_model_create(&m, &large, 4, 1, SCHEDULE_GPIPE, &c), E_ARG);
+    assert_string_equal(status_message(), "4 stages are more than the model's 3 layers");
+    assert_int_equal(step_model_create(&m, &large, 1, 5, SCHEDULE_GPIPE, &c), E_ARG);
+    cluster_free(&c);
+}
+
+/* Eight machines of a line, each with fast links to its neighbours only, out of order: the ring that goes up over the
+ * even ones and down over the odd ones has no link over more than two, and any has one over two at least. */
+static void rings_take_fast_links(void **state)
+{
+    (void)state;
+    enum { N = 8 };
+    struct step_task task = small;
+    struct buf text = {0};
+    struct cluster c;
+    struct step_model *m;
+    struct placement p;
+    static const int places[N] = {3, 6, 0, 5, 1, 7, 4, 2};
+    buf_puts(&text, "machine: {tflops: 1, memory_gb: 1}\nlink: {gbps: 1, latency_ms: 0}\nmachines:\n");
+    for (int i = 0; i < N; i++)
+        buf_printf(&text, "  - {name: m%d}\n", places[i]);
+    buf_puts(&text, "links:\n");
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < i; k++)
+            buf_printf(&text, "  - {between: [m%d, m%d], latency_ms: %d}\n", i, k, 1000 * (i - k));
+    read_text(&c, text.data);
+    task.batch_size = 2 * N;
+    assert_int_equal(step_model_create(&m, &task, 1, N, SCHEDULE_1F1B, &c), OK);
+    assert_int_equal(placement_create(&p, &(struct placement_task){1, N, 1, 1}, N), OK);
+    assert_true(placement_step(m, &p).sync_s > 2 * (N - 1) * 5.0);
+    assert_int_equal(step_order_replicas(m, &p), OK);
+    assert_each_device_once(&p, N);
+    const double sync_s = placement_step(m, &p).sync_s;
+    assert_true(sync_s > 2 * (N - 1) * 2.0 && sync_s < 2 * (N - 1) * 2.1);
+    step_model_free(m);
+    placement_free(&p);
+    cluster_free(&c);
+    buf_free(&text);
+}
+
 /* ---- Searches ---- */
 
 /* From a shuffled start: in the files' order most of the answers are written down already. */
@@ -890,6 +1058,11 @@ int main(void)
         cmocka_unit_test(arranging_is_the_best_of_all),
         cmocka_unit_test(links_count_once_each_way),
         cmocka_unit_test(tasks_follow_from_models),
+        cmocka_unit_test(one_stage_computes_and_averages),
+        cmocka_unit_test(two_stages_wait_for_messages),
+        cmocka_unit_test(network_cards_limit_links),
+        cmocka_unit_test(memory_is_checked_by_rank),
+        cmocka_unit_test(rings_take_fast_links),
         cmocka_unit_test(searches_reach_dtfms_costs),
         cmocka_unit_test(a_seed_decides),
         cmocka_unit_test(any_shape_can_be_searched),

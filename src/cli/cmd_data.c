@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/amount.h"
 #include "cli/command.h"
@@ -153,16 +152,12 @@ struct look {
     json_t *samples;
 };
 
-static bool wants_colours(void)
-{
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    return isatty(STDOUT_FILENO) && !(no && *no) && !(term && !strcmp(term, "dumb"));
-}
-
 static enum status show_sequence(const struct job *j, struct look *l, int64_t index)
 {
-    const struct sequence_view view = {
-        .tokenizer = j->tokenizer, .seq_len = (int)j->data.seq_len, .colours = wants_colours(), .full = j->set->full};
+    const struct sequence_view view = {.tokenizer = j->tokenizer,
+                                       .seq_len = (int)j->data.seq_len,
+                                       .colours = cli_wants_colours(),
+                                       .full = j->set->full};
     const char *source = data_source_name(&j->data.sources[l->sequence.source]);
     if (j->set->json) {
         json_t *sample = sequence_json(&view, &l->sequence);

@@ -4,7 +4,9 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/utf8.h"
@@ -208,6 +210,12 @@ enum status cli_write_page(const struct common *common, const char *path, const 
     TRY(file_writer_commit(&w));
     if (!common->quiet) fprintf(stderr, "%s: written\n", path);
     return OK;
+}
+
+bool cli_wants_colours(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && !(no && *no) && !(term && !strcmp(term, "dumb"));
 }
 
 enum status cli_json_print(json_t *value)

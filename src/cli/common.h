@@ -158,6 +158,9 @@ json_t *cli_json_tokens(const struct gptjt_tokenizer *t, const int32_t *ids, siz
 /* Writes a page to a file that appears whole, and says so unless quiet; "-" is standard output. */
 enum status cli_write_page(const struct common *common, const char *path, const struct buf *page);
 
+/* Whether standard output is a terminal that shows colours, and the user did not say no. */
+bool cli_wants_colours(void);
+
 /* One line on stdout. Takes the reference. */
 enum status cli_json_print(json_t *value);
 

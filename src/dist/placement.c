@@ -27,13 +27,19 @@ struct placement_task placement_task_of(int stages, int replicas, double n_param
 
 /* ---- Placements ---- */
 
-enum status placement_create(struct placement *out, const struct placement_task *task, int n_devices)
+enum status placement_check(const struct placement_task *task, int n_devices)
 {
     if (task->stages > PLACEMENT_MAX_STAGES)
         return fail(E_ARG, "%d stages are more than %d", task->stages, PLACEMENT_MAX_STAGES);
     if ((int64_t)task->stages * task->replicas > n_devices)
         return fail(E_ARG, "%d stages of %d replicas need %" PRId64 " devices, and there are %d", task->stages,
                     task->replicas, (int64_t)task->stages * task->replicas, n_devices);
+    return OK;
+}
+
+enum status placement_create(struct placement *out, const struct placement_task *task, int n_devices)
+{
+    TRY(placement_check(task, n_devices));
     const int ranks = task->stages * task->replicas;
     int *devices = calloc((size_t)ranks, sizeof *devices);
     if (!devices) return fail(E_NOMEM, "out of memory for a placement of %d ranks", ranks);
@@ -116,9 +122,7 @@ static void fill_pairs(struct placement_model *m, const struct placement_task *t
 enum status placement_model_create(struct placement_model **out, const struct placement_task *task,
                                    const struct cluster *c)
 {
-    struct placement unused; /* what it would refuse */
-    TRY(placement_create(&unused, task, c->n_devices));
-    placement_free(&unused);
+    TRY(placement_check(task, c->n_devices));
     struct placement_model *m = calloc(1, sizeof *m);
     if (!m) return fail(E_NOMEM, "out of memory for the costs of %d devices", c->n_devices);
     const size_t n = (size_t)c->n_devices, stages = (size_t)task->stages, replicas = (size_t)task->replicas;

@@ -43,8 +43,10 @@ struct placement {
     int *devices; /* [replicas][stages]: of each rank, all different; owned. Devices beyond them are idle */
 };
 
-/* Ranks take the devices in their order. E_ARG where there are fewer devices than ranks, or more stages than the
- * maximum; E_NOMEM. */
+/* E_ARG where there are fewer devices than ranks, or more stages than the maximum. */
+enum status placement_check(const struct placement_task *task, int n_devices);
+
+/* Ranks take the devices in their order. E_ARG as placement_check(), E_NOMEM. */
 enum status placement_create(struct placement *out, const struct placement_task *task, int n_devices);
 enum status placement_copy(struct placement *out, const struct placement *p);
 void placement_free(struct placement *p); /* accepts a zeroed one */

@@ -311,12 +311,14 @@ enum status placement_search(struct placement *p, struct placement_model *m, con
         return s;
     }
     struct placement_found best = {.cost = placement_arrange(m, p)};
-    while (best.restarts < search->restarts && clock_seconds(begun, clock_ns()) <= search->limit_s) {
+    bool more = true;
+    while (more && best.restarts < search->restarts && clock_seconds(begun, clock_ns()) <= search->limit_s) {
         struct random random = {search->seed, (uint64_t)best.restarts++, 0};
         shuffle(&g, &random);
         anneal(&g, &random, search->moves);
         take_devices(&trial, &g);
         const struct placement_cost cost = placement_arrange(m, &trial);
+        if (search->progress) more = search->progress(search->user, best.restarts);
         if (cost.total_s >= best.cost.total_s) continue;
         best.cost = cost;
         memcpy(p->devices, trial.devices, (size_t)placement_ranks(p) * sizeof *p->devices);

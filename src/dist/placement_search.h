@@ -3,6 +3,7 @@
 #ifndef GPTJT_DIST_PLACEMENT_SEARCH_H
 #define GPTJT_DIST_PLACEMENT_SEARCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dist/placement.h"
@@ -12,6 +13,9 @@ struct placement_search {
     int restarts;   /* >= 1: the best of so many searches */
     int64_t moves;  /* >= 1: tried in each                */
     double limit_s; /* no restart begins later; INFINITY: none, and then the seed alone decides the result */
+    bool (*progress)(void *user, int restarts); /* called behind each with how many were made; false ends the search.
+                                                   NULL: none */
+    void *user;
 };
 extern const struct placement_search placement_search_defaults;
 
