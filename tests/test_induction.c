@@ -91,7 +91,8 @@ static void a_new_models_induction_heads_look_at_the_token_before_and_copy(void 
             const float token = v0[row * 128 + col] * 1.7F;
             const float before[] = {notes[0] * 1.7F / 0.3F, notes[32] * 1.7F / 0.3F, notes[64] * 1.7F / 0.3F};
             const int part = (row - 8) / 8;
-            assert_float_equal(q1[row * 128 + col], part ? before[part - 1] : token, 1e-5);
+            const float looked_for = part > 0 ? before[part - 1] : token;
+            assert_float_equal(q1[row * 128 + col], looked_for, 1e-5);
             assert_float_equal(k1[row * 128 + col], before[part], 1e-5);
         }
     for (int row = 0; row < 128; row++)

@@ -378,7 +378,7 @@ enum status grid_open(struct team **out, struct transport *t, const struct recip
     g->t = t;
     g->recipe = recipe;
     enum status s = open_groups(g);
-    if (s == OK) s = output_owner(&g->team, &g->all, recipe->output);
+    if (s == OK) s = output_owner_find(&g->team, &g->all, recipe->output);
     if (s != OK) {
         grid_close(&g->team);
         return s;

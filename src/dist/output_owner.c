@@ -40,7 +40,7 @@ static enum status look(struct team *team, const struct group *all, const char *
     return OK;
 }
 
-enum status output_owner(struct team *team, struct group *all, const char *dir)
+enum status output_owner_find(struct team *team, struct group *all, const char *dir)
 {
     char path[PATH_BYTES];
     uint64_t run = rng_fresh_seed();

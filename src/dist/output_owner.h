@@ -8,6 +8,6 @@
 #include "train/team.h"
 
 /* Makes the directory and sets team->owns_output and ->writes_stage. all: every rank. */
-enum status output_owner(struct team *team, struct group *all, const char *dir);
+enum status output_owner_find(struct team *team, struct group *all, const char *dir);
 
 #endif

@@ -54,8 +54,8 @@ struct sync_ops {
     int (*vectors)(struct sync *s, struct team_vector *vectors);
     enum status (*restore)(struct sync *s, bool known);
 
-    /* What this replica sends in a step: the formula, which the transport's count must agree with. Also when the run has
-     * ended and its parameters are gone. */
+    /* What this replica sends in a step: the formula, which the transport's count must agree with. Also when the run
+     * has ended and its parameters are gone. */
     size_t (*bytes)(const struct sync *s, int64_t step);
 };
 

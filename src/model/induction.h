@@ -10,8 +10,8 @@
  * like for the same reason.
  *
  * Of the usual initial weights (synth.h) these differ; D is the width, d that of a head, rows are outputs. P, S1, S2
- * and S3 [d][D] and Q [D][D] are random with variance 1/D, so that P' P is about the identity on d dimensions, and u [D] has
- * length 1:
+ * and S3 [d][D] and Q [D][D] are random with variance 1/D, so that P' P is about the identity on d dimensions, and u
+ * [D] has length 1:
  *
  *     wte                  deviation e = 0.3, more than all that layers add at first: positions begin as their tokens
  *     lm_head              wte, scaled to initializer_range: what looks like a token says it

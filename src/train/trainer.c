@@ -152,8 +152,10 @@ static void on_block(void *user)
     team_progress(t->team);
     if (t->blocks < 0) return;
     const struct gptj *m = t->trainee.model;
-    const double all = 2.0 * (double)(t->batch.sequences / t->r->micro_batch_size) * (m->last - m->first);
-    progress_update(&t->bar, (uint64_t)((double)t->tokens + (double)++t->blocks / all * (double)tokens_a_step(t->r)));
+    const int64_t micro_batches = t->batch.sequences / t->r->micro_batch_size;
+    const double all = 2.0 * (double)micro_batches * (m->last - m->first);
+    const double part = fmin((double)++t->blocks / all, 1); /* a backward pass in two halves has more of them */
+    progress_update(&t->bar, (uint64_t)((double)t->tokens + part * (double)tokens_a_step(t->r)));
 }
 
 /* Better one line now than the kernel's choice of a process to kill later. */
