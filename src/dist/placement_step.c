@@ -94,8 +94,8 @@ static struct step_memory memory_of(const struct step_model *m, int stage, enum 
                                               .sequences = task->micro_batch_size,
                                               .seq_len = task->seq_len,
                                               .width = task->config.D,
-                                              .activations = WIRE_FP16,
-                                              .gradients = WIRE_FP16};
+                                              .activations = TRAIN_WIRE_FP16,
+                                              .gradients = TRAIN_WIRE_FP16};
     return (struct step_memory){t.weight_bytes, t.gradient_bytes, 2 * sizeof(float) * t.values, t.activation_bytes,
                                 pipeline_bytes(&messages)};
 }
