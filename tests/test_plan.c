@@ -644,13 +644,13 @@ static struct placement_step step_of(const struct step_task *task, int stages, i
 {
     struct cluster c;
     struct placement p;
-    struct step_model *m;
+    struct placement_step_model *m;
     const struct placement_task size = {stages, replicas, 1, 1};
     read_text(&c, text);
     assert_int_equal(placement_create(&p, &size, c.n_devices), OK);
-    if (step_model_create(&m, task, stages, replicas, kind, &c) != OK) fail_msg("%s", status_message());
+    if (placement_step_model_create(&m, task, stages, replicas, kind, &c) != OK) fail_msg("%s", status_message());
     const struct placement_step s = placement_step(m, &p);
-    step_model_free(m);
+    placement_step_model_free(m);
     placement_free(&p);
     cluster_free(&c);
     return s;
@@ -721,13 +721,13 @@ static void memory_is_checked_by_rank(void **state)
                                "machines: [{name: a, count: 2}, {name: b, memory_gb: 0.005}, {name: c}]\n";
     struct step_task large = small;
     struct cluster c;
-    struct step_model *m;
+    struct placement_step_model *m;
     large.config.V = 20000;
     assert_int_equal(step_of(&large, 2, 2, SCHEDULE_1F1B, text).short_rank, 2);
     assert_int_equal(step_of(&large, 2, 1, SCHEDULE_1F1B, text).short_rank, -1);
     read_text(&c, text);
-    assert_int_equal(step_model_create(&m, &large, 2, 2, SCHEDULE_GPIPE, &c), OK);
-    const struct step_memory *memory = step_model_memory(m);
+    assert_int_equal(placement_step_model_create(&m, &large, 2, 2, SCHEDULE_GPIPE, &c), OK);
+    const struct step_memory *memory = placement_step_model_memory(m);
     for (int s = 0; s < 2; s++) {
         const size_t values = params_values(&large.config, s, s ? 3 : 1);
         assert_int_equal(memory[s].gradients, 4 * values);
@@ -736,10 +736,10 @@ static void memory_is_checked_by_rank(void **state)
         const struct train_pass_options held = {.sequences = 2, .seq_len = 50, .slots = 6};
         assert_int_equal(memory[s].activations, train_pass_bytes(&large.config, s, s ? 3 : 1, &held));
     }
-    step_model_free(m);
-    assert_int_equal(step_model_create(&m, &large, 4, 1, SCHEDULE_GPIPE, &c), E_ARG);
+    placement_step_model_free(m);
+    assert_int_equal(placement_step_model_create(&m, &large, 4, 1, SCHEDULE_GPIPE, &c), E_ARG);
     assert_string_equal(status_message(), "4 stages are more than the model's 3 layers");
-    assert_int_equal(step_model_create(&m, &large, 1, 5, SCHEDULE_GPIPE, &c), E_ARG);
+    assert_int_equal(placement_step_model_create(&m, &large, 1, 5, SCHEDULE_GPIPE, &c), E_ARG);
     cluster_free(&c);
 }
 
@@ -752,7 +752,7 @@ static void rings_take_fast_links(void **state)
     struct step_task task = small;
     struct buf text = {0};
     struct cluster c;
-    struct step_model *m;
+    struct placement_step_model *m;
     struct placement p;
     static const int places[N] = {3, 6, 0, 5, 1, 7, 4, 2};
     buf_puts(&text, "machine: {tflops: 1, memory_gb: 1}\nlink: {gbps: 1, latency_ms: 0}\nmachines:\n");
@@ -764,14 +764,14 @@ static void rings_take_fast_links(void **state)
             buf_printf(&text, "  - {between: [m%d, m%d], latency_ms: %d}\n", i, k, 1000 * (i - k));
     read_text(&c, text.data);
     task.batch_size = 2 * N;
-    assert_int_equal(step_model_create(&m, &task, 1, N, SCHEDULE_1F1B, &c), OK);
+    assert_int_equal(placement_step_model_create(&m, &task, 1, N, SCHEDULE_1F1B, &c), OK);
     assert_int_equal(placement_create(&p, &(struct placement_task){1, N, 1, 1}, N), OK);
     assert_true(placement_step(m, &p).sync_s > 2 * (N - 1) * 5.0);
-    assert_int_equal(step_order_replicas(m, &p), OK);
+    assert_int_equal(placement_step_order(m, &p), OK);
     assert_each_device_once(&p, N);
     const double sync_s = placement_step(m, &p).sync_s;
     assert_true(sync_s > 2 * (N - 1) * 2.0 && sync_s < 2 * (N - 1) * 2.1);
-    step_model_free(m);
+    placement_step_model_free(m);
     placement_free(&p);
     cluster_free(&c);
     buf_free(&text);

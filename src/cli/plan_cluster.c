@@ -19,8 +19,8 @@
 struct candidate {
     int stages, replicas;
     struct placement placement;
-    struct placement_cost cost;                /* DT-FM's */
-    struct step_model *models[SCHEDULE_KINDS]; /* NULL where that schedule is not wanted */
+    struct placement_cost cost;                          /* DT-FM's */
+    struct placement_step_model *models[SCHEDULE_KINDS]; /* NULL where that schedule is not wanted */
     struct placement_step steps[SCHEDULE_KINDS];
     enum schedule_kind best;
 };
@@ -181,10 +181,11 @@ static enum status try_candidate(struct planner *p, struct candidate *c)
     TRY(search(p, c));
     for (int k = 0; k < SCHEDULE_KINDS; k++) {
         if (!plan_wants(p->set, (enum schedule_kind)k)) continue;
-        TRY(step_model_create(&c->models[k], &p->task, c->stages, c->replicas, (enum schedule_kind)k, &p->cluster));
+        TRY(placement_step_model_create(&c->models[k], &p->task, c->stages, c->replicas, (enum schedule_kind)k,
+                                        &p->cluster));
         c->best = (enum schedule_kind)k;
     }
-    TRY(step_order_replicas(c->models[c->best], &c->placement)); /* rings are the same with any schedule */
+    TRY(placement_step_order(c->models[c->best], &c->placement)); /* rings are the same with any schedule */
     simulate(c);
     if (!p->best || is_better(best_step(c), best_step(p->best))) p->best = c;
     return OK;
@@ -286,7 +287,7 @@ static void put_steps(struct buf *out, const struct planner *p)
 static void put_memory(struct buf *out, const struct planner *p)
 {
     const struct candidate *c = p->best;
-    const struct step_memory *memory = step_model_memory(c->models[c->best]);
+    const struct step_memory *memory = placement_step_model_memory(c->models[c->best]);
     buf_printf(out, "\nmemory a rank with %s\n%-9s %9s  %9s %9s %9s %11s %9s\n", schedule_name(c->best), "", "total",
                "weights", "gradients", "moments", "activations", "messages");
     for (int s = 0; s < c->stages; s++) {
@@ -355,7 +356,7 @@ static json_t *ranks_json(const struct planner *p)
 
 static json_t *memory_json(const struct candidate *c)
 {
-    const struct step_memory *memory = step_model_memory(c->models[c->best]);
+    const struct step_memory *memory = placement_step_model_memory(c->models[c->best]);
     json_t *stages = json_array();
     for (int s = 0; s < c->stages; s++) {
         const struct step_memory *m = &memory[s];
@@ -409,7 +410,7 @@ static enum status execute(struct planner *p, const char *path)
 static void close_candidate(struct candidate *c)
 {
     for (int k = 0; k < SCHEDULE_KINDS; k++)
-        step_model_free(c->models[k]);
+        placement_step_model_free(c->models[k]);
     placement_free(&c->placement);
 }
 

@@ -19,7 +19,7 @@ struct stage_work {
     double forward, inputs, weights;
 };
 
-struct step_model {
+struct placement_step_model {
     struct step_task task;
     const struct cluster *c;
     int stages, replicas;
@@ -56,12 +56,12 @@ enum status step_task_check(const struct step_task *task, int stages, int replic
 }
 
 /* As every run cuts a model: grid.c. */
-static int first_layer(const struct step_model *m, int stage)
+static int first_layer(const struct placement_step_model *m, int stage)
 {
     return (int)((int64_t)m->task.config.L * stage / m->stages);
 }
 
-static struct stage_work work_of(const struct step_model *m, int stage)
+static struct stage_work work_of(const struct placement_step_model *m, int stage)
 {
     struct gptj_config layers = m->task.config;
     layers.L = first_layer(m, stage + 1) - first_layer(m, stage);
@@ -73,7 +73,7 @@ static struct stage_work work_of(const struct step_model *m, int stage)
     return (struct stage_work){products + attention, products + 2 * attention + again, products};
 }
 
-static struct step_memory memory_of(const struct step_model *m, int stage, enum schedule_kind kind)
+static struct step_memory memory_of(const struct placement_step_model *m, int stage, enum schedule_kind kind)
 {
     const struct step_task *task = &m->task;
     const struct schedule_memory held = schedule_memory(&m->schedule.lists[stage]);
@@ -100,7 +100,7 @@ static struct step_memory memory_of(const struct step_model *m, int stage, enum 
                                 pipeline_bytes(&messages)};
 }
 
-static enum status fill_model(struct step_model *m, enum schedule_kind kind)
+static enum status fill_model(struct placement_step_model *m, enum schedule_kind kind)
 {
     const size_t n = (size_t)m->stages;
     const struct step_task *task = &m->task;
@@ -122,11 +122,11 @@ static enum status fill_model(struct step_model *m, enum schedule_kind kind)
     return OK;
 }
 
-enum status step_model_create(struct step_model **out, const struct step_task *task, int stages, int replicas,
-                              enum schedule_kind kind, const struct cluster *c)
+enum status placement_step_model_create(struct placement_step_model **out, const struct step_task *task, int stages,
+                                        int replicas, enum schedule_kind kind, const struct cluster *c)
 {
     TRY(step_task_check(task, stages, replicas));
-    struct step_model *m = calloc(1, sizeof *m);
+    struct placement_step_model *m = calloc(1, sizeof *m);
     if (!m) return fail(E_NOMEM, "out of memory for the simulation of %d stages", stages);
     m->task = *task;
     m->c = c;
@@ -134,14 +134,14 @@ enum status step_model_create(struct step_model **out, const struct step_task *t
     m->replicas = replicas;
     const enum status s = fill_model(m, kind);
     if (s != OK) {
-        step_model_free(m);
+        placement_step_model_free(m);
         return s;
     }
     *out = m;
     return OK;
 }
 
-void step_model_free(struct step_model *m)
+void placement_step_model_free(struct placement_step_model *m)
 {
     if (!m) return;
     schedule_timeline_free(&m->timeline);
@@ -154,7 +154,7 @@ void step_model_free(struct step_model *m)
     free(m);
 }
 
-const struct step_memory *step_model_memory(const struct step_model *m)
+const struct step_memory *placement_step_model_memory(const struct placement_step_model *m)
 {
     return m->memory;
 }
@@ -170,18 +170,18 @@ static struct shaped_link link_of(const struct cluster *c, int from, int to)
     return l;
 }
 
-static struct schedule_message_time message_of(const struct step_model *m, int from, int to)
+static struct schedule_message_time message_of(const struct placement_step_model *m, int from, int to)
 {
     const struct shaped_link l = link_of(m->c, from, to);
     return (struct schedule_message_time){l.latency_s, m->message_bytes / l.bytes_per_s};
 }
 
-static const struct cluster_machine *machine_of(const struct step_model *m, int device)
+static const struct cluster_machine *machine_of(const struct placement_step_model *m, int device)
 {
     return &m->c->machines[m->c->hosts[device]];
 }
 
-static void simulate_replica(struct step_model *m, const struct placement *p, int replica)
+static void simulate_replica(struct placement_step_model *m, const struct placement *p, int replica)
 {
     for (int s = 0; s < m->stages; s++) {
         const int device = placement_device(p, s, replica);
@@ -197,13 +197,13 @@ static void simulate_replica(struct step_model *m, const struct placement *p, in
 }
 
 /* One step of a stage's ring from a replica to another. */
-static double ring_step_s(const struct step_model *m, const struct placement *p, int stage, int from, int to)
+static double ring_step_s(const struct placement_step_model *m, const struct placement *p, int stage, int from, int to)
 {
     const struct shaped_link l = link_of(m->c, placement_device(p, stage, from), placement_device(p, stage, to));
     return l.latency_s + (double)m->memory[stage].gradients / p->replicas / l.bytes_per_s;
 }
 
-static double ring_s(const struct step_model *m, const struct placement *p, int stage)
+static double ring_s(const struct placement_step_model *m, const struct placement *p, int stage)
 {
     const int n = p->replicas;
     double slowest_s = 0;
@@ -212,7 +212,7 @@ static double ring_s(const struct step_model *m, const struct placement *p, int 
     return 2 * (n - 1) * slowest_s;
 }
 
-static int find_short_rank(const struct step_model *m, const struct placement *p)
+static int find_short_rank(const struct placement_step_model *m, const struct placement *p)
 {
     for (int rank = 0; rank < placement_ranks(p); rank++)
         if ((double)step_memory_bytes(&m->memory[rank % m->stages]) > machine_of(m, p->devices[rank])->memory_bytes)
@@ -220,7 +220,7 @@ static int find_short_rank(const struct step_model *m, const struct placement *p
     return -1;
 }
 
-struct placement_step placement_step(struct step_model *m, const struct placement *p)
+struct placement_step placement_step(struct placement_step_model *m, const struct placement *p)
 {
     struct placement_step step = {.short_rank = find_short_rank(m, p)};
     double busy_s = 0;
@@ -256,7 +256,7 @@ static double edge(const struct tour *t, int a, int b)
     return t->edges[(size_t)t->order[a] * (size_t)t->n + (size_t)t->order[b % t->n]];
 }
 
-static void fill_edges(struct tour *t, const struct step_model *m, const struct placement *p)
+static void fill_edges(struct tour *t, const struct placement_step_model *m, const struct placement *p)
 {
     for (int a = 0; a < t->n; a++) {
         t->order[a] = a;
@@ -295,7 +295,7 @@ static void improve(struct tour *t)
     }
 }
 
-enum status step_order_replicas(const struct step_model *m, struct placement *p)
+enum status placement_step_order(const struct placement_step_model *m, struct placement *p)
 {
     const size_t n = (size_t)p->replicas;
     struct placement old;

@@ -43,23 +43,23 @@ struct placement_step {
     int short_rank;    /* the first rank whose device has too little memory; -1: none */
 };
 
-struct step_model;
+struct placement_step_model;
 
 /* Why a task cannot be cut so, E_ARG, or OK: a stage needs a layer, a replica whole micro-batches. */
 enum status step_task_check(const struct step_task *task, int stages, int replicas);
 
 /* *out is owned; c is borrowed. E_ARG as step_task_check(), E_NOMEM. */
-enum status step_model_create(struct step_model **out, const struct step_task *task, int stages, int replicas,
-                              enum schedule_kind kind, const struct cluster *c);
-void step_model_free(struct step_model *m); /* accepts NULL */
+enum status placement_step_model_create(struct placement_step_model **out, const struct step_task *task, int stages,
+                                        int replicas, enum schedule_kind kind, const struct cluster *c);
+void placement_step_model_free(struct placement_step_model *m); /* accepts NULL */
 
 /* Gives the replicas other numbers, so that the slowest links of the rings are as fast as exchanging pairs of links can
  * make them; nothing else changes, and DT-FM's cost does not see it. E_NOMEM leaves p as it was. */
-enum status step_order_replicas(const struct step_model *m, struct placement *p);
+enum status placement_step_order(const struct placement_step_model *m, struct placement *p);
 
 /* Of a placement with the model's stages and replicas. Some ten microseconds a thousand actions; allocates nothing. */
-struct placement_step placement_step(struct step_model *m, const struct placement *p);
+struct placement_step placement_step(struct placement_step_model *m, const struct placement *p);
 
-const struct step_memory *step_model_memory(const struct step_model *m); /* [stages], borrowed */
+const struct step_memory *placement_step_model_memory(const struct placement_step_model *m); /* [stages], borrowed */
 
 #endif
