@@ -47,10 +47,7 @@ enum status gradient_sum_finish(struct gradient_sum *d)
 size_t gradient_sum_bytes(const struct group *g, size_t n)
 {
     size_t bytes = 0;
-    for (size_t end = n; end && g->n > 1; end = begin_of(end)) {
-        const size_t count = end - begin_of(end);
-        bytes += group_ring_bytes(count, sizeof(float), NULL, g->n, g->me, true) +
-                 group_ring_bytes(count, sizeof(float), NULL, g->n, g->me, false);
-    }
+    for (size_t end = n; end; end = begin_of(end))
+        bytes += group_allreduce_bytes(g, end - begin_of(end), sizeof(float), NULL);
     return bytes;
 }

@@ -173,7 +173,7 @@ static enum status begin(struct team *t, const struct team_parts *parts)
                                    .optimizer = parts->optimizer,
                                    .begin = borrowed ? p->all[1].at : 0,
                                    .end = p->n_values};
-    return sync_ops((enum train_sync)g->recipe->sync)->create(&g->sync, &c);
+    return sync_create(&g->sync, &c);
 }
 
 /* ---- A step ---- */
@@ -199,7 +199,7 @@ static void progress(struct team *t)
     pipeline_progress(g->pipeline);
     const int ready = pipeline_ready(g->pipeline);
     const size_t from = ready ? g->layer_begins[g->n_layers - ready] : g->parts.trainee->params->n_values;
-    if (g->sync->ops->progress) g->sync->ops->progress(g->sync, g->step, from);
+    sync_progress(g->sync, g->step, from);
 }
 
 /* From rank to rank of this pipeline, in a message of its own. */
@@ -260,7 +260,7 @@ static enum status combine(struct team *t, double *squares)
 {
     struct grid *g = grid_of(t);
     TRY(add_tied(g));
-    TRY(g->sync->ops->combine(g->sync, g->step));
+    TRY(sync_combine(g->sync, g->step));
     TRY(copy_tied(g, NET_GRADIENTS, g->parts.trainee->params->grad));
     return sum_squares(g, squares);
 }
@@ -268,7 +268,8 @@ static enum status combine(struct team *t, double *squares)
 static enum status before_update(struct team *t, double *scale)
 {
     struct grid *g = grid_of(t);
-    return g->sync->ops->before_update ? g->sync->ops->before_update(g->sync, g->step, scale) : OK;
+    const struct sync_ops *ops = g->sync->ops;
+    return ops->before_update && !sync_shares(g->recipe, g->step) ? ops->before_update(g->sync, scale) : OK;
 }
 
 static enum status after_update(struct team *t, double learning_rate)
@@ -303,7 +304,7 @@ static enum status stop(struct team *t, bool *wanted)
     struct grid *g = grid_of(t);
     g->stop_wanted |= *wanted;
     *wanted = false;
-    if (!g->sync->ops->meets(g->sync, g->step)) return OK;
+    if (!sync_meets(g->sync, g->step)) return OK;
     double any = g->stop_wanted;
     TRY(group_max(&g->all, &any, 1));
     *wanted = any > 0;
@@ -391,7 +392,7 @@ void grid_close(struct team *team)
 {
     if (!team) return;
     struct grid *g = grid_of(team);
-    if (g->sync) g->sync->ops->free(g->sync);
+    sync_free(g->sync);
     pipeline_free(g->pipeline);
     group_close(&g->peers);
     group_close(&g->pipe);
@@ -425,5 +426,5 @@ enum status grid_report(struct team *team, struct buf *out)
 size_t grid_sync_bytes(const struct team *team, int64_t step)
 {
     const struct grid *g = const_grid_of(team);
-    return g->sync->ops->bytes(g->sync, step);
+    return sync_bytes(g->sync, step);
 }

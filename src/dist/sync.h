@@ -5,10 +5,12 @@
  * steps of its own, and what they exchange now and then is parameters (own_steps). The latter begin with steps that are
  * shared (warm-up), while all is far from where it will stay.
  *
- * All calls are made by all replicas of a stage, in the same order. Vectors are on the host. */
+ * Gradients of shared steps are summed here, for all algorithms: a table has what is different. All calls are made by
+ * all replicas of a stage, in the same order. Vectors are on the host. */
 #ifndef GPTJT_DIST_SYNC_H
 #define GPTJT_DIST_SYNC_H
 
+#include "dist/gradient_sum.h"
 #include "net/collectives.h"
 #include "train/team.h"
 
@@ -23,46 +25,46 @@ struct sync_context {
 
 struct sync;
 
+/* What is NULL is nothing to do. */
 struct sync_ops {
+    size_t size; /* of the implementation's struct, whose first member is a struct sync */
     bool own_steps;
 
     /* The parameters [*begin, *end) that a replica updates; NULL: all. */
     void (*updates)(const struct params *p, const struct group *peers, int *begin, int *end);
 
-    enum status (*create)(struct sync **out, const struct sync_context *c);
-    void (*free)(struct sync *s); /* accepts NULL */
+    /* The struct is zero but for its first member. close() comes also after a failure. */
+    enum status (*open)(struct sync *s);
+    void (*close)(struct sync *s);
 
-    /* A step begins; NULL: nothing. */
+    /* A step begins. */
     enum status (*begin)(struct sync *s, int64_t step);
 
-    /* A step's gradients have been made complete from value `from` of the vector on, or nothing new: called while the
-     * backward pass goes on. May be NULL. */
-    void (*progress)(struct sync *s, int64_t step, size_t from);
-
-    /* The gradients are complete; makes them one where the step is shared. */
+    /* Of steps whose gradients are not summed here: called while forward and backward passes go on, and behind them.
+     * An algorithm that shares all steps and has the second sums by itself. */
+    void (*progress)(struct sync *s);
     enum status (*combine)(struct sync *s, int64_t step);
 
-    /* As in team.h; NULL: nothing. */
-    enum status (*before_update)(struct sync *s, int64_t step, double *scale);
+    /* Around the optimizer's update, as in team.h; before: of a replica's own steps. */
+    enum status (*before_update)(struct sync *s, double *scale);
     enum status (*after_update)(struct sync *s, int64_t step, double learning_rate);
 
-    /* Whether replicas exchange something in this step, so that each knows what the others have done. */
+    /* Whether replicas exchange something in this step of their own; NULL: always. */
     bool (*meets)(const struct sync *s, int64_t step);
 
-    /* The rest as in team.h; NULL: nothing, and the model is the parameters. */
+    /* As in team.h; without a model it is the parameters. */
     enum status (*model)(struct sync *s, const float **values);
     int (*vectors)(struct sync *s, struct team_vector *vectors);
     enum status (*restore)(struct sync *s, bool known);
 
-    /* What this replica sends in a step: the formula, which the transport's count must agree with. Also when the run
-     * has ended and its parameters are gone. */
+    /* What this replica sends in a step whose gradients are not summed here. */
     size_t (*bytes)(const struct sync *s, int64_t step);
 };
 
-/* An implementation has it as its first member. */
 struct sync {
     const struct sync_ops *ops;
     struct sync_context c;
+    struct gradient_sum sum; /* of shared steps */
 };
 
 /* By enum train_sync. */
@@ -72,5 +74,32 @@ extern const struct sync_ops sync_allreduce, sync_sharded, sync_proxskip, sync_d
 
 /* Whether replicas take this step together. */
 bool sync_shares(const struct recipe *r, int64_t step);
+
+/* ---- For the grid ---- */
+
+enum status sync_create(struct sync **out, const struct sync_context *c);
+void sync_free(struct sync *s); /* accepts NULL */
+
+/* While passes go on: gradients are complete from value `from` of the vector on. A failure is the transport's to keep.
+ */
+void sync_progress(struct sync *s, int64_t step, size_t from);
+
+/* The gradients are complete; makes them one where the step is shared. */
+enum status sync_combine(struct sync *s, int64_t step);
+
+/* Whether each replica knows after this step what the others have done. */
+bool sync_meets(const struct sync *s, int64_t step);
+
+/* What this replica sends in a step: the formula, which the transport's count must agree with. Also when the run has
+ * ended and its parameters are gone. */
+size_t sync_bytes(const struct sync *s, int64_t step);
+
+/* ---- For algorithms ---- */
+
+size_t sync_values(const struct sync *s); /* that are synchronised */
+
+/* x [n_values]: those of them become the mean of all replicas'. */
+enum status sync_mean(const struct sync *s, float *x);
+size_t sync_mean_bytes(const struct sync *s); /* that it sends */
 
 #endif

@@ -18,7 +18,6 @@
 #include <string.h>
 
 #include "dist/compressed_mean.h"
-#include "dist/gradient_sum.h"
 #include "dist/subset.h"
 #include "dist/sync.h"
 
@@ -26,7 +25,6 @@ enum { GROUP = 128, PIECE = 4096 };
 
 struct cocktail {
     struct sync sync;
-    struct gradient_sum warmup;
     struct compressed_mean mean;
     float *global, *error;     /* [n_values]: g; e, where this replica is the owner */
     float *sampled, *left_out; /* [sampled at most]: d, then u; e[M] of the own chunk */
@@ -79,17 +77,15 @@ static void each_member(struct cocktail *k, int64_t step, piece_fn *each)
 
 /* ---- Opening ---- */
 
-static void release(struct sync *s)
+static void close_all(struct sync *s)
 {
     struct cocktail *k = (struct cocktail *)s;
-    if (!k) return;
     compressed_mean_close(&k->mean);
     free(k->global);
     free(k->error);
     free(k->sampled);
     free(k->left_out);
     free(k->bounds);
-    free(k);
 }
 
 static struct mean_codec codec_of(const struct recipe *r)
@@ -108,9 +104,10 @@ static struct mean_codec codec_of(const struct recipe *r)
     return c;
 }
 
-static enum status open_all(struct cocktail *k)
+static enum status open_all(struct sync *s)
 {
-    const struct sync_context *c = &k->sync.c;
+    struct cocktail *k = (struct cocktail *)s;
+    const struct sync_context *c = &s->c;
     const size_t n = c->params->n_values, members = (size_t)c->peers->n;
     const struct mean_codec codec = codec_of(c->recipe);
     size_t all = 0, most = 0;
@@ -129,22 +126,7 @@ static enum status open_all(struct cocktail *k)
     k->left_out = calloc(most, sizeof *k->left_out);
     if (!k->global || !k->error || !k->sampled || !k->left_out)
         return fail(E_NOMEM, "cocktail: out of memory for %zu parameters", n);
-    gradient_sum_open(&k->warmup, c->peers, c->params->grad + c->begin, c->end - c->begin);
     return compressed_mean_open(&k->mean, c->peers, all, most, &codec);
-}
-
-static enum status create(struct sync **out, const struct sync_context *c)
-{
-    struct cocktail *k = calloc(1, sizeof *k);
-    if (!k) return fail(E_NOMEM, "cocktail: out of memory");
-    k->sync = (struct sync){&sync_cocktail, *c};
-    const enum status s = open_all(k);
-    if (s != OK) {
-        release(&k->sync);
-        return s;
-    }
-    *out = &k->sync;
-    return OK;
 }
 
 /* ---- A step ---- */
@@ -193,32 +175,20 @@ static enum status begin(struct sync *s, int64_t step)
     return compressed_mean_begin(&k->mean, k->sampled, k->bounds, k->left_out);
 }
 
-static void progress(struct sync *s, int64_t step, size_t from)
+static void progress(struct sync *s)
 {
-    struct cocktail *k = (struct cocktail *)s;
-    if (sync_shares(s->c.recipe, step))
-        gradient_sum_progress(&k->warmup, from > s->c.begin ? from - s->c.begin : 0);
-    else
-        compressed_mean_progress(&k->mean);
+    compressed_mean_progress(&((struct cocktail *)s)->mean);
 }
 
 /* Before the optimizer's step, so it goes on from the mean. */
 static enum status combine(struct sync *s, int64_t step)
 {
     struct cocktail *k = (struct cocktail *)s;
-    if (sync_shares(s->c.recipe, step)) return gradient_sum_finish(&k->warmup);
     TRY(compressed_mean_finish(&k->mean, k->sampled));
     each_piece(k, step, s->c.peers->me, put_error);
     each_member(k, step, put_mean);
     params_changed(s->c.params);
     return OK;
-}
-
-static bool always(const struct sync *s, int64_t step)
-{
-    (void)s;
-    (void)step;
-    return true;
 }
 
 /* What all know. */
@@ -247,19 +217,18 @@ static enum status restore(struct sync *s, bool known)
 
 static size_t bytes(const struct sync *s, int64_t step)
 {
+    (void)step;
     const struct cocktail *k = (const struct cocktail *)s;
-    if (s->c.peers->n == 1) return 0;
-    if (sync_shares(s->c.recipe, step)) return gradient_sum_bytes(s->c.peers, s->c.end - s->c.begin);
     return compressed_mean_bytes(&k->mean, k->bounds);
 }
 
-const struct sync_ops sync_cocktail = {.own_steps = true,
-                                       .create = create,
-                                       .free = release,
+const struct sync_ops sync_cocktail = {.size = sizeof(struct cocktail),
+                                       .own_steps = true,
+                                       .open = open_all,
+                                       .close = close_all,
                                        .begin = begin,
                                        .progress = progress,
                                        .combine = combine,
-                                       .meets = always,
                                        .model = model,
                                        .vectors = vectors,
                                        .restore = restore,

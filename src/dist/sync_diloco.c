@@ -12,13 +12,11 @@
 #include <string.h>
 
 #include "dist/compressed_mean.h"
-#include "dist/gradient_sum.h"
 #include "dist/sync.h"
 #include "dist/wire.h"
 
 struct diloco {
     struct sync sync;
-    struct gradient_sum warmup;
     float *theta, *momentum, *delta; /* [n_values] */
     bool dense;                      /* the last step was, so the parameters are everybody's */
 
@@ -28,15 +26,9 @@ struct diloco {
     size_t *bounds;      /* [replicas + 1] of the synchronised vector */
 };
 
-static size_t n_of(const struct sync *s)
-{
-    return s->c.end - s->c.begin;
-}
-
-static void release(struct sync *s)
+static void close_vectors(struct sync *s)
 {
     struct diloco *d = (struct diloco *)s;
-    if (!d) return;
     compressed_mean_close(&d->mean);
     free(d->theta);
     free(d->momentum);
@@ -44,7 +36,6 @@ static void release(struct sync *s)
     free(d->left);
     free(d->error);
     free(d->bounds);
-    free(d);
 }
 
 static void begin_anew(struct diloco *d)
@@ -65,7 +56,7 @@ static enum status open_narrow(struct diloco *d)
 {
     const struct sync_context *c = &d->sync.c;
     const int members = c->peers->n;
-    const size_t n = n_of(&d->sync);
+    const size_t n = sync_values(&d->sync);
     const struct mean_codec codec = {.values = wire_of_deltas((enum train_wire)c->recipe->sync_wire)};
     d->left = calloc(c->params->n_values, sizeof *d->left);
     d->error = calloc(c->params->n_values, sizeof *d->error);
@@ -77,41 +68,17 @@ static enum status open_narrow(struct diloco *d)
     return compressed_mean_open(&d->mean, c->peers, n, d->bounds[1], &codec);
 }
 
-static enum status create(struct sync **out, const struct sync_context *c)
+static enum status open_vectors(struct sync *s)
 {
-    const size_t n = c->params->n_values;
-    struct diloco *d = calloc(1, sizeof *d);
-    if (!d) return fail(E_NOMEM, "diloco: out of memory");
-    d->sync = (struct sync){&sync_diloco, *c};
+    struct diloco *d = (struct diloco *)s;
+    const size_t n = s->c.params->n_values;
     d->theta = calloc(n, sizeof *d->theta);
     d->momentum = calloc(n, sizeof *d->momentum);
     d->delta = calloc(n, sizeof *d->delta);
-    if (!d->theta || !d->momentum || !d->delta) {
-        release(&d->sync);
-        return fail(E_NOMEM, "diloco: out of memory for %zu parameters", n);
-    }
-    gradient_sum_open(&d->warmup, c->peers, c->params->grad + c->begin, c->end - c->begin);
-    if (is_narrow(&d->sync)) {
-        const enum status s = open_narrow(d);
-        if (s != OK) {
-            release(&d->sync);
-            return s;
-        }
-    }
+    if (!d->theta || !d->momentum || !d->delta) return fail(E_NOMEM, "diloco: out of memory for %zu parameters", n);
+    if (is_narrow(s)) TRY(open_narrow(d));
     begin_anew(d);
-    *out = &d->sync;
     return OK;
-}
-
-static void progress(struct sync *s, int64_t step, size_t from)
-{
-    if (sync_shares(s->c.recipe, step))
-        gradient_sum_progress(&((struct diloco *)s)->warmup, from > s->c.begin ? from - s->c.begin : 0);
-}
-
-static enum status combine(struct sync *s, int64_t step)
-{
-    return sync_shares(s->c.recipe, step) ? gradient_sum_finish(&((struct diloco *)s)->warmup) : OK;
 }
 
 /* H steps after the last dense one, or the beginning, and every H from there. */
@@ -121,31 +88,18 @@ static bool is_outer(const struct sync *s, int64_t step)
     return !sync_shares(r, step) && (step + 1 - r->sync_warmup_steps) % r->sync_steps == 0;
 }
 
-static bool meets(const struct sync *s, int64_t step)
-{
-    return sync_shares(s->c.recipe, step) || is_outer(s, step);
-}
-
 /* delta = the mean of all replicas' deltas. */
 static enum status average(struct diloco *d)
 {
-    struct group *g = d->sync.c.peers;
-    const size_t n = n_of(&d->sync);
+    const size_t n = sync_values(&d->sync);
+    if (!is_narrow(&d->sync)) return sync_mean(&d->sync, d->delta);
     float *delta = d->delta + d->sync.c.begin, *left = d->left + d->sync.c.begin;
-    if (g->n == 1) return OK;
-    if (is_narrow(&d->sync)) {
-        for (size_t i = 0; i < n; i++)
-            delta[i] += left[i];
-        TRY(compressed_mean_begin(&d->mean, delta, d->bounds, d->error + d->sync.c.begin + d->bounds[g->me]));
-        for (size_t i = 0; i < n; i++)
-            left[i] = delta[i] - d->mean.sent[i];
-        return compressed_mean_finish(&d->mean, delta);
-    }
-    TRY(group_allreduce(g, NET_SYNC, delta, n));
-    const float share = 1.0F / (float)g->n;
     for (size_t i = 0; i < n; i++)
-        delta[i] *= share;
-    return OK;
+        delta[i] += left[i];
+    TRY(compressed_mean_begin(&d->mean, delta, d->bounds, d->error + d->sync.c.begin + d->bounds[d->sync.c.peers->me]));
+    for (size_t i = 0; i < n; i++)
+        left[i] = delta[i] - d->mean.sent[i];
+    return compressed_mean_finish(&d->mean, delta);
 }
 
 static enum status outer_step(struct diloco *d)
@@ -201,23 +155,17 @@ static enum status restore(struct sync *s, bool known)
 
 static size_t bytes(const struct sync *s, int64_t step)
 {
-    const struct group *g = s->c.peers;
-    if (g->n == 1) return 0;
-    if (sync_shares(s->c.recipe, step)) return gradient_sum_bytes(g, n_of(s));
+    const struct diloco *d = (const struct diloco *)s;
     if (!is_outer(s, step)) return 0;
-    if (is_narrow(s))
-        return compressed_mean_bytes(&((const struct diloco *)s)->mean, ((const struct diloco *)s)->bounds);
-    return group_ring_bytes(n_of(s), sizeof(float), NULL, g->n, g->me, true) +
-           group_ring_bytes(n_of(s), sizeof(float), NULL, g->n, g->me, false);
+    return is_narrow(s) ? compressed_mean_bytes(&d->mean, d->bounds) : sync_mean_bytes(s);
 }
 
-const struct sync_ops sync_diloco = {.own_steps = true,
-                                     .create = create,
-                                     .free = release,
-                                     .progress = progress,
-                                     .combine = combine,
+const struct sync_ops sync_diloco = {.size = sizeof(struct diloco),
+                                     .own_steps = true,
+                                     .open = open_vectors,
+                                     .close = close_vectors,
                                      .after_update = after_update,
-                                     .meets = meets,
+                                     .meets = is_outer,
                                      .model = model,
                                      .vectors = vectors,
                                      .restore = restore,

@@ -19,63 +19,33 @@
 #include <stdlib.h>
 
 #include "base/rng.h"
-#include "dist/gradient_sum.h"
 #include "dist/sync.h"
 
 enum { STREAM_COIN = 0x70726f78 };
 
 struct proxskip {
     struct sync sync;
-    struct gradient_sum warmup;
-    float *h; /* [n_values], NULL in the local variant: control variates */
-    float
-        *before; /* [n_values], as h: parameters before an averaging; and of any variant, their mean for a checkpoint */
+    float *h;      /* [n_values], NULL in the local variant: control variates */
+    float *before; /* [n_values]: parameters before an averaging; and their mean, for a checkpoint */
 };
 
-static size_t n_of(const struct sync *s)
-{
-    return s->c.end - s->c.begin;
-}
-
-static void release(struct sync *s)
+static void close_vectors(struct sync *s)
 {
     struct proxskip *p = (struct proxskip *)s;
-    if (!p) return;
     free(p->h);
     free(p->before);
-    free(p);
 }
 
-static enum status create(struct sync **out, const struct sync_context *c)
+static enum status open_vectors(struct sync *s)
 {
-    const size_t n = c->params->n_values;
-    const bool controls = c->recipe->proxskip != PROXSKIP_LOCAL;
-    struct proxskip *p = calloc(1, sizeof *p);
-    if (!p) return fail(E_NOMEM, "proxskip: out of memory");
-    p->sync = (struct sync){&sync_proxskip, *c};
+    struct proxskip *p = (struct proxskip *)s;
+    const size_t n = s->c.params->n_values;
+    const bool controls = s->c.recipe->proxskip != PROXSKIP_LOCAL;
     p->before = calloc(n, sizeof *p->before);
     if (controls) p->h = calloc(n, sizeof *p->h);
-    if (!p->before || (controls && !p->h)) {
-        release(&p->sync);
-        return fail(E_NOMEM, "proxskip: out of memory for %zu parameters", n);
-    }
-    if (c->recipe->proxskip == PROXSKIP_FROZEN) c->optimizer->frozen = c->recipe->sync_warmup_steps;
-    gradient_sum_open(&p->warmup, c->peers, c->params->grad + c->begin, c->end - c->begin);
-    *out = &p->sync;
+    if (!p->before || (controls && !p->h)) return fail(E_NOMEM, "proxskip: out of memory for %zu parameters", n);
+    if (s->c.recipe->proxskip == PROXSKIP_FROZEN) s->c.optimizer->frozen = s->c.recipe->sync_warmup_steps;
     return OK;
-}
-
-/* ---- The dense steps at first ---- */
-
-static void progress(struct sync *s, int64_t step, size_t from)
-{
-    if (sync_shares(s->c.recipe, step))
-        gradient_sum_progress(&((struct proxskip *)s)->warmup, from > s->c.begin ? from - s->c.begin : 0);
-}
-
-static enum status combine(struct sync *s, int64_t step)
-{
-    return sync_shares(s->c.recipe, step) ? gradient_sum_finish(&((struct proxskip *)s)->warmup) : OK;
 }
 
 /* ---- Steps ---- */
@@ -84,11 +54,6 @@ static bool coin(const struct sync *s, int64_t step)
 {
     const struct recipe *r = s->c.recipe;
     return !sync_shares(r, step) && rng_uniform(r->data.seed, STREAM_COIN, (uint64_t)step) < r->sync_probability;
-}
-
-static bool meets(const struct sync *s, int64_t step)
-{
-    return sync_shares(s->c.recipe, step) || coin(s, step);
 }
 
 /* What one step of AdamW divides by, and eta. */
@@ -111,27 +76,16 @@ static double divisor(const struct adam *a, size_t i)
     return sqrt((double)a->v[i] / a->correction2) + a->epsilon;
 }
 
-static enum status before_update(struct sync *s, int64_t step, double *scale)
+static enum status before_update(struct sync *s, double *scale)
 {
     const struct proxskip *p = (const struct proxskip *)s;
     float *g = s->c.params->grad;
-    if (s->c.recipe->proxskip != PROXSKIP_SHIFTED || sync_shares(s->c.recipe, step)) return OK;
+    if (s->c.recipe->proxskip != PROXSKIP_SHIFTED) return OK;
     for (size_t i = s->c.begin; i < s->c.end; i++)
         g[i] = (float)(*scale * (double)g[i] - (double)p->h[i]);
     for (size_t i = 0; i < s->c.begin; i++)
         g[i] = (float)(*scale * (double)g[i]);
     *scale = 1;
-    return OK;
-}
-
-static enum status mean(const struct sync *s, float *x)
-{
-    struct group *g = s->c.peers;
-    if (g->n == 1) return OK;
-    TRY(group_allreduce(g, NET_SYNC, x + s->c.begin, n_of(s)));
-    const float share = 1.0F / (float)g->n;
-    for (size_t i = s->c.begin; i < s->c.end; i++)
-        x[i] *= share;
     return OK;
 }
 
@@ -145,7 +99,7 @@ static enum status average(struct proxskip *p, const struct adam *a)
         p->before[i] = x[i];
         x[i] = (float)((double)x[i] - a->eta * (double)p->h[i] / (probability * divisor(a, i)));
     }
-    TRY(mean(s, x));
+    TRY(sync_mean(s, x));
     for (size_t i = s->c.begin; controls && i < s->c.end; i++)
         p->h[i] += (float)(probability * divisor(a, i) * ((double)x[i] - (double)p->before[i]) / a->eta);
     return OK;
@@ -173,7 +127,7 @@ static enum status model(struct sync *s, const float **values)
     for (size_t i = 0; i < all->n_values; i++)
         p->before[i] = all->value[i];
     *values = p->before;
-    return mean(s, p->before);
+    return sync_mean(s, p->before);
 }
 
 static int vectors(struct sync *s, struct team_vector *out)
@@ -185,22 +139,16 @@ static int vectors(struct sync *s, struct team_vector *out)
 
 static size_t bytes(const struct sync *s, int64_t step)
 {
-    const struct group *g = s->c.peers;
-    if (g->n == 1) return 0;
-    if (sync_shares(s->c.recipe, step)) return gradient_sum_bytes(g, n_of(s));
-    if (!coin(s, step)) return 0;
-    return group_ring_bytes(n_of(s), sizeof(float), NULL, g->n, g->me, true) +
-           group_ring_bytes(n_of(s), sizeof(float), NULL, g->n, g->me, false);
+    return coin(s, step) ? sync_mean_bytes(s) : 0;
 }
 
-const struct sync_ops sync_proxskip = {.own_steps = true,
-                                       .create = create,
-                                       .free = release,
-                                       .progress = progress,
-                                       .combine = combine,
+const struct sync_ops sync_proxskip = {.size = sizeof(struct proxskip),
+                                       .own_steps = true,
+                                       .open = open_vectors,
+                                       .close = close_vectors,
                                        .before_update = before_update,
                                        .after_update = after_update,
-                                       .meets = meets,
+                                       .meets = coin,
                                        .model = model,
                                        .vectors = vectors,
                                        .bytes = bytes};

@@ -8,7 +8,7 @@
 
 struct sharded {
     struct sync sync;
-    size_t bounds[]; /* [replicas + 1] of the vector */
+    size_t *bounds; /* [replicas + 1] of the vector */
 };
 
 /* The first parameter of member k's part: those before it have k / n of all values, or the next number above. */
@@ -27,24 +27,23 @@ static void updates(const struct params *p, const struct group *peers, int *begi
     *end = first_of(p, peers->me + 1, peers->n);
 }
 
-static enum status create(struct sync **out, const struct sync_context *c)
+static enum status open_bounds(struct sync *sync)
 {
-    const struct params *p = c->params;
-    const int n = c->peers->n;
-    struct sharded *s = calloc(1, sizeof *s + ((size_t)n + 1) * sizeof *s->bounds);
-    if (!s) return fail(E_NOMEM, "sharded: out of memory");
-    s->sync = (struct sync){&sync_sharded, *c};
+    struct sharded *s = (struct sharded *)sync;
+    const struct params *p = sync->c.params;
+    const int n = sync->c.peers->n;
+    s->bounds = calloc((size_t)n + 1, sizeof *s->bounds);
+    if (!s->bounds) return fail(E_NOMEM, "sharded: out of memory");
     for (int k = 0; k <= n; k++) {
         const int first = first_of(p, k, n);
         s->bounds[k] = first < p->n ? p->all[first].at : p->n_values;
     }
-    *out = &s->sync;
     return OK;
 }
 
-static void release(struct sync *s)
+static void close_bounds(struct sync *s)
 {
-    free(s);
+    free(((struct sharded *)s)->bounds);
 }
 
 static const size_t *bounds_of(const struct sync *s)
@@ -69,27 +68,17 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
     return OK;
 }
 
-static bool always(const struct sync *s, int64_t step)
-{
-    (void)s;
-    (void)step;
-    return true;
-}
-
 static size_t bytes(const struct sync *s, int64_t step)
 {
     (void)step;
     const struct group *g = s->c.peers;
-    const size_t n = bounds_of(s)[g->n];
-    if (g->n == 1) return 0;
-    return group_ring_bytes(n, sizeof(float), bounds_of(s), g->n, g->me, true) +
-           group_ring_bytes(n, sizeof(float), bounds_of(s), g->n, g->me, false);
+    return group_allreduce_bytes(g, bounds_of(s)[g->n], sizeof(float), bounds_of(s));
 }
 
-const struct sync_ops sync_sharded = {.updates = updates,
-                                      .create = create,
-                                      .free = release,
+const struct sync_ops sync_sharded = {.size = sizeof(struct sharded),
+                                      .updates = updates,
+                                      .open = open_bounds,
+                                      .close = close_bounds,
                                       .combine = combine,
                                       .after_update = after_update,
-                                      .meets = always,
                                       .bytes = bytes};

@@ -112,6 +112,12 @@ size_t group_ring_bytes(size_t count, size_t width, const size_t *bounds, int n,
     return width * (all - (chunk_begin(count, bounds, n, left_out + 1) - chunk_begin(count, bounds, n, left_out)));
 }
 
+size_t group_allreduce_bytes(const struct group *g, size_t count, size_t width, const size_t *bounds)
+{
+    return group_ring_bytes(count, width, bounds, g->n, g->me, true) +
+           group_ring_bytes(count, width, bounds, g->n, g->me, false);
+}
+
 /* A segment: len bytes of x, 0 at the end of the ring. */
 struct segment {
     char *data;
