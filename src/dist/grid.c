@@ -304,7 +304,7 @@ static enum status stop(struct team *t, bool *wanted)
     struct grid *g = grid_of(t);
     g->stop_wanted |= *wanted;
     *wanted = false;
-    if (!sync_meets(g->sync, g->step)) return OK;
+    if (!sync_meets(g->recipe, g->step)) return OK;
     double any = g->stop_wanted;
     TRY(group_max(&g->all, &any, 1));
     *wanted = any > 0;
@@ -425,6 +425,6 @@ enum status grid_report(struct team *team, struct buf *out)
 
 size_t grid_sync_bytes(const struct team *team, int64_t step)
 {
-    const struct grid *g = const_grid_of(team);
-    return sync_bytes(g->sync, step);
+    const struct sync_shape shape = sync_shape_of(const_grid_of(team)->sync);
+    return sync_shape_bytes(&shape, step);
 }

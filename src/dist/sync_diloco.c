@@ -47,9 +47,19 @@ static void begin_anew(struct diloco *d)
     if (d->error) memset(d->error, 0, p->n_values * sizeof *d->error);
 }
 
+static bool travels_narrow(const struct recipe *r)
+{
+    return r->sync_wire != TRAIN_WIRE_FP32;
+}
+
 static bool is_narrow(const struct sync *s)
 {
-    return s->c.recipe->sync_wire != TRAIN_WIRE_FP32 && s->c.peers->n > 1;
+    return travels_narrow(s->c.recipe) && s->c.peers->n > 1;
+}
+
+static struct mean_codec codec_of(const struct recipe *r)
+{
+    return (struct mean_codec){.values = wire_of_deltas((enum train_wire)r->sync_wire)};
 }
 
 static enum status open_narrow(struct diloco *d)
@@ -57,7 +67,7 @@ static enum status open_narrow(struct diloco *d)
     const struct sync_context *c = &d->sync.c;
     const int members = c->peers->n;
     const size_t n = sync_values(&d->sync);
-    const struct mean_codec codec = {.values = wire_of_deltas((enum train_wire)c->recipe->sync_wire)};
+    const struct mean_codec codec = codec_of(c->recipe);
     d->left = calloc(c->params->n_values, sizeof *d->left);
     d->error = calloc(c->params->n_values, sizeof *d->error);
     d->bounds = calloc((size_t)members + 1, sizeof *d->bounds);
@@ -82,9 +92,8 @@ static enum status open_vectors(struct sync *s)
 }
 
 /* H steps after the last dense one, or the beginning, and every H from there. */
-static bool is_outer(const struct sync *s, int64_t step)
+static bool is_outer(const struct recipe *r, int64_t step)
 {
-    const struct recipe *r = s->c.recipe;
     return !sync_shares(r, step) && (step + 1 - r->sync_warmup_steps) % r->sync_steps == 0;
 }
 
@@ -125,7 +134,7 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
     struct diloco *d = (struct diloco *)s;
     d->dense = sync_shares(s->c.recipe, step);
     if (d->dense && !sync_shares(s->c.recipe, step + 1)) begin_anew(d);
-    return is_outer(s, step) ? outer_step(d) : OK;
+    return is_outer(s->c.recipe, step) ? outer_step(d) : OK;
 }
 
 /* Where all began their last steps. */
@@ -153,11 +162,26 @@ static enum status restore(struct sync *s, bool known)
     return OK;
 }
 
-static size_t bytes(const struct sync *s, int64_t step)
+static size_t chunk_values(const void *user, int c)
 {
-    const struct diloco *d = (const struct diloco *)s;
-    if (!is_outer(s, step)) return 0;
-    return is_narrow(s) ? compressed_mean_bytes(&d->mean, d->bounds) : sync_mean_bytes(s);
+    const struct sync_shape *s = user;
+    return group_chunk(s->values, s->n, c + 1) - group_chunk(s->values, s->n, c);
+}
+
+static size_t bytes(const struct sync_shape *s, int64_t step)
+{
+    if (!is_outer(s->recipe, step)) return 0;
+    if (!travels_narrow(s->recipe)) return sync_shape_mean_bytes(s);
+    const struct mean_codec codec = codec_of(s->recipe);
+    return compressed_mean_bytes(&codec, s->n, s->me, chunk_values, s);
+}
+
+static size_t memory(const struct sync_shape *s)
+{
+    const size_t vector = s->all * sizeof(float);
+    if (!travels_narrow(s->recipe) || s->n == 1) return 3 * vector;
+    const struct mean_codec codec = codec_of(s->recipe);
+    return 5 * vector + compressed_mean_memory(&codec, s->n, s->values, chunk_values(s, 0));
 }
 
 const struct sync_ops sync_diloco = {.size = sizeof(struct diloco),
@@ -166,7 +190,9 @@ const struct sync_ops sync_diloco = {.size = sizeof(struct diloco),
                                      .close = close_vectors,
                                      .after_update = after_update,
                                      .meets = is_outer,
+                                     .directly = travels_narrow,
                                      .model = model,
                                      .vectors = vectors,
                                      .restore = restore,
-                                     .bytes = bytes};
+                                     .bytes = bytes,
+                                     .memory = memory};
