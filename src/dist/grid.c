@@ -12,6 +12,7 @@
 #include "dist/output_owner.h"
 #include "dist/pipeline.h"
 #include "dist/sync.h"
+#include "dist/traffic.h"
 #include "ops/train.h"
 
 static_assert((int)PIPELINE_GPIPE == (int)SCHEDULE_GPIPE && (int)PIPELINE_1F1B == (int)SCHEDULE_1F1B &&
@@ -51,8 +52,7 @@ static const struct grid *const_grid_of(const struct team *t)
 
 static void layers(const struct team *t, const struct gptj_config *c, int stage, int *first, int *last)
 {
-    *first = c->L * stage / t->n_stages;
-    *last = c->L * (stage + 1) / t->n_stages;
+    traffic_layers(c, stage, t->n_stages, first, last);
 }
 
 static struct pipeline_options pipeline_options(const struct grid *g, int width)
@@ -364,20 +364,29 @@ static const struct team_ops operations = {.layers = layers,
                                            .vectors = vectors,
                                            .restore = restore};
 
+static struct grid *new_grid(const struct recipe *recipe, struct transport *t, int n_ranks, int rank)
+{
+    struct grid *g = calloc(1, sizeof *g);
+    const struct sync_ops *ops = sync_ops((enum train_sync)recipe->sync);
+    const int P = (int)recipe->pipeline_stages;
+    if (!g) return NULL;
+    g->team = (struct team){.ops = &operations,
+                            .replica = rank / P,
+                            .n_replicas = n_ranks / P,
+                            .stage = rank % P,
+                            .n_stages = P,
+                            .own_steps = ops->own_steps,
+                            .n_updaters = ops->updates ? n_ranks / P : 1};
+    g->t = t;
+    g->recipe = recipe;
+    return g;
+}
+
 enum status grid_open(struct team **out, struct transport *t, const struct recipe *recipe)
 {
     TRY(check_layout(recipe, t->size));
-    struct grid *g = calloc(1, sizeof *g);
+    struct grid *g = new_grid(recipe, t, t->size, t->rank);
     if (!g) return fail(E_NOMEM, "training: out of memory");
-    const int P = (int)recipe->pipeline_stages;
-    g->team = (struct team){.ops = &operations,
-                            .replica = t->rank / P,
-                            .n_replicas = t->size / P,
-                            .stage = t->rank % P,
-                            .n_stages = P,
-                            .own_steps = sync_ops((enum train_sync)recipe->sync)->own_steps};
-    g->t = t;
-    g->recipe = recipe;
     enum status s = open_groups(g);
     if (s == OK) s = output_owner_find(&g->team, &g->all, recipe->output);
     if (s != OK) {
@@ -386,6 +395,24 @@ enum status grid_open(struct team **out, struct transport *t, const struct recip
     }
     *out = &g->team;
     return OK;
+}
+
+enum status grid_sketch(struct team **out, const struct recipe *recipe, int n_ranks, int rank)
+{
+    TRY(check_layout(recipe, n_ranks));
+    struct grid *g = new_grid(recipe, NULL, n_ranks, rank);
+    if (!g) return fail(E_NOMEM, "training: out of memory");
+    *out = &g->team;
+    return OK;
+}
+
+struct grid_memory grid_memory(const struct team *team, const struct gptj_config *c)
+{
+    const struct grid *g = const_grid_of(team);
+    const struct pipeline_options o = pipeline_options(g, c->D);
+    const struct traffic_layout l = {g->recipe, c, team->n_stages, team->n_replicas};
+    const struct sync_shape shape = traffic_shape(&l, team->stage, team->replica);
+    return (struct grid_memory){pipeline_bytes(&o), sync_shape_memory(&shape)};
 }
 
 void grid_close(struct team *team)

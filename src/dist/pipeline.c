@@ -60,7 +60,7 @@ static size_t rows_of(const struct pipeline_options *o)
     return (size_t)o->sequences * (size_t)o->seq_len;
 }
 
-static size_t message_bytes(const struct pipeline_options *o, enum train_wire wire)
+size_t pipeline_message_bytes(const struct pipeline_options *o, enum train_wire wire)
 {
     const struct dense d = wire_of_rows(wire);
     return dense_bytes(&d, rows_of(o), (size_t)o->width);
@@ -80,8 +80,16 @@ size_t pipeline_bytes(const struct pipeline_options *o)
 {
     int n[4];
     buffers_of(o, n);
-    return (size_t)(n[0] + n[1]) * message_bytes(o, o->activations) +
-           (size_t)(n[2] + n[3]) * message_bytes(o, o->gradients);
+    return (size_t)(n[0] + n[1]) * pipeline_message_bytes(o, o->activations) +
+           (size_t)(n[2] + n[3]) * pipeline_message_bytes(o, o->gradients);
+}
+
+size_t pipeline_sent_bytes(const struct pipeline_options *o)
+{
+    const size_t n = (size_t)o->n_micro_batches;
+    const size_t up = o->stage + 1 < o->n_stages ? pipeline_message_bytes(o, o->activations) : 0;
+    const size_t down = o->stage > 0 ? pipeline_message_bytes(o, o->gradients) : 0;
+    return n * (up + down);
 }
 
 static enum status channel_open(struct channel *c, const struct pipeline_options *o, int stage,
@@ -94,7 +102,7 @@ static enum status channel_open(struct channel *c, const struct pipeline_options
                           .codec = wire_of_rows(wire),
                           .rows = rows_of(o),
                           .cols = (size_t)o->width,
-                          .bytes = message_bytes(o, wire),
+                          .bytes = pipeline_message_bytes(o, wire),
                           .n = n};
     if (!n) return OK;
     c->buffers = malloc((size_t)n * c->bytes);

@@ -27,6 +27,11 @@ struct pipeline;
 
 /* What pipeline_create() takes for messages. */
 size_t pipeline_bytes(const struct pipeline_options *o);
+
+/* What this stage sends in one step, activations and gradients; and one message of either. */
+size_t pipeline_sent_bytes(const struct pipeline_options *o);
+size_t pipeline_message_bytes(const struct pipeline_options *o, enum train_wire wire);
+
 enum status pipeline_create(struct pipeline **out, const struct pipeline_options *o);
 void pipeline_free(struct pipeline *p); /* accepts NULL; after net_fail() if messages may be under way */
 

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /* How long a training step of a placement takes, and what memory its ranks need: what DT-FM's cost (placement.h) leaves
- * out. Each replica's pipeline is simulated, pass by pass and message by message (schedule_time.h); then the replicas
- * of each stage average its gradients in a ring.
+ * out. A step is that of a recipe, with its synchronisation, on average over the steps of the run. Each replica's
+ * pipeline is simulated, pass by pass and message by message (schedule_time.h); what replicas exchange is a formula:
  *
  *   passes      floating-point operations of the stage's layers, and of the head on the last, by the device's speed.
  *               Per micro-batch: F is products and attention; I as many products and twice the attention, and F again
  *               with recompute; W as many products. All tokens see those before them, and all are targets.
- *   messages    micro_batch_size seq_len D values of two bytes, either way, over the link of the two devices
- *   ring        in the order of replicas, begun when the last replica has come to the end of the stage's list. With N
- *               bytes of fp32 gradients of D replicas: 2 (D - 1) max over neighbours of (latency + N / (D rate)), the
- *               formula of net/collectives.h where the slowest link decides
+ *   messages    of the recipe's wires, over the link of the two devices
+ *   rings       in the order of replicas, begun when the last replica has come to the end of the stage's list. A
+ * replica of D sends B bytes in a step (sync.h), so a ring takes 2 (D - 1) max over neighbours of (latency + B / (2 (D
+ * - 1) rate)), the formula of net/collectives.h where the slowest link decides; of sums of gradients, which are many
+ * rings one after the other, with that many latencies directly    to the owner of each chunk and back
+ * (compressed_mean.h), 2 max over replicas of (latency + B / (2 (D - 1) rate) of the slowest link, or B / 2 through its
+ * network card, if that takes longer) beside      where the algorithm exchanges beside the passes (sync.h), the longer
+ * of both, else one after the other
  *
  * A link between two machines is as fast as their network cards allow; apart from that nothing is shared: pipelines and
  * rings of other stages do not slow each other down. No overlap of a ring with backward passes, no optimizer. */
@@ -18,28 +22,31 @@
 
 #include "dist/placement.h"
 #include "dist/schedule.h"
-#include "formats/gptj_config.h"
+#include "dist/traffic.h"
 
-/* What is trained; the batch is that of all replicas together, in sequences. */
+/* What is trained, and how: of the recipe the batch of all replicas together, micro_batch_size, seq_len, precision,
+ * recompute, the wires, synchronisation and steps. Borrowed. */
 struct step_task {
-    struct gptj_config config;
-    int64_t batch_size;
-    int micro_batch_size, seq_len;
-    bool recompute; /* keep only each block's input, compute the rest again in the backward pass */
+    const struct gptj_config *config;
+    const struct recipe *recipe;
 };
 
-/* What `gptjt train` allocates for a rank in bf16 with AdamW, scratch of the kernels aside: masters and copies,
- * gradients, two moments, micro-batches as the schedule holds them, and messages in fp16. */
+/* Steps to take the average over where a recipe does not say how many it has. */
+enum { STEP_TASK_STEPS = 10000 };
+
+/* What `gptjt train` allocates for a rank with AdamW, scratch of the kernels aside: masters and copies, gradients, two
+ * moments, what the synchronisation holds, micro-batches as the schedule holds them, and messages between stages. */
 struct step_memory {
-    uint64_t weights, gradients, moments, activations, messages;
+    uint64_t weights, gradients, moments, sync, activations, messages;
 };
 uint64_t step_memory_bytes(const struct step_memory *m); /* the sum */
 
 struct placement_step {
     double step_s;     /* of the whole */
     double pipeline_s; /* until the slowest replica's pipeline is empty */
-    double sync_s;     /* what the rings add to that */
+    double sync_s;     /* what synchronisation adds to that */
     double bubble;     /* idle part of all ranks' time until pipeline_s */
+    double busy;       /* part of all ranks' time in which they compute, until step_s */
     int short_rank;    /* the first rank whose device has too little memory; -1: none */
 };
 
@@ -48,7 +55,7 @@ struct placement_step_model;
 /* Why a task cannot be cut so, E_ARG, or OK: a stage needs a layer, a replica whole micro-batches. */
 enum status step_task_check(const struct step_task *task, int stages, int replicas);
 
-/* *out is owned; c is borrowed. E_ARG as step_task_check(), E_NOMEM. */
+/* *out is owned; the rest is borrowed. E_ARG as step_task_check(), E_LIMIT as traffic_kinds_find(), E_NOMEM. */
 enum status placement_step_model_create(struct placement_step_model **out, const struct step_task *task, int stages,
                                         int replicas, enum schedule_kind kind, const struct cluster *c);
 void placement_step_model_free(struct placement_step_model *m); /* accepts NULL */
@@ -61,5 +68,8 @@ enum status placement_step_order(const struct placement_step_model *m, struct pl
 struct placement_step placement_step(struct placement_step_model *m, const struct placement *p);
 
 const struct step_memory *placement_step_model_memory(const struct placement_step_model *m); /* [stages], borrowed */
+
+/* In the whole run; borrowed. */
+const struct traffic *placement_step_model_traffic(const struct placement_step_model *m);
 
 #endif
