@@ -35,7 +35,7 @@ has '^expected time  '
 run 0 train recipe.yaml --dry-run --ranks 4 --pipeline-stages 2 --sync proxskip --sync-probability 1
 has '^ranks          4: 2 replicas of 2 stages, 1f1b$'
 has '^  stage 1   layers '
-has '^  between stages    49.2 KB a step,' # two micro-batches of 2 x 32 tokens, 96 wide, in fp32
+has '^  between stages    49.2 KB a step,' # one micro-batch of 2 x 32 tokens, 192 wide, in fp32
 has '^  replicas           5.1 MB a step,'
 run 2 train recipe.yaml --dry-run --ranks 3 --pipeline-stages 2
 complains '3 ranks cannot be divided into replicas of 2 "pipeline_stages"'
