@@ -650,6 +650,24 @@ static void pass_seconds(double out[3], int layers, bool head, bool recompute)
     out[2] = products / speed;
 }
 
+/* Sums of some ten terms each rounded once: 64 epsilon is plenty. */
+static const double rounded = 64 * DBL_EPSILON;
+
+/* Where links are alike and nothing shares a card, the simulation has the estimate's time, or less where sums of
+ * gradients overlap with the last pass. */
+static void assert_simulated(const struct placement_step_model *m, const struct placement *p,
+                             const struct placement_step *estimated, bool overlaps)
+{
+    struct placement_step s;
+    assert_int_equal(placement_step_simulate(&s, m, p), OK);
+    assert_near(s.pipeline_s, estimated->pipeline_s, rounded);
+    assert_true(fabs(s.bubble - estimated->bubble) < 1e-12); /* a difference from 1 */
+    assert_int_equal(s.short_rank, estimated->short_rank);
+    assert_true(s.step_s <= estimated->step_s * (1 + rounded) && s.step_s >= s.pipeline_s);
+    if (!overlaps) assert_near(s.step_s, estimated->step_s, rounded);
+    if (!overlaps) assert_near(s.busy, estimated->busy, 1e-12);
+}
+
 static struct placement_step step_of(const struct recipe *recipe, int stages, int replicas, enum schedule_kind kind,
                                      const char *text)
 {
@@ -661,15 +679,13 @@ static struct placement_step step_of(const struct recipe *recipe, int stages, in
     read_text(&c, text);
     assert_int_equal(placement_create(&p, &size, c.n_devices), OK);
     if (placement_step_model_create(&m, &task, stages, replicas, kind, &c) != OK) fail_msg("%s", status_message());
-    const struct placement_step s = placement_step(m, &p);
+    const struct placement_step s = placement_step_estimate(m, &p);
+    assert_simulated(m, &p, &s, sync_sums(recipe, 0));
     placement_step_model_free(m);
     placement_free(&p);
     cluster_free(&c);
     return s;
 }
-
-/* Sums of some ten terms each rounded once: 64 epsilon is plenty. */
-static const double rounded = 64 * DBL_EPSILON;
 
 static void one_stage_computes_and_averages(void **state)
 {
@@ -763,7 +779,7 @@ static void memory_is_checked_by_rank(void **state)
     for (int replicas = 2; replicas; replicas--) {
         assert_int_equal(placement_create(&p, &(struct placement_task){2, replicas, 1, 1}, c.n_devices), OK);
         assert_int_equal(placement_step_model_create(&m, &large, 2, replicas, SCHEDULE_1F1B, &c), OK);
-        assert_int_equal(placement_step(m, &p).short_rank, replicas == 2 ? 2 : -1);
+        assert_int_equal(placement_step_estimate(m, &p).short_rank, replicas == 2 ? 2 : -1);
         placement_step_model_free(m);
         placement_free(&p);
     }
@@ -925,10 +941,10 @@ static void rings_take_fast_links(void **state)
     recipe.batch_size = 2 * N;
     assert_int_equal(placement_step_model_create(&m, &task, 1, N, SCHEDULE_1F1B, &c), OK);
     assert_int_equal(placement_create(&p, &(struct placement_task){1, N, 1, 1}, N), OK);
-    assert_true(placement_step(m, &p).sync_s > 2 * (N - 1) * 5.0);
+    assert_true(placement_step_estimate(m, &p).sync_s > 2 * (N - 1) * 5.0);
     assert_int_equal(placement_step_order(m, &p), OK);
     assert_each_device_once(&p, N);
-    const double sync_s = placement_step(m, &p).sync_s;
+    const double sync_s = placement_step_estimate(m, &p).sync_s;
     assert_true(sync_s > 2 * (N - 1) * 2.0 && sync_s < 2 * (N - 1) * 2.1);
     placement_step_model_free(m);
     placement_free(&p);

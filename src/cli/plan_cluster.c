@@ -176,15 +176,16 @@ static const struct placement_step *best_step(const struct candidate *c)
     return &c->steps[c->best];
 }
 
-static void simulate(struct candidate *c)
+static enum status simulate(struct candidate *c)
 {
     bool any = false;
     for (int k = 0; k < SCHEDULE_KINDS; k++) {
         if (!c->models[k]) continue;
-        c->steps[k] = placement_step(c->models[k], &c->placement);
+        TRY(placement_step_simulate(&c->steps[k], c->models[k], &c->placement));
         if (!any || is_better(&c->steps[k], best_step(c))) c->best = (enum schedule_kind)k;
         any = true;
     }
+    return OK;
 }
 
 static enum status try_candidate(struct planner *p, struct candidate *c)
@@ -197,7 +198,7 @@ static enum status try_candidate(struct planner *p, struct candidate *c)
         c->best = (enum schedule_kind)k;
     }
     TRY(placement_step_order(c->models[c->best], &c->placement)); /* rings are the same with any schedule */
-    simulate(c);
+    TRY(simulate(c));
     if (!p->best || is_better(best_step(c), best_step(p->best))) p->best = c;
     return OK;
 }
@@ -214,7 +215,8 @@ static enum status try_candidates(struct planner *p)
 
 /* ---- Refining ---- */
 
-/* The shortest step of any schedule. Once interrupted nothing is better any more, which ends the search soon. */
+/* The shortest step of any schedule, as estimated. Once interrupted nothing is better any more, which ends the search
+ * soon. */
 static double step_cost(const struct placement *placement, void *user)
 {
     struct planner *p = user;
@@ -223,7 +225,7 @@ static double step_cost(const struct placement *placement, void *user)
     if (interrupt_seen()) return INFINITY;
     for (int k = 0; k < SCHEDULE_KINDS; k++) {
         if (!p->best->models[k]) continue;
-        const struct placement_step step = placement_step(p->best->models[k], placement);
+        const struct placement_step step = placement_step_estimate(p->best->models[k], placement);
         if (step.short_rank < 0) least_s = fmin(least_s, step.step_s);
     }
     return least_s;
@@ -239,7 +241,7 @@ static enum status refine(struct planner *p)
     progress_end(&p->bar);
     TRY(s);
     if (interrupt_seen()) return fail(E_CANCELLED, "interrupted");
-    simulate(p->best);
+    TRY(simulate(p->best));
     struct placement_model *model;
     const struct placement_task task = cost_task(p, p->best->stages, p->best->replicas);
     TRY(placement_model_create(&model, &task, &p->cluster));

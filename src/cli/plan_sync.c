@@ -56,12 +56,12 @@ static enum status fill_row(struct plan_sync *row, const struct step_task *task,
     struct placement_step_model *m;
     TRY(placement_step_model_create(&m, task, p->stages, p->replicas, kind, c));
     write_name(row->name, sizeof row->name, task->recipe);
-    row->step = placement_step(m, p);
+    const enum status s = placement_step_simulate(&row->step, m, p);
     row->traffic = *placement_step_model_traffic(m);
     row->steps = task->recipe->steps ? task->recipe->steps : STEP_TASK_STEPS;
     row->memory_bytes = most_memory(m, p->stages);
     placement_step_model_free(m);
-    return OK;
+    return s;
 }
 
 static bool is_own(const struct recipe *own, const struct recipe *r)

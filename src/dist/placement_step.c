@@ -8,32 +8,10 @@
 #include <string.h>
 
 #include "dist/pipeline.h"
-#include "dist/schedule_time.h"
+#include "dist/placement_step_model.h"
 #include "train/batch.h"
 #include "train/optimizer.h"
 #include "train/trainee.h"
-
-/* Floating-point operations of a micro-batch. */
-struct stage_work {
-    double forward, inputs, weights;
-};
-
-struct placement_step_model {
-    struct step_task task;
-    const struct cluster *c;
-    int stages, replicas;
-    struct schedule schedule;
-    struct schedule_timeline timeline;
-    double activation_bytes, gradient_bytes; /* of a message */
-    struct traffic_kinds kinds;
-    struct traffic traffic;
-    double *exchanged;                         /* [kinds][stages]: bytes that a replica sends */
-    struct stage_work *work;                   /* [stages] */
-    struct step_memory *memory;                /* [stages] */
-    struct schedule_stage_time *stage_times;   /* [stages] of a replica */
-    struct schedule_boundary_time *boundaries; /* [stages], the last one unused */
-    double *ends;                              /* [stages]: when the last replica has done its list */
-};
 
 uint64_t step_memory_bytes(const struct step_memory *m)
 {
@@ -56,11 +34,6 @@ enum status step_task_check(const struct step_task *task, int stages, int replic
         return fail(E_ARG, "%" PRId64 " micro-batches are more than %d", r->batch_size / a_round,
                     SCHEDULE_MAX_MICRO_BATCHES);
     return OK;
-}
-
-static struct traffic_layout layout_of(const struct placement_step_model *m)
-{
-    return (struct traffic_layout){m->task.recipe, m->task.config, m->stages, m->replicas};
 }
 
 static struct stage_work work_of(const struct placement_step_model *m, int stage)
@@ -96,7 +69,7 @@ static struct step_memory memory_of(const struct placement_step_model *m, int st
 {
     const struct recipe *r = m->task.recipe;
     const struct schedule_memory held = schedule_memory(&m->schedule.lists[stage]);
-    const struct traffic_layout layout = layout_of(m);
+    const struct traffic_layout layout = placement_step_layout(m);
     const struct sync_shape shape = traffic_shape(&layout, stage, 0);
     const struct pipeline_options messages = messages_of(m, stage, kind);
     struct trainee_options o = {.threads = 1,
@@ -120,7 +93,7 @@ static struct step_memory memory_of(const struct placement_step_model *m, int st
 /* What replicas exchange in each kind of step, and in all. */
 static enum status fill_traffic(struct placement_step_model *m)
 {
-    const struct traffic_layout layout = layout_of(m);
+    const struct traffic_layout layout = placement_step_layout(m);
     const int64_t steps = m->task.recipe->steps;
     TRY(traffic_kinds_find(&m->kinds, &layout, steps ? steps : STEP_TASK_STEPS));
     m->traffic = traffic_sum(&layout, &m->kinds);
@@ -217,28 +190,11 @@ static struct schedule_message_time message_of(const struct placement_step_model
     return (struct schedule_message_time){l.latency_s, bytes / l.bytes_per_s};
 }
 
-/* Whether what is exchanged in a step goes directly from each replica to each; travels while passes go on. */
-static bool is_direct(const struct recipe *r, int64_t step)
-{
-    const struct sync_ops *ops = sync_ops((enum train_sync)r->sync);
-    return !sync_shares(r, step) && ops->directly && ops->directly(r);
-}
-
-static bool is_beside(const struct recipe *r, int64_t step)
-{
-    return !sync_shares(r, step) && sync_ops((enum train_sync)r->sync)->beside;
-}
-
-static const struct cluster_machine *machine_of(const struct placement_step_model *m, int device)
-{
-    return &m->c->machines[m->c->hosts[device]];
-}
-
 static void simulate_replica(struct placement_step_model *m, const struct placement *p, int replica)
 {
     for (int s = 0; s < m->stages; s++) {
         const int device = placement_device(p, s, replica);
-        const double speed = machine_of(m, device)->flops_per_s;
+        const double speed = placement_step_machine(m, device)->flops_per_s;
         const struct stage_work *w = &m->work[s];
         m->stage_times[s] = (struct schedule_stage_time){w->forward / speed, w->inputs / speed, w->weights / speed};
         if (s + 1 == m->stages) break;
@@ -248,12 +204,6 @@ static void simulate_replica(struct placement_step_model *m, const struct placem
     }
     const struct schedule_times times = {.stages = m->stage_times, .boundaries = m->boundaries};
     schedule_simulate(&m->timeline, &m->schedule, &times);
-}
-
-/* What a replica sends of B bytes in one of the 2 (D - 1) steps of a ring, or in a message to another replica. */
-static double share_of(const struct placement_step_model *m, double bytes)
-{
-    return bytes / (2 * (m->replicas - 1));
 }
 
 /* One step of a stage's ring from a replica to another. */
@@ -270,7 +220,8 @@ static double ring_s(const struct placement_step_model *m, const struct placemen
     const int n = p->replicas;
     double slowest_s = 0;
     for (int r = 0; r < n; r++)
-        slowest_s = fmax(slowest_s, ring_step_s(m, p, stage, r, (r + 1) % n, share_of(m, bytes), latencies));
+        slowest_s = fmax(slowest_s,
+                         ring_step_s(m, p, stage, r, (r + 1) % n, placement_step_share(m, bytes), latencies));
     return 2 * (n - 1) * slowest_s;
 }
 
@@ -279,10 +230,11 @@ static double direct_s(const struct placement_step_model *m, const struct placem
 {
     double slowest_s = 0;
     for (int r = 0; r < p->replicas; r++) {
-        const struct cluster_machine *own = machine_of(m, placement_device(p, stage, r));
+        const struct cluster_machine *own = placement_step_machine(m, placement_device(p, stage, r));
         slowest_s = fmax(slowest_s, bytes / 2 / own->nic_bytes_per_s);
         for (int other = 0; other < p->replicas; other++)
-            if (other != r) slowest_s = fmax(slowest_s, ring_step_s(m, p, stage, r, other, share_of(m, bytes), 1));
+            if (other != r)
+                slowest_s = fmax(slowest_s, ring_step_s(m, p, stage, r, other, placement_step_share(m, bytes), 1));
     }
     return 2 * slowest_s;
 }
@@ -293,33 +245,32 @@ static double exchange_s(const struct placement_step_model *m, const struct plac
     const int64_t step = m->kinds.all[kind].step;
     const double bytes = m->exchanged[kind * m->stages + stage];
     if (bytes <= 0) return 0;
-    if (is_direct(r, step)) return direct_s(m, p, stage, bytes);
-    const struct traffic_layout layout = layout_of(m);
-    const size_t values = traffic_shape(&layout, stage, 0).values;
-    return ring_s(m, p, stage, bytes, sync_sums(r, step) ? (double)gradient_sum_rings(values) : 1);
+    if (placement_step_is_direct(r, step)) return direct_s(m, p, stage, bytes);
+    return ring_s(m, p, stage, bytes, sync_sums(r, step) ? placement_step_rings(m, stage) : 1);
 }
 
 /* Until all stages of all replicas are done, where the pipelines take pipeline_s and m->ends are known. */
 static double kind_s(const struct placement_step_model *m, const struct placement *p, int kind, double pipeline_s)
 {
-    const bool beside = is_beside(m->task.recipe, m->kinds.all[kind].step);
+    const bool beside = placement_step_is_beside(m->task.recipe, m->kinds.all[kind].step);
     double end_s = pipeline_s;
     for (int s = 0; s < m->stages; s++)
         end_s = fmax(end_s, (beside ? 0 : m->ends[s]) + exchange_s(m, p, s, kind));
     return end_s;
 }
 
-static int find_short_rank(const struct placement_step_model *m, const struct placement *p)
+int placement_step_short_rank(const struct placement_step_model *m, const struct placement *p)
 {
     for (int rank = 0; rank < placement_ranks(p); rank++)
-        if ((double)step_memory_bytes(&m->memory[rank % m->stages]) > machine_of(m, p->devices[rank])->memory_bytes)
+        if ((double)step_memory_bytes(&m->memory[rank % m->stages]) >
+            placement_step_machine(m, p->devices[rank])->memory_bytes)
             return rank;
     return -1;
 }
 
-struct placement_step placement_step(struct placement_step_model *m, const struct placement *p)
+struct placement_step placement_step_estimate(struct placement_step_model *m, const struct placement *p)
 {
-    struct placement_step step = {.short_rank = find_short_rank(m, p)};
+    struct placement_step step = {.short_rank = placement_step_short_rank(m, p)};
     double busy_s = 0;
     memset(m->ends, 0, (size_t)m->stages * sizeof *m->ends);
     for (int r = 0; r < m->replicas; r++) {

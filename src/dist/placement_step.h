@@ -1,22 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 /* How long a training step of a placement takes, and what memory its ranks need: what DT-FM's cost (placement.h) leaves
- * out. A step is that of a recipe, with its synchronisation, on average over the steps of the run. Each replica's
- * pipeline is simulated, pass by pass and message by message (schedule_time.h); what replicas exchange is a formula:
+ * out. A step is that of a recipe, with its synchronisation, on average over the steps of the run. There are two ways
+ * to compute it: a simulation of every pass and message, and an estimate for searches that try thousands of placements.
  *
  *   passes      floating-point operations of the stage's layers, and of the head on the last, by the device's speed.
  *               Per micro-batch: F is products and attention; I as many products and twice the attention, and F again
  *               with recompute; W as many products. All tokens see those before them, and all are targets.
  *   messages    of the recipe's wires, over the link of the two devices
- *   rings       in the order of replicas, begun when the last replica has come to the end of the stage's list. A
- * replica of D sends B bytes in a step (sync.h), so a ring takes 2 (D - 1) max over neighbours of (latency + B / (2 (D
- * - 1) rate)), the formula of net/collectives.h where the slowest link decides; of sums of gradients, which are many
- * rings one after the other, with that many latencies directly    to the owner of each chunk and back
- * (compressed_mean.h), 2 max over replicas of (latency + B / (2 (D - 1) rate) of the slowest link, or B / 2 through its
- * network card, if that takes longer) beside      where the algorithm exchanges beside the passes (sync.h), the longer
- * of both, else one after the other
+ *   rings       in the order of replicas. A replica of D sends B bytes in a step (sync.h), in 2 (D - 1) messages, each
+ * of which waits for the one before to have come round. Sums of gradients are many rings, one after the other
+ *               (gradient_sum.h), with that many latencies
+ *   directly    to the owner of each chunk, and its result to all, B / 2 (D - 1) bytes each (compressed_mean.h)
+ *   when        what is exchanged in a step of one's own begins when a replica has come to the end of its list, or
+ *               beside the passes where the algorithm does that (sync.h)
  *
- * A link between two machines is as fast as their network cards allow; apart from that nothing is shared: pipelines and
- * rings of other stages do not slow each other down. No overlap of a ring with backward passes, no optimizer. */
+ * Neither has an optimizer, codecs, or what it costs to move bytes; replicas begin steps together where they meet.
+ *
+ * The simulation has all of that on links and network cards that are shared as in simulation.h, and sums of gradients
+ * that overlap with the backward pass: the last pass of a stage's list is cut into its layers, all of which are taken
+ * to last equally long and to have as many values, and the rings of a layer may begin behind its part.
+ *
+ * The estimate has closed formulas for what is exchanged: behind the last replica's list, 2 (D - 1) max over neighbours
+ * of (latency + B / (2 (D - 1) rate)) for a ring; directly twice the slowest of all pairs, or B / 2 through a network
+ * card, if that takes longer; beside, the longer of that and the passes. A link between machines is as fast as their
+ * cards allow, and nothing else is shared. So it is the simulation's time where all links are alike and nothing is
+ * shared or overlaps, too much for rings of unequal links, and too little where a card has much to do. */
 #ifndef GPTJT_DIST_PLACEMENT_STEP_H
 #define GPTJT_DIST_PLACEMENT_STEP_H
 
@@ -64,8 +72,11 @@ void placement_step_model_free(struct placement_step_model *m); /* accepts NULL 
  * make them; nothing else changes, and DT-FM's cost does not see it. E_NOMEM leaves p as it was. */
 enum status placement_step_order(const struct placement_step_model *m, struct placement *p);
 
-/* Of a placement with the model's stages and replicas. Some ten microseconds a thousand actions; allocates nothing. */
-struct placement_step placement_step(struct placement_step_model *m, const struct placement *p);
+/* Of a placement with the model's stages and replicas: the simulation, a millisecond or so a thousand actions, E_NOMEM;
+ * and the estimate, a hundredth of that, which allocates nothing. */
+enum status placement_step_simulate(struct placement_step *out, const struct placement_step_model *m,
+                                    const struct placement *p);
+struct placement_step placement_step_estimate(struct placement_step_model *m, const struct placement *p);
 
 const struct step_memory *placement_step_model_memory(const struct placement_step_model *m); /* [stages], borrowed */
 
