@@ -313,7 +313,7 @@ static void steps_take_as_long_as_ranks_that_do_them(void **state)
     cluster_free(&c);
 }
 
-static struct placement_step step_of(const struct recipe *r, int stages, int replicas, const char *text)
+static struct placement_step step_of(const struct step_task *task, int stages, int replicas, const char *text)
 {
     struct cluster c;
     struct placement p;
@@ -321,7 +321,7 @@ static struct placement_step step_of(const struct recipe *r, int stages, int rep
     struct placement_step s;
     must(cluster_read_text(&c, text, strlen(text), "t.yaml"));
     must(placement_create(&p, &(struct placement_task){stages, replicas, 1, 1}, c.n_devices));
-    must(placement_step_model_create(&m, &(struct step_task){&model, r}, stages, replicas, SCHEDULE_GPIPE, &c));
+    must(placement_step_model_create(&m, task, stages, replicas, SCHEDULE_GPIPE, &c));
     must(placement_step_simulate(&s, m, &p));
     placement_step_model_free(m);
     placement_free(&p);
@@ -346,9 +346,9 @@ static void sums_of_gradients_overlap_with_the_last_pass(void **state)
     const double bytes = 4.0 * (double)params_values(&model, 0, 6) / 6;
     const double quick = 2 * (1e-6 / 6 + bytes / 2 / 1e9), long_one = 2 * (1e-6 / 6 + bytes / 2 / 1e6);
     assert_true(quick < layer && long_one > layer);
-    struct placement_step s = step_of(&r, 1, 2, fast);
+    struct placement_step s = step_of(&(struct step_task){&model, &r, false}, 1, 2, fast);
     assert_near(s.step_s, s.pipeline_s + quick, rounded); /* only the last layer's is seen */
-    s = step_of(&r, 1, 2, slow);
+    s = step_of(&(struct step_task){&model, &r, false}, 1, 2, slow);
     assert_near(s.step_s, s.pipeline_s - 5 * layer + 6 * long_one, rounded);
 }
 
@@ -362,7 +362,7 @@ static void exchanges_beside_passes_slow_their_messages(void **state)
     struct recipe r = recipe_of(SYNC_COCKTAIL);
     r.cocktail_sample = r.cocktail_keep = 1;
     r.cocktail_bits = 32;
-    const struct placement_step s = step_of(&r, 2, 2, cards);
+    const struct placement_step s = step_of(&(struct step_task){&model, &r, false}, 2, 2, cards);
     const double alone = 4.0 * (double)params_values(&model, 0, 3) / (0.01e9 / 8);
     assert_true(s.step_s > s.pipeline_s * 1.01 && s.step_s > alone * 1.01);
     assert_true(s.step_s < s.pipeline_s + alone); /* a card that is shared is never idle meanwhile */
@@ -396,6 +396,26 @@ static void estimates_are_not_less_where_nothing_is_shared(void **state)
     cluster_free(&c);
 }
 
+/* Two micro-batches through two stages, all messages on their way for a minute and a half: four of them one after the
+ * other where ranks wait for what they send, else two. */
+static void blocking_ranks_wait_for_what_they_send(void **state)
+{
+    (void)state;
+    static const char far[] = "machine: {tflops: 1.0e-3, memory_gb: 1}\nlink: {gbps: 1000, latency_ms: 90000}\n"
+                              "machines: [{name: a}, {name: b}]\n";
+    struct recipe r = recipe_of(SYNC_ALLREDUCE);
+    r.batch_size = 4;
+    const double rows = 2 * 50, pairs = 2 * (50 * 51 / 2.0), D = 32, F = 96, speed = 1e9, delay = 90;
+    const double blocks = 3 * 2 * rows * (4 * D * D + 2 * D * F), attention = 3 * 2 * 2 * pairs * D;
+    const double first = (blocks + attention) / speed, last = first + 2 * rows * D * 700 / speed;
+    const double first_back = (2 * blocks + 2 * attention) / speed, last_back = first_back + 2 * (last - first);
+    const double up = delay + ACTIVATION_BYTES / 1.25e11, down = delay + GRADIENT_BYTES / 1.25e11;
+    const struct placement_step waits = step_of(&(struct step_task){&model, &r, true}, 2, 1, far);
+    assert_near(waits.step_s, 2 * first + 2 * up + last + 2 * last_back + 2 * down + first_back, rounded);
+    const struct placement_step goes_on = step_of(&(struct step_task){&model, &r, false}, 2, 1, far);
+    assert_near(goes_on.step_s, first + up + 2 * last + 2 * last_back + down + first_back, rounded);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -404,6 +424,7 @@ int main(void)
         cmocka_unit_test(steps_take_as_long_as_ranks_that_do_them),
         cmocka_unit_test(sums_of_gradients_overlap_with_the_last_pass),
         cmocka_unit_test(exchanges_beside_passes_slow_their_messages),
+        cmocka_unit_test(blocking_ranks_wait_for_what_they_send),
         cmocka_unit_test(estimates_are_not_less_where_nothing_is_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

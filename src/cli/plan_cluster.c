@@ -72,6 +72,7 @@ static enum status read_task(struct planner *p, struct recipe *recipe)
         recipe->batch_size = 512;
         recipe->micro_batch_size = 1;
         recipe->data.seq_len = 2048;
+        recipe->sync = SYNC_SHARDED; /* theirs is a parameter server that is */
         return read_preset(&p->config, "1.3b");
     }
     TRY(set->preset ? read_preset(&p->config, set->preset) : read_model(&p->config, model));

@@ -104,6 +104,7 @@ static void add_messages(struct graph *g, int rank)
         const double bytes = a.pass == PASS_FORWARD ? m->activation_bytes : m->gradient_bytes;
         const int message = simulation_message(g->sim, rank, to, bytes, 1);
         simulation_after(g->sim, message, end_of(g, rank, i));
+        if (m->task.blocking && i + 1 < list->n) simulation_after(g->sim, begin_of(g, rank, i + 1), message);
         simulation_after(g->sim, begin_of(g, to, *received_at(g, to_stage, a)), message);
     }
 }

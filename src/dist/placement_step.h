@@ -37,6 +37,7 @@
 struct step_task {
     const struct gptj_config *config;
     const struct recipe *recipe;
+    bool blocking; /* simulation only: a rank waits until what it sends has arrived. Ours do not; Megatron's do */
 };
 
 /* Steps to take the average over where a recipe does not say how many it has. */
