@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "base/rng.h"
 #include "dist/cluster.h"
+#include "dist/cluster_write.h"
 #include "dist/matching.h"
 #include "dist/placement.h"
 #include "dist/placement_search.h"
@@ -226,6 +227,122 @@ static void a_cluster_can_be_simulated(void **state)
     cluster_net_free(&net);
     assert_takes(&c, 3, 0, 1e-3 + 8e6 / 2e9);
     cluster_free(&c);
+}
+
+/* ---- Measured clusters ---- */
+
+enum { HOSTS = 5, MEASURED_RANKS = 8 };
+
+/* Three hosts with two ranks, two with one. */
+static const int host_of[MEASURED_RANKS] = {0, 0, 1, 2, 2, 3, 4, 4};
+
+struct measured {
+    struct net_measured_link links[HOSTS * HOSTS];
+    double cards[HOSTS];
+};
+
+static enum status measure_links(struct transport *t, void *user)
+{
+    struct measured *all = user;
+    const struct net_measure how = {host_of, HOSTS, 0.2, 1 << 20};
+    return net_measure(all[t->rank].links, all[t->rank].cards, t, &how);
+}
+
+/* limited: the last host's card carries one and a half of its links. */
+static void fill_network(struct shaped_link *links, double *cards, bool limited)
+{
+    for (int i = 0; i < MEASURED_RANKS; i++)
+        for (int k = 0; k < MEASURED_RANKS; k++) {
+            const int a = host_of[i], b = host_of[k];
+            const double rate = a == b ? 1e9 : limited ? 1e7 : 1e6 * (3 + 7 * a + 2 * b + a * b);
+            links[i * MEASURED_RANKS + k] = (struct shaped_link){a == b ? 1e-5 : 1e-3 * (1 + 3 * (a > b) + a + b), rate,
+                                                                 INFINITY};
+        }
+    for (int h = 0; h < MEASURED_RANKS; h++)
+        cards[h] = limited && h == HOSTS - 1 ? 1.5e7 : INFINITY;
+}
+
+/* What was put into the network comes out of it: a time is the difference of two clocks below 1000 s, each rounded a
+ * few times, and no message takes less than 65 us. */
+static void measured_links_are_those_of_the_network(void **state)
+{
+    (void)state;
+    struct shaped_link links[MEASURED_RANKS * MEASURED_RANKS];
+    struct measured *all = calloc(MEASURED_RANKS, sizeof *all);
+    double cards[MEASURED_RANKS], seconds;
+    const double rounding = 8 * 1000 * DBL_EPSILON / 65e-6;
+    assert_non_null(all);
+    for (int limited = 0; limited < 2; limited++) {
+        fill_network(links, cards, limited);
+        const struct shaped_net net = {MEASURED_RANKS, links, host_of, cards};
+        if (shaped_run(&net, measure_links, all, &seconds) != OK) fail_msg("%s", status_message());
+        assert_true(seconds < 1000);
+        for (int rank = 1; rank < MEASURED_RANKS; rank++)
+            assert_memory_equal(&all[rank], &all[0], sizeof *all);
+        static const int first[HOSTS] = {0, 2, 3, 5, 6};
+        for (int a = 0; a < HOSTS; a++) {
+            for (int b = 0; b < HOSTS; b++) {
+                const struct net_measured_link *found = &all[0].links[a * HOSTS + b];
+                const bool alone = a == b && (a == 1 || a == 3);
+                const int to = a == b ? first[b] + 1 : first[b];
+                if (alone) {
+                    assert_true(isinf(found->bytes_per_s) && found->latency_s == 0);
+                    continue;
+                }
+                const struct shaped_link *up = &links[first[a] * MEASURED_RANKS + to];
+                const struct shaped_link *down = &links[to * MEASURED_RANKS + first[a]];
+                assert_near(found->bytes_per_s, up->bytes_per_s, rounding);
+                assert_near(found->latency_s, (up->latency_s + down->latency_s) / 2, rounding);
+            }
+            if (limited && a == HOSTS - 1)
+                assert_near(all[0].cards[a], 1.5e7, 2e-5); /* messages of 10^5 bytes differ by one at most */
+            else
+                assert_true(isinf(all[0].cards[a]));
+        }
+    }
+    free(all);
+}
+
+static void what_was_measured_is_read_back(void **state)
+{
+    (void)state;
+    static const struct measured_machine machines[] = {
+        {"attic.home", 2, 8, 1.234567e12, 24e9}, {"-x y", 1, 0, 5e11, 8.5e9}, {"office", 4, 2, 3e13, 80e9}};
+    static const struct net_measured_link links[] = {{1e-5, 1e9},    {25e-3, 1e7},       {2e-3, 1.25e8},
+                                                     {25e-3, 2e7},   {0, INFINITY},      {7.654321e-3, 3.3333333e6},
+                                                     {2e-3, 1.25e8}, {7.654321e-3, 1e5}, {0, 1e15}};
+    static const double cards[] = {INFINITY, 2.5e7, INFINITY};
+    const double digits = 5e-6; /* six of them */
+    struct cluster c;
+    struct buf text = {0};
+    cluster_write(&text, machines, 3, links, cards);
+    assert_int_equal(buf_status(&text), OK);
+    read_text(&c, text.data);
+    assert_int_equal(c.n_devices, 7);
+    assert_int_equal(c.n_machines, 3);
+    assert_string_equal(c.machines[0].host, "attic.home");
+    assert_string_equal(c.machines[1].host, "_x_y");
+    assert_int_equal(c.machines[0].cores, 8);
+    assert_int_equal(c.machines[2].cores, 0); /* fewer than ranks: not said */
+    assert_near(c.machines[1].nic_bytes_per_s, 2.5e7, digits);
+    assert_true(isinf(c.machines[0].nic_bytes_per_s));
+    assert_near(c.machines[2].inside_bytes_per_s, 1.25e14, digits); /* the most that a file may say */
+    static const int first[] = {0, 2, 3};
+    for (int i = 0; i < 3; i++) {
+        assert_near(c.machines[i].flops_per_s, machines[i].flops_per_s, digits);
+        assert_near(c.machines[i].memory_bytes, machines[i].memory_bytes, digits);
+        for (int k = 0; k < 3; k++) {
+            const struct shaped_link l = cluster_link(&c, first[i], first[k]);
+            if (i == k) continue;
+            assert_near(l.bytes_per_s, links[i * 3 + k].bytes_per_s, digits);
+            assert_near(l.latency_s, links[i * 3 + k].latency_s, digits);
+        }
+    }
+    const struct shaped_link inside = cluster_link(&c, 0, 1);
+    assert_near(inside.bytes_per_s, 1e9, digits);
+    assert_near(inside.latency_s, 1e-5, digits);
+    cluster_free(&c);
+    buf_free(&text);
 }
 
 /* ---- Matchings and routes ---- */
@@ -1224,6 +1341,8 @@ int main(void)
         cmocka_unit_test(regions_default_to_entries),
         cmocka_unit_test(broken_clusters_are_refused_by_name),
         cmocka_unit_test(a_cluster_can_be_simulated),
+        cmocka_unit_test(measured_links_are_those_of_the_network),
+        cmocka_unit_test(what_was_measured_is_read_back),
         cmocka_unit_test(matchings_are_the_best_of_all),
         cmocka_unit_test(no_matching_beats_large_ones),
         cmocka_unit_test(short_routes_are_the_best_of_all),

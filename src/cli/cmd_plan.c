@@ -15,7 +15,8 @@ static const struct plan_settings defaults = {.common = COMMON_DEFAULTS,
                                               .recompute = true,
                                               .seed = 1,
                                               .restarts = 8,
-                                              .moves = 1000000};
+                                              .moves = 1000000,
+                                              .measure_s = 2};
 
 #define FIELD(name) .offset = offsetof(struct plan_settings, name)
 
@@ -135,6 +136,19 @@ static const struct option options[] = {
      .max = 1e9,
      .meta = "SECONDS",
      .help = "that a message occupies its link"},
+    {.name = "measure",
+     .type = OPTION_STRING,
+     FIELD(measure),
+     .meta = "FILE",
+     .help = "under mpirun: measure the machines of all ranks and the links between them, and write them as a cluster "
+             "file"},
+    {.name = "measure-time",
+     .type = OPTION_NUMBER,
+     FIELD(measure_s),
+     .min = 1e-3,
+     .max = 3600,
+     .meta = "SECONDS",
+     .help = "--measure: for each link, each way, about; the links of different machines are measured at once"},
     {.name = "rankfile",
      .type = OPTION_STRING,
      FIELD(rankfile),
@@ -208,9 +222,19 @@ static enum status run_cluster(const struct plan_settings *set, option_given giv
     return s;
 }
 
+static enum status run_measure(struct plan_settings *set, const struct option_args *args)
+{
+    const char *stray = find_given(args->given, for_clusters, COUNT_OF(for_clusters));
+    if (!stray) stray = find_given(args->given, for_pictures, COUNT_OF(for_pictures));
+    if (args->n_positional) return fail(E_ARG, "--measure writes a cluster file and plans nothing: give none");
+    if (stray) return fail(E_ARG, "--%s is for planning, which --measure does not do", stray);
+    return plan_measure(set);
+}
+
 static enum status run(void *settings, const struct option_args *args)
 {
-    const struct plan_settings *set = settings;
+    struct plan_settings *set = settings;
+    if (set->measure) return run_measure(set, args);
     if (!args->n_positional) return run_schedules(set, args->given);
     return run_cluster(set, args->given, args->positional[0]);
 }
@@ -219,7 +243,8 @@ const struct command command_plan = {
     .name = "plan",
     .summary = "place stages and replicas on machines, predict a step's time, draw schedules",
     .usage = "CLUSTER.yaml [--stages P] [--replicas D] [options]\n"
-             "       gptjt plan --stages P [--schedule NAME] [--micro-batches M] [options]",
+             "       gptjt plan --stages P [--schedule NAME] [--micro-batches M] [options]\n"
+             "       mpirun ... gptjt plan --measure CLUSTER.yaml",
     .about =
         "With a file that describes machines and the links between them (recipes/clusters has examples), decides "
         "which\n"
@@ -233,9 +258,12 @@ const struct command command_plan = {
         "keep replicas together, the mean step, the part of all devices' time in which they compute, and what is "
         "sent:\n"
         "by the rank that sends most, and counted as whole copies of the model, as GPT-JT's authors did.\n"
-        "Without a file, draws what each stage of a pipeline does when.",
+        "Without a file, draws what each stage of a pipeline does when.\n"
+        "With --measure, writes such a file: how many operations a second each rank reaches in training while all of\n"
+        "them train, latency and rate of every link, each way, and what network cards carry.",
     .examples = "  gptjt plan recipes/clusters/dtfm-5-world.yaml --stages 8 --svg world.svg\n"
                 "  gptjt plan recipes/clusters/gptjt.yaml --recipe recipes/gpt-jt-6b-stage1.yaml --stages 2\n"
+                "  mpirun --hostfile hosts --bind-to none gptjt plan --measure home.yaml\n"
                 "  gptjt plan home.yaml --preset 6b --batch-size 64 --rankfile ranks --hostfile hosts\n"
                 "  mpirun --hostfile hosts --rankfile ranks gptjt train recipe.yaml\n"
                 "  gptjt plan --stages 4 --micro-batches 8\n"

@@ -23,6 +23,9 @@ struct plan_settings {
     uint64_t seed;
     int64_t restarts, moves;
     double refine_s;
+
+    const char *measure; /* the file to write; NULL: nothing is measured */
+    double measure_s;
 };
 
 static inline bool plan_wants(const struct plan_settings *set, enum schedule_kind kind)
@@ -36,6 +39,9 @@ enum status plan_schedules(const struct plan_settings *set);
 /* The placement on the machines of a cluster file, of a run with this recipe: seq_len 0 is the model's window, and
  * without model, --preset and --model it is DT-FM's task. */
 enum status plan_cluster(const struct plan_settings *set, struct recipe *recipe, const char *path);
+
+/* All ranks that there are: measures them and writes set->measure. */
+enum status plan_measure(struct plan_settings *set);
 
 /* A way to keep replicas together, and what it costs on a placement. */
 struct plan_sync {
