@@ -493,7 +493,6 @@ static void stages_send_what_the_formula_says(void **state)
         snprintf(name, sizeof name, "messages-%zu", i);
         begin(&r, name);
         r.recipe.eval_steps = 0;
-        r.recipe.n_validation = 0;
         r.recipe.pipeline_stages = 4;
         r.recipe.pipeline_schedule = cases[i].schedule;
         r.recipe.wire_activations = cases[i].activations;
