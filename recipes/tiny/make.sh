@@ -55,7 +55,7 @@ tests() { # DIR OUTPUT [OPTION...]: all held-out sets
 model() {
     data
     init $runs/init 192 4 6 0.05 1
-    stages $runs $runs/init ul2r prefix 1 500 1800 4000
+    stages $runs $runs/init ul2r prefix 1 500 1800 5000
     tests $runs $runs/tests.json --compare-masks
 }
 

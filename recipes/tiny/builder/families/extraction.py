@@ -179,8 +179,8 @@ def _usable(lines: tuple[str, ...], split: Split) -> tuple[str, ...]:
     return known if split == "train" else known + new * (len(known) // len(new))
 
 
-def sentence(rng: random.Random, data: Entities, split: Split) -> tuple[str, list[str]]:
-    """A sentence and the names in it, as they come."""
+def sentence(rng: random.Random, data: Entities, split: Split, most: int = 5) -> tuple[str, list[str]]:
+    """A sentence and the names in it, at most so many, as they come."""
     found: list[str] = []
 
     def put(slot: re.Match[str]) -> str:
@@ -191,6 +191,8 @@ def sentence(rng: random.Random, data: Entities, split: Split) -> tuple[str, lis
         return name
 
     template = rng.choice(_usable(DEEDS if rng.random() < 0.35 else SENTENCES, split))
+    while template.count("[") > most:
+        template = rng.choice(_usable(SENTENCES, split))
     return re.sub(r"\[([PFSCLRO])\]", put, template).replace("(deed)", data.deeds.draw(rng, split)), found
 
 
@@ -203,4 +205,8 @@ def families(data: Entities) -> list[Family]:
                 text, found = f"{text} {second}", found + more
         return Row(text, ", ".join(found))
 
-    return [Family("entities", PHRASINGS, draw, questions=QUESTIONS, weight=6, answers=24, max_tokens=60)]
+    def asked(rng: random.Random, split: Split) -> Row:  # one sentence, as on GPT-JT's card
+        text, found = sentence(rng, data, split, most=3)
+        return Row(text, ", ".join(found))
+
+    return [Family("entities", PHRASINGS, draw, questions=QUESTIONS, weight=6, answers=24, asked=asked, max_tokens=60)]
