@@ -3,8 +3,9 @@
  * eval_text.c, what they share is in eval.c; here is the command line. */
 #include "cli/command.h"
 #include "cli/eval.h"
+#include "eval/task.h"
 
-static const struct eval_settings defaults = {.common = COMMON_DEFAULTS, .perturbed = true};
+static const struct eval_settings defaults = {.common = COMMON_DEFAULTS, .perturbed = true, .shots = -1};
 
 #define FIELD(name) .offset = offsetof(struct eval_settings, name)
 
@@ -40,6 +41,13 @@ static const struct option options[] = {
      .help =
          "a task of your own: a small YAML file that names csv or jsonl files, or a directory of such; may be given "
          "again"},
+    {.name = "shots",
+     .type = OPTION_INT,
+     FIELD(shots),
+     .min = -1,
+     .max = TASK_MAX_SHOTS,
+     .meta = "N",
+     .help = "--tasks: examples that a prompt shows (default: as the task file says)"},
     {.name = "compare-masks",
      .type = OPTION_FLAG,
      FIELD(compare_masks),
@@ -93,6 +101,7 @@ static enum status check(const struct eval_settings *set)
     if (set->report && !set->tasks.n) return fail(E_ARG, "--report goes with --tasks");
     if (!set->helm && (set->recorded || set->compare_recorded || set->dry_run || !set->perturbed))
         return fail(E_ARG, "--recorded, --compare-recorded, --dry-run and --no-perturbed go with --helm");
+    if (set->shots >= 0 && !set->tasks.n) return fail(E_ARG, "--shots goes with --tasks");
     if (set->stride && !set->text.n) return fail(E_ARG, "--stride goes with --text");
     return OK;
 }
