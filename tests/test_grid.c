@@ -560,7 +560,7 @@ static void a_run_that_goes_on_is_one_that_never_stopped(void **state)
             if (i == 4) r->proxskip = PROXSKIP_FROZEN;
             if (i == 6) r->sync_wire = TRAIN_WIRE_INT4;
             if (i == 8) r->cocktail_positions = TRAIN_POSITIONS_GOLOMB;
-            if (i == 9) r->cocktail_keep = 1; /* all of them, also what lies between parameters */
+            if (i == 9) r->cocktail_sample = r->cocktail_keep = 1;
             if (i == 11) r->sparse_positions = SPARSE_POSITIONS_GOLOMB;
             if (i == 6 || i >= 9) r->model = odd_dir;
             train(both[k], 4);
