@@ -34,6 +34,7 @@ struct grid {
     const struct param *tied; /* an embedding that the first stage and the last have both; NULL: there is none */
     float *other;             /* [tied->n], on the first stage: its gradient on the last */
     int64_t step, steps;      /* the step under way; how many there were */
+    bool updated;             /* the optimizer has been at work in it */
     bool stop_wanted;
 };
 
@@ -87,6 +88,32 @@ static void updates(const struct team *t, const struct params *p, int *begin, in
     if (ops->updates) ops->updates(p, &g->peers, begin, end);
 }
 
+static enum status check_streaming(const struct recipe *r, int64_t layers)
+{
+    if (r->sync_fragments > layers || r->sync_fragments > r->sync_steps)
+        return fail(E_ARG,
+                    "\"sync_fragments\" is %" PRId64 ", more than the model's %" PRId64 " layers, or than "
+                    "\"sync_steps\", %" PRId64,
+                    r->sync_fragments, layers, r->sync_steps);
+    if (r->sync_overlap > r->sync_steps / r->sync_fragments)
+        return fail(E_ARG,
+                    "\"sync_overlap\" is %" PRId64 ", more than the %" PRId64 " steps from one of %" PRId64
+                    " \"sync_fragments\" to the next in %" PRId64 " \"sync_steps\"",
+                    r->sync_overlap, r->sync_steps / r->sync_fragments, r->sync_fragments, r->sync_steps);
+    return OK;
+}
+
+static enum status check_sync(const struct recipe *r, int64_t layers)
+{
+    const bool sparse = r->sync == SYNC_SPARSE;
+    const int64_t bits = sparse ? r->sparse_bits : r->cocktail_bits;
+    if ((sparse || r->sync == SYNC_COCKTAIL) && bits > 8 && bits != 32)
+        return fail(E_ARG, "\"%s_bits\" is %" PRId64 ", neither 1 to 8 nor 32", sparse ? "sparse" : "cocktail", bits);
+    if (r->sync == SYNC_PROXSKIP && r->proxskip == PROXSKIP_FROZEN && !r->sync_warmup_steps)
+        return fail(E_ARG, "\"proxskip\": frozen needs \"sync_warmup_steps\", in which it learns what it freezes");
+    return r->sync == SYNC_STREAMING ? check_streaming(r, layers) : OK;
+}
+
 static enum status check_layout(const struct recipe *r, int n_ranks)
 {
     const int64_t stages = r->pipeline_stages, replicas = n_ranks / stages, shards = r->data_shards;
@@ -111,11 +138,7 @@ static enum status check_layout(const struct recipe *r, int n_ranks)
                     stages);
     if (r->adapter != ADAPTER_NONE && stages > 1)
         return fail(E_UNSUPPORTED, "\"adapter\": adapters are trained without \"pipeline_stages\"");
-    if (r->sync == SYNC_COCKTAIL && r->cocktail_bits > 8 && r->cocktail_bits != 32)
-        return fail(E_ARG, "\"cocktail_bits\" is %" PRId64 ", neither 1 to 8 nor 32", r->cocktail_bits);
-    if (r->sync == SYNC_PROXSKIP && r->proxskip == PROXSKIP_FROZEN && !r->sync_warmup_steps)
-        return fail(E_ARG, "\"proxskip\": frozen needs \"sync_warmup_steps\", in which it learns what it freezes");
-    return OK;
+    return check_sync(r, config.model.L);
 }
 
 /* ---- Opening ---- */
@@ -183,6 +206,7 @@ static enum status share(struct team *t, int64_t step, struct train_batch *b)
     struct grid *g = grid_of(t);
     g->step = step;
     g->steps++;
+    g->updated = false;
     if (t->n_stages > 1) TRY(pipeline_share(g->pipeline, b));
     return g->sync->ops->begin ? g->sync->ops->begin(g->sync, step) : OK;
 }
@@ -269,18 +293,27 @@ static enum status before_update(struct team *t, double *scale)
 {
     struct grid *g = grid_of(t);
     const struct sync_ops *ops = g->sync->ops;
+    g->updated = true;
     return ops->before_update && !sync_shares(g->recipe, g->step) ? ops->before_update(g->sync, scale) : OK;
 }
 
+/* Copies of parameters follow when synchronisation has moved them: the other stage's, and the model's, which the
+ * optimizer has seen to if it came behind that. */
 static enum status after_update(struct team *t, double learning_rate)
 {
     struct grid *g = grid_of(t);
+    struct sync *s = g->sync;
     struct params *p = g->parts.trainee->params;
-    if (!g->sync->ops->after_update) return OK;
-    TRY(g->sync->ops->after_update(g->sync, g->step, learning_rate));
-    if (!g->tied) return OK;
-    TRY(copy_tied(g, NET_SYNC, p->value));
-    params_changed(p);
+    const bool before = s->moved;
+    s->moved = false;
+    if (s->ops->after_update) TRY(s->ops->after_update(s, g->step, learning_rate));
+    bool stale = s->moved || (before && !g->updated);
+    if (g->tied && (before || s->moved)) {
+        TRY(copy_tied(g, NET_SYNC, p->value));
+        stale = true;
+    }
+    s->moved = false;
+    if (stale) params_changed(p);
     return OK;
 }
 

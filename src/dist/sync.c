@@ -2,14 +2,14 @@
 #include "dist/sync.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 const struct sync_ops *sync_ops(enum train_sync which)
 {
-    static const struct sync_ops *const all[] = {[SYNC_ALLREDUCE] = &sync_allreduce,
-                                                 [SYNC_SHARDED] = &sync_sharded,
-                                                 [SYNC_PROXSKIP] = &sync_proxskip,
-                                                 [SYNC_DILOCO] = &sync_diloco,
-                                                 [SYNC_COCKTAIL] = &sync_cocktail};
+    static const struct sync_ops *const all[] = {
+        [SYNC_ALLREDUCE] = &sync_allreduce, [SYNC_SHARDED] = &sync_sharded,   [SYNC_PROXSKIP] = &sync_proxskip,
+        [SYNC_DILOCO] = &sync_diloco,       [SYNC_COCKTAIL] = &sync_cocktail, [SYNC_STREAMING] = &sync_streaming,
+        [SYNC_SPARSE] = &sync_sparse};
     return all[which];
 }
 
@@ -74,6 +74,15 @@ size_t sync_bytes(const struct sync *s, int64_t step)
 size_t sync_values(const struct sync *s)
 {
     return s->c.end - s->c.begin;
+}
+
+void sync_clear_gaps(const struct sync *s, float *x)
+{
+    const struct params *p = s->c.params;
+    for (int i = 0; i < p->n; i++) {
+        const size_t end = p->all[i].at + p->all[i].n, next = i + 1 < p->n ? p->all[i + 1].at : p->n_values;
+        memset(x + end, 0, (next - end) * sizeof *x);
+    }
 }
 
 enum status sync_mean(const struct sync *s, float *x)

@@ -65,12 +65,14 @@ struct sync {
     const struct sync_ops *ops;
     struct sync_context c;
     struct gradient_sum sum; /* of shared steps */
+    bool moved;              /* set where an algorithm has changed parameters: their copies have to follow */
 };
 
 /* By enum train_sync. */
 const struct sync_ops *sync_ops(enum train_sync which);
 
-extern const struct sync_ops sync_allreduce, sync_sharded, sync_proxskip, sync_diloco, sync_cocktail;
+extern const struct sync_ops sync_allreduce, sync_sharded, sync_proxskip, sync_diloco, sync_cocktail, sync_streaming,
+    sync_sparse;
 
 /* Whether replicas take this step together. */
 bool sync_shares(const struct recipe *r, int64_t step);
@@ -97,6 +99,9 @@ size_t sync_bytes(const struct sync *s, int64_t step);
 /* ---- For algorithms ---- */
 
 size_t sync_values(const struct sync *s); /* that are synchronised */
+
+/* x [n_values]: what lies between parameters, which no checkpoint has, becomes zero again. */
+void sync_clear_gaps(const struct sync *s, float *x);
 
 /* x [n_values]: those of them become the mean of all replicas'. */
 enum status sync_mean(const struct sync *s, float *x);

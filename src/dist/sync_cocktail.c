@@ -187,7 +187,10 @@ static enum status combine(struct sync *s, int64_t step)
     TRY(compressed_mean_finish(&k->mean, k->sampled));
     each_piece(k, step, s->c.peers->me, put_error);
     each_member(k, step, put_mean);
-    params_changed(s->c.params);
+    sync_clear_gaps(s, s->c.params->value);
+    sync_clear_gaps(s, k->global);
+    sync_clear_gaps(s, k->error);
+    s->moved = true;
     return OK;
 }
 

@@ -64,7 +64,7 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
     (void)learning_rate;
     struct params *p = s->c.params;
     TRY(group_allgather(s->c.peers, NET_SYNC, p->value, p->n_values, sizeof *p->value, bounds_of(s)));
-    params_changed(p);
+    s->moved = true;
     return OK;
 }
 
