@@ -12,6 +12,7 @@
 #include "dist/output_owner.h"
 #include "dist/pipeline.h"
 #include "dist/sync.h"
+#include "dist/trace_ranks.h"
 #include "ops/train.h"
 
 static_assert((int)PIPELINE_GPIPE == (int)SCHEDULE_GPIPE && (int)PIPELINE_1F1B == (int)SCHEDULE_1F1B &&
@@ -19,7 +20,7 @@ static_assert((int)PIPELINE_GPIPE == (int)SCHEDULE_GPIPE && (int)PIPELINE_1F1B =
               "the recipe's names are the schedules'");
 
 /* Groups of this rank, and messages that are not theirs, are told apart by tags. */
-enum { TAG_PIPE = 16, TAG_PEERS, TAG_ALL, TAG_TIED_TO_FIRST, TAG_TIED_TO_LAST };
+enum { TAG_PIPE = 16, TAG_PEERS, TAG_ALL, TAG_TIED_TO_FIRST, TAG_TIED_TO_LAST, TAG_TRACE };
 
 struct grid {
     struct team team;
@@ -35,6 +36,8 @@ struct grid {
     float *other;             /* [tied->n], on the first stage: its gradient on the last */
     int64_t step, steps;      /* the step under way; how many there were */
     bool stop_wanted;
+    struct trace_ranks *trace; /* NULL: there is none */
+    size_t seen;               /* of what is sent for synchronisation: what events of the trace tell of */
 };
 
 static struct grid *grid_of(struct team *t)
@@ -70,7 +73,8 @@ static struct pipeline_options pipeline_options(const struct grid *g, int width)
                                      .seq_len = (int)r->data.seq_len,
                                      .width = width,
                                      .activations = (enum train_wire)r->wire_activations,
-                                     .gradients = (enum train_wire)r->wire_gradients};
+                                     .gradients = (enum train_wire)r->wire_gradients,
+                                     .trace = g->parts.trace};
 }
 
 static void slots(const struct team *t, int n_micro_batches, int *n_slots, int *late)
@@ -161,8 +165,8 @@ static enum status begin(struct team *t, const struct team_parts *parts)
     struct grid *g = grid_of(t);
     const struct gptj *m = parts->trainee->model;
     struct params *p = parts->trainee->params;
-    const struct pipeline_options o = pipeline_options(g, m->cfg.D);
     g->parts = *parts;
+    const struct pipeline_options o = pipeline_options(g, m->cfg.D);
     TRY(find_layers(g, m, p));
     TRY(find_tied(g, m, p));
     TRY(pipeline_create(&g->pipeline, &o));
@@ -171,20 +175,61 @@ static enum status begin(struct team *t, const struct team_parts *parts)
                                    .peers = &g->peers,
                                    .params = p,
                                    .optimizer = parts->optimizer,
+                                   .trace = parts->trace,
                                    .begin = borrowed ? p->all[1].at : 0,
                                    .end = p->n_values};
-    return sync_create(&g->sync, &c);
+    TRY(sync_create(&g->sync, &c));
+    return parts->trace ? trace_ranks_open(&g->trace, &g->all, TAG_TRACE, t, parts->trace) : OK;
+}
+
+/* ---- Traces ---- */
+
+static void traced(const struct grid *g, int64_t since, enum trace_kind kind)
+{
+    trace_add(g->parts.trace, since, (struct trace_event){.kind = kind});
+}
+
+/* What has been sent for synchronisation since the last one is this event's. */
+static void traced_sync(struct grid *g, int64_t since, enum trace_kind kind)
+{
+    if (!since) return;
+    const size_t sent = net_sent(g->t, NET_SYNC).bytes;
+    trace_add(g->parts.trace, since, (struct trace_event){.kind = kind, .bytes = sent - g->seen});
+    g->seen = sent;
+}
+
+static void traced_tied(struct grid *g, int64_t since, enum trace_kind kind, int peer, enum net_purpose purpose)
+{
+    const size_t bytes = g->tied->n * sizeof(float);
+    if (!since) return;
+    trace_add(g->parts.trace, since,
+              (struct trace_event){.kind = kind, .bytes = bytes, .micro_batch = -1, .peer = peer});
+    if (kind == TRACE_SEND_EMBEDDING && purpose == NET_SYNC) g->seen += bytes;
 }
 
 /* ---- A step ---- */
 
+static enum status begin_sync(struct grid *g)
+{
+    if (!g->sync->ops->begin) return OK;
+    const int64_t since = trace_now(g->parts.trace);
+    TRY(g->sync->ops->begin(g->sync, g->step));
+    traced_sync(g, since, TRACE_SYNC_BEGIN);
+    return OK;
+}
+
 static enum status share(struct team *t, int64_t step, struct train_batch *b)
 {
     struct grid *g = grid_of(t);
+    const int64_t since = trace_now(g->parts.trace);
     g->step = step;
     g->steps++;
-    if (t->n_stages > 1) TRY(pipeline_share(g->pipeline, b));
-    return g->sync->ops->begin ? g->sync->ops->begin(g->sync, step) : OK;
+    g->seen = net_sent(g->t, NET_SYNC).bytes;
+    if (t->n_stages > 1) {
+        TRY(pipeline_share(g->pipeline, b));
+        traced(g, since, TRACE_SHARE);
+    }
+    return begin_sync(g);
 }
 
 static enum status gradient(struct team *t, const struct train_batch *b, double unit, const struct team_losses *out)
@@ -207,16 +252,22 @@ static enum status send_tied(struct grid *g, int to_stage, int tag, enum net_pur
 {
     struct net_request r = {0};
     const int to = g->team.replica * g->team.n_stages + to_stage;
+    const int64_t since = trace_now(g->parts.trace);
     TRY(net_send(g->t, &r, to, purpose, tag, x, g->tied->n * sizeof *x));
-    return net_wait(g->t, &r);
+    TRY(net_wait(g->t, &r));
+    traced_tied(g, since, TRACE_SEND_EMBEDDING, to, purpose);
+    return OK;
 }
 
 static enum status receive_tied(struct grid *g, int from_stage, int tag, enum net_purpose purpose, float *x)
 {
     struct net_request r = {0};
     const int from = g->team.replica * g->team.n_stages + from_stage;
+    const int64_t since = trace_now(g->parts.trace);
     TRY(net_recv(g->t, &r, from, purpose, tag, x, g->tied->n * sizeof *x));
-    return net_wait(g->t, &r);
+    TRY(net_wait(g->t, &r));
+    traced_tied(g, since, TRACE_RECEIVE_EMBEDDING, from, purpose);
+    return OK;
 }
 
 /* The first stage's embedding gets the gradient of both, before replicas are summed. */
@@ -252,15 +303,20 @@ static enum status sum_squares(struct grid *g, double *squares)
         begin = o->begin;
         end = o->begin + o->n_values;
     }
+    const int64_t since = trace_now(g->parts.trace);
     *squares = end > begin ? p->ops->train->sum_squares(p->ops, p->grad + begin, end - begin) : 0;
-    return group_sum(divided ? &g->all : &g->pipe, squares, 1);
+    TRY(group_sum(divided ? &g->all : &g->pipe, squares, 1));
+    traced(g, since, TRACE_NORM);
+    return OK;
 }
 
 static enum status combine(struct team *t, double *squares)
 {
     struct grid *g = grid_of(t);
     TRY(add_tied(g));
+    const int64_t since = trace_now(g->parts.trace);
     TRY(sync_combine(g->sync, g->step));
+    traced_sync(g, since, TRACE_SYNC_GRADIENTS);
     TRY(copy_tied(g, NET_GRADIENTS, g->parts.trainee->params->grad));
     return sum_squares(g, squares);
 }
@@ -277,7 +333,9 @@ static enum status after_update(struct team *t, double learning_rate)
     struct grid *g = grid_of(t);
     struct params *p = g->parts.trainee->params;
     if (!g->sync->ops->after_update) return OK;
+    const int64_t since = trace_now(g->parts.trace);
     TRY(g->sync->ops->after_update(g->sync, g->step, learning_rate));
+    traced_sync(g, since, TRACE_SYNC_PARAMETERS);
     if (!g->tied) return OK;
     TRY(copy_tied(g, NET_SYNC, p->value));
     params_changed(p);
@@ -296,7 +354,10 @@ static enum status sum(struct team *t, enum team_scope scope, double *values, in
 {
     struct grid *g = grid_of(t);
     const bool everybody = scope == TEAM_ALL || sync_shares(g->recipe, g->step);
-    return group_sum(everybody ? &g->all : &g->pipe, values, n);
+    const int64_t since = trace_now(g->parts.trace);
+    TRY(group_sum(everybody ? &g->all : &g->pipe, values, n));
+    traced(g, since, TRACE_AGREE);
+    return OK;
 }
 
 static enum status stop(struct team *t, bool *wanted)
@@ -306,7 +367,9 @@ static enum status stop(struct team *t, bool *wanted)
     *wanted = false;
     if (!sync_meets(g->sync, g->step)) return OK;
     double any = g->stop_wanted;
+    const int64_t since = trace_now(g->parts.trace);
     TRY(group_max(&g->all, &any, 1));
+    traced(g, since, TRACE_AGREE);
     *wanted = any > 0;
     return OK;
 }
@@ -330,7 +393,11 @@ static enum status model(struct team *t, const float **values)
 {
     struct grid *g = grid_of(t);
     *values = g->parts.trainee->params->value;
-    return g->sync->ops->model ? g->sync->ops->model(g->sync, values) : OK;
+    if (!g->sync->ops->model) return OK;
+    const int64_t since = trace_now(g->parts.trace);
+    TRY(g->sync->ops->model(g->sync, values));
+    traced_sync(g, since, TRACE_SYNC_MODEL);
+    return OK;
 }
 
 static int vectors(struct team *t, struct team_vector *out)
@@ -392,6 +459,7 @@ void grid_close(struct team *team)
 {
     if (!team) return;
     struct grid *g = grid_of(team);
+    trace_ranks_close(g->trace);
     sync_free(g->sync);
     pipeline_free(g->pipeline);
     group_close(&g->peers);
@@ -402,7 +470,12 @@ void grid_close(struct team *team)
     free(g);
 }
 
-/* ---- Traffic ---- */
+/* ---- Reports ---- */
+
+enum status grid_trace(struct team *team, const char *path)
+{
+    return trace_ranks_write(grid_of(team)->trace, path);
+}
 
 enum status grid_report(struct team *team, struct buf *out)
 {

@@ -21,6 +21,7 @@ struct pipeline_options {
     int n_micro_batches;
     int sequences, seq_len, width; /* of a micro-batch; of the model */
     enum train_wire activations, gradients;
+    struct trace *trace; /* NULL: none. Borrowed */
 };
 
 struct pipeline;
