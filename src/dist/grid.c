@@ -9,6 +9,8 @@
 
 #include "base/amount.h"
 #include "base/compiler.h"
+#include "base/half.h"
+#include "base/log.h"
 #include "dist/output_owner.h"
 #include "dist/pipeline.h"
 #include "dist/sync.h"
@@ -74,6 +76,7 @@ static struct pipeline_options pipeline_options(const struct grid *g, int width)
                                      .width = width,
                                      .activations = (enum train_wire)r->wire_activations,
                                      .gradients = (enum train_wire)r->wire_gradients,
+                                     .epoch_steps = r->epoch_steps,
                                      .trace = g->parts.trace};
 }
 
@@ -91,8 +94,27 @@ static void updates(const struct team *t, const struct params *p, int *begin, in
     if (ops->updates) ops->updates(p, &g->peers, begin, end);
 }
 
-static enum status check_layout(const struct recipe *r, int n_ranks)
+/* Of the stage with the most neighbours. Doubles do not overflow. */
+static enum status check_cache(const struct recipe *r, const struct transport *t, int width)
 {
+    const int64_t stages = r->pipeline_stages;
+    if (!wire_is_remembered((enum train_wire)r->wire_activations) || stages == 1) return OK;
+    const double sequences = (double)r->epoch_steps * (double)(r->batch_size * stages / t->size);
+    const double gb = (stages > 2 ? 2 : 1) * sequences * (double)r->data.seq_len * width * sizeof(f16) * 1e-9;
+    if (gb > r->aq_cache)
+        return fail(
+            E_ARG,
+            "\"wire_activations\": to remember %.0f sequences of an epoch a rank takes %.3g GB, and \"aq_cache\" "
+            "is %.3g; shorter epochs or more replicas take less",
+            sequences, gb, r->aq_cache);
+    if (t->rank == 0)
+        log_line(LOG_INFO, "activations of %.0f sequences are remembered, in up to %.3g GB a rank", sequences, gb);
+    return OK;
+}
+
+static enum status check_layout(const struct recipe *r, const struct transport *t)
+{
+    const int n_ranks = t->size;
     const int64_t stages = r->pipeline_stages, replicas = n_ranks / stages, shards = r->data_shards;
     if (n_ranks % stages)
         return fail(E_ARG, "%d ranks cannot be divided into replicas of %" PRId64 " \"pipeline_stages\"", n_ranks,
@@ -119,7 +141,7 @@ static enum status check_layout(const struct recipe *r, int n_ranks)
         return fail(E_ARG, "\"cocktail_bits\" is %" PRId64 ", neither 1 to 8 nor 32", r->cocktail_bits);
     if (r->sync == SYNC_PROXSKIP && r->proxskip == PROXSKIP_FROZEN && !r->sync_warmup_steps)
         return fail(E_ARG, "\"proxskip\": frozen needs \"sync_warmup_steps\", in which it learns what it freezes");
-    return OK;
+    return check_cache(r, t, config.model.D);
 }
 
 /* ---- Opening ---- */
@@ -235,7 +257,7 @@ static enum status share(struct team *t, int64_t step, struct train_batch *b)
 static enum status gradient(struct team *t, const struct train_batch *b, double unit, const struct team_losses *out)
 {
     struct grid *g = grid_of(t);
-    return pipeline_run(g->pipeline, g->parts.trainee->pass, b, unit, out, g->parts.loss);
+    return pipeline_run(g->pipeline, g->step, g->parts.trainee->pass, b, unit, out, g->parts.loss);
 }
 
 static void progress(struct team *t)
@@ -433,7 +455,7 @@ static const struct team_ops operations = {.layers = layers,
 
 enum status grid_open(struct team **out, struct transport *t, const struct recipe *recipe)
 {
-    TRY(check_layout(recipe, t->size));
+    TRY(check_layout(recipe, t));
     struct grid *g = calloc(1, sizeof *g);
     if (!g) return fail(E_NOMEM, "training: out of memory");
     const int P = (int)recipe->pipeline_stages;

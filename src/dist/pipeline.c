@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dist/delta_cache.h"
+
 enum { AHEAD = 2 }; /* receives started before they are used */
 
 /* Batches travel beside activations; validation's micro-batches have a number that no step's has. */
@@ -17,7 +19,9 @@ struct channel {
     int peer; /* -1: there is no neighbour */
     enum net_purpose purpose;
     struct dense codec;
-    size_t rows, cols, bytes; /* of a message */
+    size_t rows, cols, bytes; /* of a message, at most */
+    struct delta_cache cache; /* n 0: messages are independent of each other */
+    size_t epoch_at;          /* in it, of this step's first micro-batch */
     int n;                    /* buffers */
     uint8_t *buffers;         /* [n][bytes] */
     struct net_request *requests;
@@ -64,7 +68,17 @@ static size_t rows_of(const struct pipeline_options *o)
 static size_t message_bytes(const struct pipeline_options *o, enum train_wire wire)
 {
     const struct dense d = wire_of_rows(wire);
-    return dense_bytes(&d, rows_of(o), (size_t)o->width);
+    const size_t whole = dense_bytes(&d, rows_of(o), (size_t)o->width);
+    if (!wire_is_remembered(wire)) return whole;
+    const struct dense m = wire_of_moves(wire);
+    const size_t moves = dense_bytes(&m, rows_of(o), (size_t)o->width);
+    return whole > moves ? whole : moves;
+}
+
+/* Micro-batches that either side of a boundary remembers. */
+static size_t remembered(const struct pipeline_options *o)
+{
+    return (size_t)o->epoch_steps * (size_t)o->n_micro_batches;
 }
 
 /* Buffers of the four channels: activations in and out, gradients in and out. */
@@ -77,12 +91,19 @@ static void buffers_of(const struct pipeline_options *o, int n[4])
     n[3] = before ? memory_of(o, o->stage - 1).whole : 0;
 }
 
+static size_t cache_bytes(const struct pipeline_options *o)
+{
+    const size_t boundaries = (size_t)(o->stage > 0) + (size_t)(o->stage < o->n_stages - 1);
+    if (!wire_is_remembered(o->activations)) return 0;
+    return boundaries * delta_cache_bytes(remembered(o), rows_of(o), (size_t)o->width);
+}
+
 size_t pipeline_bytes(const struct pipeline_options *o)
 {
     int n[4];
     buffers_of(o, n);
     return (size_t)(n[0] + n[1]) * message_bytes(o, o->activations) +
-           (size_t)(n[2] + n[3]) * message_bytes(o, o->gradients);
+           (size_t)(n[2] + n[3]) * message_bytes(o, o->gradients) + cache_bytes(o);
 }
 
 static enum status channel_open(struct channel *c, const struct pipeline_options *o, int stage,
@@ -101,11 +122,15 @@ static enum status channel_open(struct channel *c, const struct pipeline_options
     if (!n) return OK;
     c->buffers = malloc((size_t)n * c->bytes);
     c->requests = calloc((size_t)n, sizeof *c->requests);
-    return c->buffers && c->requests ? OK : fail(E_NOMEM, "pipeline: out of memory for messages");
+    if (!c->buffers || !c->requests) return fail(E_NOMEM, "pipeline: out of memory for messages");
+    if (!wire_is_remembered(wire)) return OK;
+    const struct dense moves = wire_of_moves(wire);
+    return delta_cache_open(&c->cache, remembered(o), c->rows, c->cols, &moves);
 }
 
 static void channel_close(struct channel *c)
 {
+    delta_cache_close(&c->cache);
     free(c->buffers);
     free(c->requests);
 }
@@ -199,12 +224,31 @@ static uint8_t *buffer_of(const struct channel *c, int i)
     return c->buffers + (size_t)(i % c->n) * c->bytes;
 }
 
+/* What is remembered of micro-batch i changes with its message only, so this can be asked before that comes. */
+static size_t bytes_of(const struct channel *c, int i)
+{
+    return c->cache.n ? delta_cache_message_bytes(&c->cache, c->epoch_at + (size_t)i) : c->bytes;
+}
+
+static enum status encode(struct channel *c, int i, const float *x)
+{
+    if (c->cache.n) return delta_cache_encode(&c->cache, c->epoch_at + (size_t)i, buffer_of(c, i), x);
+    dense_encode(buffer_of(c, i), &c->codec, x, c->rows, c->cols);
+    return OK;
+}
+
+static enum status decode(struct channel *c, int i, float *x)
+{
+    if (c->cache.n) return delta_cache_decode(&c->cache, c->epoch_at + (size_t)i, x, buffer_of(c, i));
+    return dense_decode(x, &c->codec, c->rows, c->cols, buffer_of(c, i), c->bytes);
+}
+
 /* Starts receives of a step's first `all` messages as far as there are buffers. */
 static enum status receive_ahead(struct channel *c, int all)
 {
     for (; c->peer >= 0 && c->started < all && c->started < c->taken + c->n; c->started++)
         TRY(net_recv(c->t, &c->requests[c->started % c->n], c->peer, c->purpose, c->started, buffer_of(c, c->started),
-                     c->bytes));
+                     bytes_of(c, c->started)));
     return OK;
 }
 
@@ -223,8 +267,9 @@ static enum status take(struct channel *c, float *x, int all)
 {
     const int64_t since = trace_now(c->trace);
     TRY(net_wait(c->t, &c->requests[c->taken % c->n]));
-    TRY(dense_decode(x, &c->codec, c->rows, c->cols, buffer_of(c, c->taken), c->bytes));
-    record(c, since, false, c->taken, c->bytes);
+    const size_t bytes = bytes_of(c, c->taken);
+    TRY(decode(c, c->taken, x));
+    record(c, since, false, c->taken, bytes);
     c->taken++;
     return receive_ahead(c, all);
 }
@@ -235,9 +280,10 @@ static enum status put(struct channel *c, const float *x)
     const int64_t since = trace_now(c->trace);
     struct net_request *r = &c->requests[i % c->n];
     TRY(net_wait(c->t, r));
-    dense_encode(buffer_of(c, i), &c->codec, x, c->rows, c->cols);
-    TRY(net_send(c->t, r, c->peer, c->purpose, i, buffer_of(c, i), c->bytes));
-    record(c, since, true, i, c->bytes);
+    const size_t bytes = bytes_of(c, i);
+    TRY(encode(c, i, x));
+    TRY(net_send(c->t, r, c->peer, c->purpose, i, buffer_of(c, i), bytes));
+    record(c, since, true, i, bytes);
     return OK;
 }
 
@@ -315,11 +361,13 @@ static enum status act(struct pipeline *p, const struct step *s, struct schedule
     return OK;
 }
 
-enum status pipeline_run(struct pipeline *p, struct train_pass *pass, const struct train_batch *b, double unit,
-                         const struct team_losses *out, double *loss)
+enum status pipeline_run(struct pipeline *p, int64_t step, struct train_pass *pass, const struct train_batch *b,
+                         double unit, const struct team_losses *out, double *loss)
 {
     const struct step s = {pass, b, unit, loss, out};
     const int all = p->o.n_micro_batches;
+    if (p->o.epoch_steps)
+        p->activations_in.epoch_at = p->activations_out.epoch_at = (size_t)(step % p->o.epoch_steps) * (size_t)all;
     p->activations_in.started = p->activations_in.taken = p->gradients_in.started = p->gradients_in.taken = 0;
     TRY(receive_ahead(&p->activations_in, all));
     TRY(receive_ahead(&p->gradients_in, all));

@@ -355,12 +355,18 @@ static void show(struct trainer *t, const struct metrics_step *m)
              t->r->steps, m->loss, m->flops_per_s * 1e-12, peak);
 }
 
+static bool due(int64_t step, int64_t every)
+{
+    return every > 0 && step % every == 0;
+}
+
 static enum status draw(struct trainer *t)
 {
     json_decref(t->data_before);
     t->data_before = data_shards_state(&t->shards);
     if (t->team->stage == 0) {
         const int64_t since = trace_now(t->o->trace);
+        if (due(t->step, t->r->epoch_steps)) TRY(data_shards_rewind(&t->shards));
         TRY(data_shards_draw(&t->shards, &t->batch));
         trace_add(t->o->trace, since, (struct trace_event){.kind = TRACE_DRAW});
     }
@@ -495,11 +501,6 @@ enum status trainer_plan(struct trainer_plan *out, const struct recipe *r, const
 }
 
 /* ---- The run ---- */
-
-static bool due(int64_t step, int64_t every)
-{
-    return every > 0 && step % every == 0;
-}
 
 static enum status go(struct trainer *t)
 {
