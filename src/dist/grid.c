@@ -99,7 +99,7 @@ static enum status check_cache(const struct recipe *r, const struct transport *t
 {
     const int64_t stages = r->pipeline_stages;
     if (!wire_is_remembered((enum train_wire)r->wire_activations) || stages == 1) return OK;
-    const double sequences = (double)r->epoch_steps * (double)(r->batch_size * stages / t->size);
+    const double sequences = (double)r->epoch_steps * (double)r->batch_size * (double)stages / t->size;
     const double gb = (stages > 2 ? 2 : 1) * sequences * (double)r->data.seq_len * width * sizeof(f16) * 1e-9;
     if (gb > r->aq_cache)
         return fail(
