@@ -31,7 +31,7 @@ enum status sync_create(struct sync **out, const struct sync_context *c)
     if (!s) return fail(E_NOMEM, "synchronisation: out of memory");
     s->ops = ops;
     s->c = *c;
-    gradient_sum_open(&s->sum, c->peers, c->params->grad + c->begin, c->end - c->begin);
+    gradient_sum_open(&s->sum, c->peers, c->params->grad + c->begin, c->end - c->begin, c->trace);
     const enum status opened = ops->open ? ops->open(s) : OK;
     if (opened != OK) {
         sync_free(s);

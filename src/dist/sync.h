@@ -20,7 +20,8 @@ struct sync_context {
     struct group *peers; /* the replicas of this stage */
     struct params *params;
     struct optimizer *optimizer;
-    size_t begin, end; /* the vector's values that are synchronised: all but an embedding that another stage owns */
+    struct trace *trace; /* NULL: none */
+    size_t begin, end;   /* the vector's values that are synchronised: all but an embedding that another stage owns */
 };
 
 struct sync;

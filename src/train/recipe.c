@@ -200,6 +200,20 @@ static enum status check_adapter(const struct recipe *r)
     return OK;
 }
 
+/* What is to be remembered must come again. */
+static enum status check_epochs(const struct recipe *r)
+{
+    if (r->wire_activations < TRAIN_WIRE_AQ_INT8) return OK;
+    if (!r->epoch_steps)
+        return fail(E_ARG, "\"wire_activations\" sends how activations have changed since a sequence came by last, "
+                           "but no sequence comes twice; give \"epoch_steps\"");
+    if (r->steps > r->epoch_steps) return OK;
+    return fail(E_ARG,
+                "\"wire_activations\" sends how activations have changed since a sequence came by last, but in %" PRId64
+                " \"steps\" none comes twice, as \"epoch_steps\" is %" PRId64,
+                r->steps, r->epoch_steps);
+}
+
 enum status recipe_check(const struct recipe *r)
 {
     if (!r->model) return fail(E_ARG, "the recipe has no \"model\" to start from");
@@ -214,6 +228,7 @@ enum status recipe_check(const struct recipe *r)
     if (r->loss_scale_min > r->loss_scale)
         return fail(E_ARG, "\"loss_scale_min\" is %.9g, above \"loss_scale\", %.9g", r->loss_scale_min, r->loss_scale);
     TRY(check_data(r));
+    TRY(check_epochs(r));
     return check_adapter(r);
 }
 

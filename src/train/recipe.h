@@ -41,8 +41,18 @@ enum train_proxskip { PROXSKIP_LOCAL, PROXSKIP_SHIFTED, PROXSKIP_FROZEN };
 enum train_pipeline { PIPELINE_GPIPE, PIPELINE_1F1B, PIPELINE_ZB_H1 };
 #define TRAIN_PIPELINE_NAMES "gpipe|1f1b|zb-h1"
 
-enum train_wire { TRAIN_WIRE_FP32, TRAIN_WIRE_FP16, TRAIN_WIRE_BF16, TRAIN_WIRE_INT8, TRAIN_WIRE_INT4 };
-#define TRAIN_WIRE_NAMES "fp32|fp16|bf16|int8|int4"
+/* The last two are for activations only: differences from what both sides remember (src/dist/delta_cache.h). */
+enum train_wire {
+    TRAIN_WIRE_FP32,
+    TRAIN_WIRE_FP16,
+    TRAIN_WIRE_BF16,
+    TRAIN_WIRE_INT8,
+    TRAIN_WIRE_INT4,
+    TRAIN_WIRE_AQ_INT8,
+    TRAIN_WIRE_AQ_INT4
+};
+#define TRAIN_WIRE_NAMES             "fp32|fp16|bf16|int8|int4"
+#define TRAIN_WIRE_ACTIVATIONS_NAMES TRAIN_WIRE_NAMES "|aq-int8|aq-int4"
 
 /* How CocktailSGD says which values it has kept: a bit for each, or Golomb's code (src/dist/positions.h). */
 enum train_positions { TRAIN_POSITIONS_BITMASK, TRAIN_POSITIONS_GOLOMB };
@@ -62,6 +72,7 @@ struct recipe {
     int n_validation;
     int64_t data_workers;
     int64_t data_shards; /* as train/data_shards.h says; 0: as many as replicas */
+    int64_t epoch_steps; /* after which the same sequences come again, in the same order; 0: never */
 
     int precision;                     /* of products and stored activations; masters and moments are fp32 */
     bool recompute;                    /* keep only each block's input, compute the rest again in the backward pass */
@@ -81,6 +92,7 @@ struct recipe {
     /* Of a team (train/team.h). */
     int64_t pipeline_stages; /* that a replica's layers are divided among */
     int pipeline_schedule, wire_activations, wire_gradients;
+    double aq_cache; /* GB that a rank may take to remember activations */
     int sync, sync_wire;
     int64_t sync_warmup_steps; /* dense steps first, where replicas take steps of their own */
     double sync_probability;   /* proxskip: of a synchronisation in a step */

@@ -75,6 +75,15 @@
          NULL,                                                                                                          \
          "N",                                                                                                           \
          "parts of the data, which replicas share out (default 0: one each)"},                                          \
+        {"epoch-steps",                                                                                                 \
+         0,                                                                                                             \
+         OPTION_INT,                                                                                                    \
+         FIELD(epoch_steps),                                                                                            \
+         0,                                                                                                             \
+         1e9,                                                                                                           \
+         NULL,                                                                                                          \
+         "N",                                                                                                           \
+         "steps after which the same sequences come again (default 0: never the same)"},                                \
         {"precision",           0,    OPTION_CHOICE,                                                                    \
          FIELD(precision),      0,    0,                                                                                \
          TRAIN_PRECISION_NAMES, NULL, "of products and stored activations; weights and moments are kept in fp32"},      \
@@ -178,9 +187,18 @@
         {"pipeline-schedule",      0,    OPTION_CHOICE,                                                                 \
          FIELD(pipeline_schedule), 0,    0,                                                                             \
          TRAIN_PIPELINE_NAMES,     NULL, "in which order stages do their micro-batches"},                               \
-        {"wire-activations",      0,    OPTION_CHOICE,                                                                  \
-         FIELD(wire_activations), 0,    0,                                                                              \
-         TRAIN_WIRE_NAMES,        NULL, "how activations travel between stages"},                                       \
+        {"wire-activations",           0,    OPTION_CHOICE,                                                             \
+         FIELD(wire_activations),      0,    0,                                                                         \
+         TRAIN_WIRE_ACTIVATIONS_NAMES, NULL, "how activations travel between stages"},                                  \
+        {"aq-cache",                                                                                                    \
+         0,                                                                                                             \
+         OPTION_NUMBER,                                                                                                 \
+         FIELD(aq_cache),                                                                                               \
+         0,                                                                                                             \
+         1e6,                                                                                                           \
+         NULL,                                                                                                          \
+         "GB",                                                                                                          \
+         "wire-activations aq-*: memory of a rank for what it remembers, at most"},                                     \
         {"wire-gradients", 0,    OPTION_CHOICE,           FIELD(wire_gradients), 0, 0,                                  \
          TRAIN_WIRE_NAMES, NULL, "how their gradients do"},                                                             \
         {"sync",                                                                                                        \
@@ -395,11 +413,11 @@
         .loss_scale_window = 1000, .loss_scale_hysteresis = 2, .learning_rate = 1e-5, .schedule = SCHEDULE_LINEAR,     \
         .warmup_steps = 10, .adam_beta1 = .9, .adam_beta2 = .999, .adam_epsilon = 1e-6, .weight_decay = .01,           \
         .max_grad_norm = 1, .adapter = ADAPTER_NONE, .lora_rank = 8, .lora_alpha = 16, .pipeline_stages = 1,           \
-        .pipeline_schedule = PIPELINE_1F1B, .sync_probability = .02, .sync_steps = 100, .outer_learning_rate = -1,     \
-        .outer_momentum = -1, .sync_fragments = 4, .sync_overlap = 1, .sync_mix = .5, .cocktail_sample = .1,           \
-        .cocktail_keep = .2, .cocktail_bits = 4, .sparse_chunk = 4096, .sparse_keep = 1. / 64, .sparse_decay = .95,    \
-        .sparse_bits = 2, .save_steps = 500, .save_total_limit = 2, .eval_steps = 500, .eval_sequences = 64,           \
-        .logging_steps = 1,                                                                                            \
+        .pipeline_schedule = PIPELINE_1F1B, .aq_cache = 4, .sync_probability = .02, .sync_steps = 100,                 \
+        .outer_learning_rate = -1, .outer_momentum = -1, .sync_fragments = 4, .sync_overlap = 1, .sync_mix = .5,       \
+        .cocktail_sample = .1, .cocktail_keep = .2, .cocktail_bits = 4, .sparse_chunk = 4096, .sparse_keep = 1. / 64,  \
+        .sparse_decay = .95, .sparse_bits = 2, .save_steps = 500, .save_total_limit = 2, .eval_steps = 500,            \
+        .eval_sequences = 64, .logging_steps = 1,                                                                      \
     }
 
 #endif

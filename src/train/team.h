@@ -15,6 +15,7 @@
 
 #include "train/batch.h"
 #include "train/optimizer.h"
+#include "train/trace.h"
 #include "train/trainee.h"
 
 /* What a rank trains with, from the opening of its parts on. All borrowed. */
@@ -22,7 +23,8 @@ struct team_parts {
     const struct recipe *recipe;
     struct trainee *trainee;
     struct optimizer *optimizer;
-    double *loss; /* [rows of a micro-batch]: room for train_pass_head() */
+    double *loss;        /* [rows of a micro-batch]: room for train_pass_head() */
+    struct trace *trace; /* NULL: none */
 };
 
 /* Losses of a replica's batch: complete on its last stage, zero on the others. */
