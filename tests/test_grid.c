@@ -298,6 +298,61 @@ static void clipping_and_precisions_are_those_of_one_process(void **state)
     }
 }
 
+/* ---- Validation ---- */
+
+static double last_validation(const struct run *r)
+{
+    char path[256], line[4096], *at;
+    double loss = NAN;
+    snprintf(path, sizeof path, "%s/metrics.jsonl", r->output);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f))
+        if ((at = strstr(line, "\"validation_loss\": "))) loss = strtod(at + strlen("\"validation_loss\": "), NULL);
+    fclose(f);
+    return loss;
+}
+
+/* Replicas that have gone apart validate what the checkpoint has: a process of its own finds the same loss, but for
+ * the order of its sum, and without validations the run has the same bits. */
+static void validation_is_of_the_model_that_a_checkpoint_has(void **state)
+{
+    (void)state;
+    static const int syncs[] = {SYNC_PROXSKIP, SYNC_DILOCO, SYNC_COCKTAIL, SYNC_STREAMING, SYNC_SPARSE};
+    for (int i = 0; i < 10; i++) {
+        struct run apart, without, alone;
+        char names[3][32], checkpoint[256];
+        snprintf(names[0], sizeof names[0], "validated-%d", i);
+        snprintf(names[1], sizeof names[1], "not-validated-%d", i);
+        snprintf(names[2], sizeof names[2], "validated-alone-%d", i);
+        begin(&apart, names[0]);
+        begin(&without, names[1]);
+        begin(&alone, names[2]);
+        for (int k = 0; k < 2; k++) {
+            struct recipe *r = k ? &without.recipe : &apart.recipe;
+            r->sync = syncs[i / 2];
+            r->sync_probability = 0.1;
+            r->sync_steps = 2;
+            r->sync_fragments = 1;
+            r->pipeline_stages = 2;
+            r->eval_steps = k ? 0 : 1;
+            if (i % 2) r->model = tied_dir;
+            train(k ? &without : &apart, 4);
+        }
+        expect_same_bits(&apart, &without, STEPS);
+        snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint-%d", apart.output, STEPS);
+        alone.recipe.model = checkpoint;
+        alone.recipe.learning_rate = 0;
+        alone.recipe.steps = alone.recipe.eval_steps = 1;
+        train_alone(&alone);
+        const double loss = last_validation(&apart), should = last_validation(&alone);
+        if (!(fabs(loss - should) <= 1e-6 * should)) fail_msg("%s: %.9g, not %.9g", apart.output, loss, should);
+        end(&apart);
+        end(&without);
+        end(&alone);
+    }
+}
+
 /* ---- Algorithms ---- */
 
 static void a_divided_optimizer_gives_the_weights_of_a_whole_one(void **state)
@@ -495,7 +550,7 @@ static void what_is_sent_is_what_the_formulas_say(void **state)
         snprintf(name, sizeof name, "bytes-%zu", i);
         begin(&r, name);
         r.recipe.steps = 9;
-        r.recipe.save_steps = 0;
+        r.recipe.save_steps = r.recipe.eval_steps = 0; /* they take the mean of proxskip's parameters, too */
         r.recipe.sync = cases[i].sync;
         r.recipe.sync_warmup_steps = cases[i].warmup;
         r.recipe.sync_wire = cases[i].wire;
@@ -780,6 +835,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_layout_and_schedule_gives_the_weights_of_one_process),
         cmocka_unit_test(clipping_and_precisions_are_those_of_one_process),
+        cmocka_unit_test(validation_is_of_the_model_that_a_checkpoint_has),
         cmocka_unit_test(a_divided_optimizer_gives_the_weights_of_a_whole_one),
         cmocka_unit_test(averaging_in_every_step_is_one_thing_by_any_name),
         cmocka_unit_test(cocktail_with_all_its_values_is_the_mean_one_step_late),

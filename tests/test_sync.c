@@ -133,7 +133,7 @@ static enum status one_step(struct sync *s, struct world *w, int replica, int64_
 
 static enum status all_steps(struct sync *s, struct world *w, int replica)
 {
-    const float *model;
+    float *model;
     for (int64_t step = 0; step < w->steps; step++)
         TRY(one_step(s, w, replica, step));
     TRY(s->ops->model(s, &model));

@@ -447,7 +447,7 @@ static enum status least(struct team *t, int64_t *value)
 
 /* ---- State ---- */
 
-static enum status model(struct team *t, const float **values)
+static enum status model(struct team *t, float **values)
 {
     struct grid *g = grid_of(t);
     *values = g->parts.trainee->params->value;
@@ -455,7 +455,7 @@ static enum status model(struct team *t, const float **values)
     const int64_t since = trace_now(g->parts.trace);
     TRY(g->sync->ops->model(g->sync, values));
     traced_sync(g, since, TRACE_SYNC_MODEL);
-    return OK;
+    return copy_tied(g, NET_SYNC, *values);
 }
 
 static int vectors(struct team *t, struct team_vector *out)

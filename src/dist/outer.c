@@ -102,7 +102,7 @@ bool outer_due(const struct sync *s, int64_t step)
     return !sync_shares(r, step) && (step + 1 - r->sync_warmup_steps) % r->sync_steps == 0;
 }
 
-const float *outer_model(const struct outer *o)
+float *outer_model(const struct outer *o)
 {
     return o->dense ? o->c.params->value : o->theta;
 }

@@ -52,8 +52,8 @@ void outer_follow(struct outer *o, struct sync *s, int64_t step);
  * there. */
 bool outer_due(const struct sync *s, int64_t step);
 
-/* theta, or the parameters after a dense step: what a checkpoint shows. */
-const float *outer_model(const struct outer *o);
+/* theta, or the parameters after a dense step: what is shown as the model. */
+float *outer_model(const struct outer *o);
 
 /* delta [n] = theta - x of a part, zeros in between. */
 void outer_take(struct outer *o, int part);

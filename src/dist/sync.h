@@ -54,7 +54,7 @@ struct sync_ops {
     bool (*meets)(const struct sync *s, int64_t step);
 
     /* As in team.h; without a model it is the parameters. */
-    enum status (*model)(struct sync *s, const float **values);
+    enum status (*model)(struct sync *s, float **values);
     int (*vectors)(struct sync *s, struct team_vector *vectors);
     enum status (*restore)(struct sync *s, bool known);
 

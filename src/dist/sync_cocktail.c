@@ -195,7 +195,7 @@ static enum status combine(struct sync *s, int64_t step)
 }
 
 /* What all know. */
-static enum status model(struct sync *s, const float **values)
+static enum status model(struct sync *s, float **values)
 {
     struct cocktail *k = (struct cocktail *)s;
     *values = k->known ? k->global : s->c.params->value;

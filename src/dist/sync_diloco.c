@@ -41,7 +41,7 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
     return OK;
 }
 
-static enum status model(struct sync *s, const float **values)
+static enum status model(struct sync *s, float **values)
 {
     *values = outer_model(&((struct diloco *)s)->outer);
     return OK;

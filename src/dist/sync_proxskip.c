@@ -121,7 +121,7 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
 }
 
 /* A mean for this once: nobody goes on from it. */
-static enum status model(struct sync *s, const float **values)
+static enum status model(struct sync *s, float **values)
 {
     struct proxskip *p = (struct proxskip *)s;
     const struct params *all = s->c.params;

@@ -169,7 +169,7 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
 
 /* ---- State ---- */
 
-static enum status model(struct sync *s, const float **values)
+static enum status model(struct sync *s, float **values)
 {
     *values = outer_model(&((struct sparse_sync *)s)->outer);
     return OK;

@@ -86,7 +86,7 @@ enum status team_least(struct team *t, int64_t *value)
     return t->ops->least ? t->ops->least(t, value) : OK;
 }
 
-enum status team_model(struct team *t, const float **values)
+enum status team_model(struct team *t, float **values)
 {
     return t->ops->model(t, values);
 }
@@ -157,7 +157,7 @@ static enum status losses(struct team *t, const struct train_batch *b, int n, co
     return OK;
 }
 
-static enum status own_model(struct team *t, const float **values)
+static enum status own_model(struct team *t, float **values)
 {
     *values = parts_of(t)->trainee->params->value;
     return OK;

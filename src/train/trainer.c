@@ -424,7 +424,20 @@ static enum status one_step(struct trainer *t)
 
 /* ---- Validation ---- */
 
-/* The same sequences every time, whatever has been trained on. Replicas take turns, each with its own parameters. */
+/* Puts the model in the place of the rank's own parameters, and these there; and back. */
+static void exchange(struct params *p, float *model)
+{
+    if (model == p->value) return;
+    for (size_t i = 0; i < p->n_values; i++) {
+        const float own = p->value[i];
+        p->value[i] = model[i];
+        model[i] = own;
+    }
+    params_changed(p);
+}
+
+/* The same sequences every time, whatever has been trained on, and the model that a checkpoint would have. Replicas
+ * take turns. */
 static enum status validate(struct trainer *t)
 {
     const struct recipe *r = t->r;
@@ -433,9 +446,12 @@ static enum status validate(struct trainer *t)
     struct data *data = NULL;
     struct loss_sum sum = {0};
     const struct team_losses losses = {&sum, t->by_source};
+    float *model;
     set.sources = r->validation;
     set.n_sources = r->n_validation;
+    TRY(team_model(t->team, &model));
     TRY(data_open(&data, &set, t->tokenizer, 0, 1, 0));
+    exchange(t->trainee.params, model);
     memset(t->by_source, 0, (size_t)r->n_validation * sizeof *t->by_source);
     enum status s = OK;
     for (int64_t i = 0; s == OK && i < r->eval_sequences; i += micro) {
@@ -444,6 +460,7 @@ static enum status validate(struct trainer *t)
         if (s == OK && i / micro % t->team->n_replicas == t->team->replica)
             s = team_losses(t->team, &t->eval_batch, n, &losses);
     }
+    exchange(t->trainee.params, model);
     data_close(data);
     if (s == OK) s = sum_losses(t, TEAM_ALL, &sum, r->n_validation);
     if (s != OK || !t->metrics) return s;
