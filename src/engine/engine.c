@@ -306,6 +306,8 @@ void gptjt_engine_info(const struct gptjt_engine *e, struct gptjt_info *out)
         .compute = e->compute,
         .cpu = e->cpu,
         .threads = e->threads,
+        .n_ranks = e->crew ? e->n_ranks : 1,
+        .n_ranks_here = e->crew ? e->n_ranks_here : 1,
         .parameters = gptj_config_parameters(c),
         .weight_bytes = gptj_weight_bytes(c, e->model->layers[0].q.type),
         .hf_defaults = {.present = g->origin != NULL,

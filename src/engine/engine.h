@@ -40,6 +40,8 @@ struct gptjt_engine {
     enum dtype kv_dtype;
     int threads;
     struct kernels host; /* for what is on the host whatever the device: logits */
+    struct crew *crew;   /* ranks that share the ..._many calls (crew.h); NULL: there are none. Borrowed */
+    int n_ranks, n_ranks_here;
 };
 
 /* Finds the mask for a checkpoint (docs/MODEL.md has the order). name: the directory's or the hub's; asked: the
@@ -143,6 +145,13 @@ enum status step_check(const struct gptjt_session *s, int row, const float *logi
 
 /* E_LIMIT unless n_prompt tokens and n_sequences continuations of n_new fit the window and the session. */
 enum status session_admit(const struct gptjt_session *s, size_t n_prompt, size_t n_sequences, size_t n_new);
+
+/* What gptjt_score_many() and gptjt_generate_many() do for requests that have been checked, on this rank. index [n], or
+ * NULL for 0 .. n-1: which of its call's `of` requests each one is, for messages. */
+enum status score_here(struct gptjt_session *s, const struct gptjt_score_request *requests, size_t n,
+                       const uint64_t *index, size_t of, struct gptjt_score *scores);
+enum status generate_here(struct gptjt_session *s, const struct gptjt_generate_request *requests, size_t n,
+                          const uint64_t *index, size_t of, struct gptjt_generation *out);
 
 /* PREFIX or CAUSAL for a request. */
 enum gptjt_mask session_mask(const struct gptjt_session *s, enum gptjt_mask asked);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/utf8.h"
+#include "engine/crew.h"
 #include "engine/scheduler.h"
 #include "engine/stop.h"
 
@@ -261,12 +262,12 @@ static const struct job_kind generation_kind = {.rows = live_rows, .add = add_ro
 /* ---- Calls ---- */
 
 static enum status open_all(struct generation *all, struct gptjt_session *s,
-                            const struct gptjt_generate_request *requests, size_t n)
+                            const struct gptjt_generate_request *requests, size_t n, const uint64_t *index, size_t of)
 {
     for (size_t i = 0; i < n; i++) {
         TRY(generation_open(&all[i], s, &requests[i]));
-        all[i].job.index = i;
-        all[i].job.of = n;
+        all[i].job.index = index ? index[i] : i;
+        all[i].job.of = of;
     }
     return OK;
 }
@@ -302,6 +303,21 @@ static void finish(struct generation *g, struct gptjt_generation *out)
     g->completions = NULL;
 }
 
+enum status generate_here(struct gptjt_session *s, const struct gptjt_generate_request *requests, size_t n,
+                          const uint64_t *index, size_t of, struct gptjt_generation *out)
+{
+    struct generation *all = calloc(n, sizeof *all);
+    enum status st = all ? OK : fail(E_NOMEM, "generate: out of memory");
+    if (st == OK) st = open_all(all, s, requests, n, index, of);
+    if (st == OK) st = run_all(all, s, n);
+    for (size_t i = 0; st == OK && i < n; i++)
+        finish(&all[i], &out[i]);
+    for (size_t i = 0; all && i < n; i++)
+        generation_close(&all[i]);
+    free(all);
+    return st;
+}
+
 enum gptjt_status gptjt_generate_many(struct gptjt_session *s, const struct gptjt_generate_request *requests, size_t n,
                                       struct gptjt_generation *out)
 {
@@ -310,16 +326,8 @@ enum gptjt_status gptjt_generate_many(struct gptjt_session *s, const struct gptj
         const enum status bad = check_request(s, &requests[i]);
         if (bad != OK) return (enum gptjt_status)scheduler_name(bad, i, n);
     }
-    struct generation *all = calloc(n, sizeof *all);
-    enum status st = all ? OK : fail(E_NOMEM, "generate: out of memory");
-    if (st == OK) st = open_all(all, s, requests, n);
-    if (st == OK) st = run_all(all, s, n);
-    for (size_t i = 0; st == OK && i < n; i++)
-        finish(&all[i], &out[i]);
-    for (size_t i = 0; all && i < n; i++)
-        generation_close(&all[i]);
-    free(all);
-    return (enum gptjt_status)st;
+    if (s->engine->crew && n > 1) return (enum gptjt_status)crew_generate(s, requests, n, out);
+    return (enum gptjt_status)generate_here(s, requests, n, NULL, n, out);
 }
 
 enum gptjt_status gptjt_generate(struct gptjt_session *s, const struct gptjt_generate_request *r,
