@@ -17,6 +17,7 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"
+#include "cli/shared.h"
 #include "eval/classify.h"
 #include "eval/classify_file.h"
 #include "eval/shots.h"
@@ -130,6 +131,7 @@ static const struct option options[] = {
      FIELD(show_prompt),
      .help = "print the prompt (of the first row), and nothing else is done"},
     COMMON_ENGINE_OPTIONS,
+    COMMON_RANKS_OPTION,
     COMMON_LOG_OPTIONS,
     {0},
 };
@@ -496,9 +498,8 @@ static enum status run_job(struct job *j)
     return set->text ? classify_text(j) : classify_rows(j);
 }
 
-static enum status run(void *settings, const struct option_args *args)
+static enum status run_shared(void *settings)
 {
-    (void)args;
     struct job j = {.set = settings};
     TRY(check_settings(j.set));
     const enum status s = run_job(&j);
@@ -510,6 +511,12 @@ static enum status run(void *settings, const struct option_args *args)
     list_free(&j.fields);
     list_free(&j.labels);
     return s;
+}
+
+static enum status run(void *settings, const struct option_args *args)
+{
+    (void)args;
+    return shared_run(run_shared, settings);
 }
 
 const struct command command_classify = {

@@ -3,6 +3,7 @@
  * eval_text.c, what they share is in eval.c; here is the command line. */
 #include "cli/command.h"
 #include "cli/eval.h"
+#include "cli/shared.h"
 
 static const struct eval_settings defaults = {.common = COMMON_DEFAULTS, .perturbed = true};
 
@@ -76,6 +77,7 @@ static const struct option options[] = {
     {.name = "report", .type = OPTION_STRING, FIELD(report), .meta = "FILE", .help = "write a page with charts (HTML)"},
     {.name = "json", .type = OPTION_FLAG, FIELD(json), .help = "print one JSON object instead of a table"},
     COMMON_ENGINE_OPTIONS,
+    COMMON_RANKS_OPTION,
     COMMON_LOG_OPTIONS,
     {0},
 };
@@ -97,13 +99,18 @@ static enum status check(const struct eval_settings *set)
     return OK;
 }
 
-static enum status run(void *settings, const struct option_args *args)
+static enum status run_shared(void *settings)
 {
     const struct eval_settings *set = settings;
-    (void)args;
     TRY(check(set));
     if (set->helm) return eval_helm(set);
     return set->tasks.n ? eval_tasks(set) : eval_text(set);
+}
+
+static enum status run(void *settings, const struct option_args *args)
+{
+    (void)args;
+    return shared_run(run_shared, settings);
 }
 
 const struct command command_eval = {

@@ -12,6 +12,7 @@
 #include "base/utf8.h"
 #include "cli/interrupt.h"
 #include "cli/model_path.h"
+#include "cli/shared.h"
 #include "eval/api.h"
 
 /* The public statuses are the internal ones under public names, as engine/engine.c asserts. */
@@ -46,8 +47,10 @@ enum status cli_model_open(struct cli_model *out, const struct common *common)
     TRY(cli_status(gptjt_engine_open(&m.engine, path.dir, &options)));
     gptjt_engine_info(m.engine, &m.info);
     m.name = path.hub_name ? path.hub_name : m.info.name;
+    const enum status s = common->crew ? shared_equip(&m, common) : OK;
+    gptjt_engine_info(m.engine, &m.info); /* which now has the ranks */
     *out = m;
-    return OK;
+    return s;
 }
 
 void cli_model_close(struct cli_model *m)

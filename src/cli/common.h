@@ -25,6 +25,9 @@ struct common {
     const char *cpu, *adapter;
     int log; /* enum log_level */
     bool quiet;
+    int64_t ranks; /* threads that are ranks; 0: none are asked for */
+    struct crew
+        *crew; /* who shares the work of models that are opened, NULL: nobody. No option: shared_run() sets it */
 };
 
 #define COMMON_DEFAULTS                                                                                                \
@@ -86,6 +89,15 @@ struct common {
          .meta = "DIR",                                                                                                \
          .help = "a LoRA adapter in PEFT's format (from gptjt train, or PEFT itself) to use with the model"},          \
         COMMON_COMPUTE_OPTION, COMMON_THREAD_OPTIONS
+
+#define COMMON_RANKS_OPTION                                                                                            \
+    {                                                                                                                  \
+        .name = "ranks", .type = OPTION_INT, .offset = offsetof(struct common, ranks), .min = 1, .max = 1024,          \
+        .meta = "N",                                                                                                   \
+        .help =                                                                                                        \
+            "share the work among that many ranks, each some threads of this process; processes, on one machine or "   \
+            "on many, are mpirun's to start"                                                                           \
+    }
 
 #define COMMON_LOG_OPTIONS                                                                                             \
     {.name = "log",                                                                                                    \
