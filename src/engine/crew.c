@@ -178,8 +178,9 @@ static size_t cut_smaller_and_smaller(size_t *order, struct crew_chunk *chunks, 
     size_t left = 0, n_chunks = 0;
     for (size_t i = 0; i < n; i++)
         left += items[i].work;
+    const size_t quarter = left / (4 * n_ranks), least = quarter < CREW_CHUNK_TOKENS ? quarter : CREW_CHUNK_TOKENS;
     for (size_t at = 0; at < n; n_chunks++) {
-        const size_t share = left / (3 * n_ranks), enough = share > CREW_CHUNK_TOKENS ? share : CREW_CHUNK_TOKENS;
+        const size_t share = left / (3 * n_ranks), enough = share > least ? share : least;
         struct crew_chunk *chunk = &chunks[n_chunks];
         *chunk = (struct crew_chunk){.first = at};
         while (at < n && (chunk->n == 0 || chunk->work + items[at].work <= enough)) {

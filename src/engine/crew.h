@@ -12,9 +12,10 @@
  * A call is cut into chunks, longest requests first (Graham 1969, LPT), which ranks take one after the other as they
  * finish: a machine that is half as fast takes half as many, and the shortest, at the end, level the rest out. A chunk
  * is a third of the rank's share of what is left then (guided self-scheduling, Polychronopoulos and Kuck 1987), but no
- * less than CREW_CHUNK_TOKENS, with which a step fills the processor. A helper has its next chunk before it is through
- * with one. Requests that generate are dealt out at once instead, one chunk a rank: a step with half of the sequences
- * takes nearly as long as one with all, since it has to read the same weights.
+ * less than CREW_CHUNK_TOKENS, which are a step's rows, or than a quarter of its share of the call if that is less. A
+ * helper has its next chunk before it is through with one. Requests that generate are dealt out at once instead, one
+ * chunk a rank: a step with half of the sequences takes nearly as long as one with all, since it has to read the same
+ * weights.
  *
  * Messages are NET_CONTROL. Helpers say how far they are after every block of a pass, so that a leader who waits can
  * tell a slow rank from one that hangs: the transport's timeout is for the latter. Helpers wait for work without bound.
@@ -25,7 +26,7 @@
 #include "engine/engine.h"
 #include "net/transport.h"
 
-enum { CREW_CHUNK_TOKENS = 1024 };
+enum { CREW_CHUNK_TOKENS = 512 };
 
 struct crew;
 
