@@ -30,7 +30,7 @@ static void chunks_have_every_request_once_the_longest_first(void **state)
             size_t all = 0, next = 0, last = SIZE_MAX;
             for (size_t i = 0; i < n; i++)
                 all += work[i] = draw(7, i, 2000);
-            const size_t n_chunks = crew_cut(order, chunks, work, n, n_ranks, false);
+            const size_t n_chunks = crew_cut(order, chunks, work, n, n_ranks, CREW_CHUNK_TOKENS);
             for (size_t c = 0, left = all; c < n_chunks; left -= chunks[c++].work) {
                 const size_t share = left / (size_t)(3 * n_ranks), quarter = all / (size_t)(4 * n_ranks);
                 const size_t least = quarter < CREW_CHUNK_TOKENS ? quarter : CREW_CHUNK_TOKENS;
@@ -58,12 +58,12 @@ static void what_generates_is_dealt_out_like_cards(void **state)
     static const size_t dealt[] = {1, 6, 3, 2, 5, 4, 0}; /* 9 6 1, 8 5, 7 3 */
     size_t order[7];
     struct crew_chunk chunks[7];
-    assert_int_equal(crew_cut(order, chunks, work, 7, 3, true), 3);
+    assert_int_equal(crew_cut(order, chunks, work, 7, 3, 0), 3);
     assert_memory_equal(order, dealt, sizeof order);
     assert_int_equal(chunks[0].work, 16);
     assert_int_equal(chunks[1].work, 13);
     assert_int_equal(chunks[2].work, 10);
-    assert_int_equal(crew_cut(order, chunks, work, 2, 3, true), 2);
+    assert_int_equal(crew_cut(order, chunks, work, 2, 3, 0), 2);
 }
 
 /* ---- A crew ---- */
@@ -118,7 +118,7 @@ static enum status one_rank(struct transport *t, void *user)
     if (t->rank > 0) return crew_help(t, x->helper_opens ? x->helper_opens : open_as_leader, x);
     struct crew *crew;
     struct gptjt_engine *e = x->open();
-    TRY(crew_open(&crew, t));
+    TRY(crew_open(&crew, t, 1));
     const enum status s = crew_equip(crew, e, t->size);
     if (s == OK) x->leader(e, x);
     for (int peer = 1; x->all_work && peer < t->size; peer++) /* more than that it is ready, twice */
@@ -418,7 +418,7 @@ static enum status lead_nobody(struct transport *t, void *user)
 {
     struct crew *crew;
     if (t->rank > 0) return crew_help(t, open_nothing, user);
-    TRY(crew_open(&crew, t));
+    TRY(crew_open(&crew, t, 1));
     return crew_close(crew);
 }
 

@@ -131,7 +131,7 @@ static const struct option options[] = {
      FIELD(show_prompt),
      .help = "print the prompt (of the first row), and nothing else is done"},
     COMMON_ENGINE_OPTIONS,
-    COMMON_RANKS_OPTION,
+    COMMON_RANKS_OPTIONS,
     COMMON_LOG_OPTIONS,
     {0},
 };

@@ -77,7 +77,7 @@ static const struct option options[] = {
     {.name = "report", .type = OPTION_STRING, FIELD(report), .meta = "FILE", .help = "write a page with charts (HTML)"},
     {.name = "json", .type = OPTION_FLAG, FIELD(json), .help = "print one JSON object instead of a table"},
     COMMON_ENGINE_OPTIONS,
-    COMMON_RANKS_OPTION,
+    COMMON_RANKS_OPTIONS,
     COMMON_LOG_OPTIONS,
     {0},
 };

@@ -63,7 +63,7 @@ static const struct option options[] = {
      FIELD(added_tokens),
      .help = "match added tokens such as <|endoftext|> in the text; with --no-added-tokens they are ordinary text"},
     COMMON_ENGINE_OPTIONS,
-    COMMON_RANKS_OPTION,
+    COMMON_RANKS_OPTIONS,
     COMMON_LOG_OPTIONS,
     {0},
 };

@@ -13,7 +13,8 @@ typedef enum status shared_fn(void *settings);
  * and nothing is printed. A rank that fails, or is no more, ends the others too, and is named by them. */
 enum status shared_run(shared_fn *fn, struct common *common);
 
-/* From now on others share m's work; to be called before anything else is done with it. */
-enum status shared_equip(const struct cli_model *m, const struct common *common);
+/* gptjt_engine_open(), with whom common names. */
+enum status shared_open(struct gptjt_engine **out, const char *dir, const struct gptjt_engine_options *options,
+                        const struct common *common);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/crew_message.h"
+#include "engine/identity.h"
 
 /* A chunk that a helper has. Zero-initialise. */
 struct errand {
@@ -33,7 +34,7 @@ struct crew {
     struct gptjt_engine *engine; /* NULL: not equipped yet */
     struct helper *helpers;      /* [n] */
     struct net_request **waits;  /* [n] */
-    int n;
+    int n, n_ranks;              /* n_ranks: with the stages of their models */
 };
 
 /* ---- Talking ---- */
@@ -63,17 +64,17 @@ static enum status hear_ready(struct crew *c, struct helper *h)
     return OK;
 }
 
-enum status crew_open(struct crew **out, struct transport *t)
+enum status crew_open(struct crew **out, struct transport *t, int stride)
 {
-    assert(t->rank == 0);
+    assert(t->rank == 0 && t->size % stride == 0);
     struct crew *c = calloc(1, sizeof *c);
     if (!c) return fail(E_NOMEM, "out of memory for %d ranks", t->size);
-    *c = (struct crew){.t = t, .n = t->size - 1};
+    *c = (struct crew){.t = t, .n = t->size / stride - 1, .n_ranks = t->size};
     c->helpers = calloc((size_t)t->size, sizeof *c->helpers);
     c->waits = calloc((size_t)t->size, sizeof *c->waits);
     enum status s = c->helpers && c->waits ? OK : fail(E_NOMEM, "out of memory for %d ranks", t->size);
     for (int i = 0; s == OK && i < c->n; i++) {
-        c->helpers[i].rank = i + 1;
+        c->helpers[i].rank = (i + 1) * stride;
         s = listen_to(c, &c->helpers[i]);
     }
     if (s == OK) {
@@ -102,7 +103,8 @@ static enum status form(struct crew *c, const struct buf *identity)
 enum status crew_equip(struct crew *c, struct gptjt_engine *e, int n_here)
 {
     struct buf identity = {0};
-    enum status s = crew_identity(&identity, e);
+    enum status s = identity_put(&identity, e);
+    if (s == OK) s = identity_put_scores(&identity, e);
     if (s == OK) {
         s = form(c, &identity);
         if (s != OK) net_fail(c->t, s); /* identity is about to go */
@@ -111,7 +113,7 @@ enum status crew_equip(struct crew *c, struct gptjt_engine *e, int n_here)
     TRY(s);
     c->engine = e;
     e->crew = c;
-    e->n_ranks = c->n + 1;
+    e->n_ranks = c->n_ranks;
     e->n_ranks_here = n_here;
     return OK;
 }
@@ -173,12 +175,12 @@ static size_t deal_out(size_t *order, struct crew_chunk *chunks, const struct it
 }
 
 static size_t cut_smaller_and_smaller(size_t *order, struct crew_chunk *chunks, const struct item *items, size_t n,
-                                      size_t n_ranks)
+                                      size_t n_ranks, size_t tokens)
 {
     size_t left = 0, n_chunks = 0;
     for (size_t i = 0; i < n; i++)
         left += items[i].work;
-    const size_t quarter = left / (4 * n_ranks), least = quarter < CREW_CHUNK_TOKENS ? quarter : CREW_CHUNK_TOKENS;
+    const size_t quarter = left / (4 * n_ranks), least = quarter < tokens ? quarter : tokens;
     for (size_t at = 0; at < n; n_chunks++) {
         const size_t share = left / (3 * n_ranks), enough = share > least ? share : least;
         struct crew_chunk *chunk = &chunks[n_chunks];
@@ -193,15 +195,15 @@ static size_t cut_smaller_and_smaller(size_t *order, struct crew_chunk *chunks, 
     return n_chunks;
 }
 
-size_t crew_cut(size_t *order, struct crew_chunk *chunks, const size_t *work, size_t n, int n_ranks, bool whole)
+size_t crew_cut(size_t *order, struct crew_chunk *chunks, const size_t *work, size_t n, int n_ranks, size_t tokens)
 {
     struct item *items = calloc(n, sizeof *items);
     if (!items) return 0;
     for (size_t i = 0; i < n; i++)
         items[i] = (struct item){work[i], i};
     qsort(items, n, sizeof *items, compare_items);
-    const size_t n_chunks = whole ? deal_out(order, chunks, items, n, (size_t)n_ranks)
-                                  : cut_smaller_and_smaller(order, chunks, items, n, (size_t)n_ranks);
+    const size_t n_chunks = tokens ? cut_smaller_and_smaller(order, chunks, items, n, (size_t)n_ranks, tokens)
+                                   : deal_out(order, chunks, items, n, (size_t)n_ranks);
     free(items);
     return n_chunks;
 }
@@ -495,7 +497,9 @@ static enum status lay_out(struct call *x)
         x->all += x->work[i];
     }
     x->results = calloc(x->result_at[x->n] + 1, x->kind->result_bytes);
-    x->n_chunks = crew_cut(x->order, x->chunks, x->work, x->n, x->crew->n + 1, x->kind->whole);
+    const int n_models = x->crew->n + 1, n_stages = x->crew->n_ranks / n_models;
+    const size_t tokens = x->kind->whole ? 0 : (size_t)n_stages * CREW_CHUNK_TOKENS;
+    x->n_chunks = crew_cut(x->order, x->chunks, x->work, x->n, n_models, tokens);
     return x->results && x->n_chunks ? OK : fail(E_NOMEM, "out of memory for %zu requests", x->n);
 }
 

@@ -12,10 +12,10 @@
  * A call is cut into chunks, longest requests first (Graham 1969, LPT), which ranks take one after the other as they
  * finish: a machine that is half as fast takes half as many, and the shortest, at the end, level the rest out. A chunk
  * is a third of the rank's share of what is left then (guided self-scheduling, Polychronopoulos and Kuck 1987), but no
- * less than CREW_CHUNK_TOKENS, which are a step's rows, or than a quarter of its share of the call if that is less. A
- * helper has its next chunk before it is through with one. Requests that generate are dealt out at once instead, one
- * chunk a rank: a step with half of the sequences takes nearly as long as one with all, since it has to read the same
- * weights.
+ * less than CREW_CHUNK_TOKENS (a step's rows, for each of its stages), or than a quarter of its share of the call if
+ * that is less. A helper has its next chunk before it is through with one. Requests that generate are dealt out at once
+ * instead, one chunk a rank: a step with half of the sequences takes nearly as long as one with all, since it has to
+ * read the same weights.
  *
  * Messages are NET_CONTROL. Helpers say how far they are after every block of a pass, so that a leader who waits can
  * tell a slow rank from one that hangs: the transport's timeout is for the latter. Helpers wait for work without bound.
@@ -30,8 +30,9 @@ enum { CREW_CHUNK_TOKENS = 512 };
 
 struct crew;
 
-/* On rank 0 of t, of all of whose ranks the others are in crew_help(). Owned: crew_close(). t is borrowed. */
-enum status crew_open(struct crew **out, struct transport *t);
+/* On rank 0 of t, while ranks stride, 2 stride, ... are in crew_help(): stride > 1 where those between are stages of
+ * their models (stage/stage.h). Owned: crew_close(). t is borrowed. */
+enum status crew_open(struct crew **out, struct transport *t, int stride);
 
 /* Calls of e's sessions are shared from here on, until crew_close(), as soon as all helpers have opened their model.
  * n_here: of the crew's ranks those on this machine, who share its memory. A helper that cannot or has another model
@@ -54,10 +55,10 @@ enum status crew_generate(struct gptjt_session *s, const struct gptjt_generate_r
                           struct gptjt_generation *out);
 
 /* Requests as chunks, for the test: order [n] lists them, chunk i being order[chunks[i].first] .. , n of them; chunks
- * has room for n. whole: one chunk a rank. Returns how many. */
+ * has room for n. tokens: of a chunk at least, as above; 0: one chunk a rank. Returns how many, 0 without memory. */
 struct crew_chunk {
     size_t first, n, work;
 };
-size_t crew_cut(size_t *order, struct crew_chunk *chunks, const size_t *work, size_t n, int n_ranks, bool whole);
+size_t crew_cut(size_t *order, struct crew_chunk *chunks, const size_t *work, size_t n, int n_ranks, size_t tokens);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "engine/crew.h"
 #include "engine/crew_message.h"
+#include "engine/identity.h"
 
 /* An order that has come with its body. */
 struct received {
@@ -205,30 +206,14 @@ static enum status do_chunk(struct helping *h, const struct received *r)
 
 /* ---- Who one is ---- */
 
-/* Compares line by line; mine and theirs end in NUL. */
-static enum status compare_identity(const struct buf *mine, const char *theirs, size_t n)
-{
-    const char *a = mine->data, *b = theirs;
-    while (*a && *b) {
-        const int x = (int)strcspn(a, "\n"), y = (int)strcspn(b, "\n");
-        if (x != y || memcmp(a, b, (size_t)x))
-            return fail(E_ARG, "this rank has \"%.*s\", rank 0 has \"%.*s\": results would depend on who computes them",
-                        x, a, y, b);
-        a += x + 1;
-        b += y + 1;
-    }
-    if (n == mine->len && !memcmp(theirs, mine->data, n)) return OK;
-    return fail(E_ARG, "this rank's model or kernels give other numbers than rank 0's");
-}
-
 static enum status form(struct helping *h, const struct received *r, crew_open_fn *open, void *user)
 {
     struct buf mine = {0};
     if (h->engine) return fail(E_FORMAT, "rank 0 forms a crew twice");
     TRY(open(&h->engine, user));
-    r->body[r->order.bytes] = 0;
-    enum status s = crew_identity(&mine, h->engine);
-    if (s == OK) s = compare_identity(&mine, r->body, r->order.bytes);
+    enum status s = identity_put(&mine, h->engine);
+    if (s == OK) s = identity_put_scores(&mine, h->engine);
+    if (s == OK) s = identity_compare(&mine, r->body, r->order.bytes);
     buf_free(&mine);
     return s == OK ? say(h, CREW_READY, OK) : s;
 }

@@ -3,49 +3,6 @@
 
 #include <stdlib.h>
 
-/* ---- Who one is ---- */
-
-enum { PROBE_TOKENS = 12 };
-
-/* Ids from all over the vocabulary, so that two checkpoints of one shape do not pass for each other. */
-static void probe_ids(int32_t ids[PROBE_TOKENS], int V)
-{
-    for (int i = 0; i < PROBE_TOKENS; i++)
-        ids[i] = (int32_t)((int64_t)V * i / PROBE_TOKENS);
-}
-
-static enum status put_probe(struct buf *out, struct gptjt_engine *e)
-{
-    int32_t ids[PROBE_TOKENS];
-    probe_ids(ids, e->config.model.V);
-    const size_t n = e->config.model.P < PROBE_TOKENS ? (size_t)e->config.model.P / 2 : PROBE_TOKENS / 2;
-    const struct gptjt_span prompt = {ids, n}, after = {ids + n, n};
-    struct gptjt_session *s;
-    struct gptjt_score score;
-    TRY((enum status)gptjt_session_create(&s, e, gptjt_tokens_needed(n, 1, n)));
-    const enum status st = (enum status)gptjt_score(s, prompt, GPTJT_MASK_AUTO, &after, 1, &score);
-    if (st == OK) {
-        buf_append(out, score.logprobs, score.n * sizeof *score.logprobs);
-        gptjt_scores_free(&score, 1);
-    }
-    gptjt_session_close(s);
-    return st;
-}
-
-enum status crew_identity(struct buf *out, struct gptjt_engine *e)
-{
-    struct gptjt_info i;
-    gptjt_engine_info(e, &i);
-    buf_printf(out, "gptjt %s\nlayers %d, width %d, heads %d, vocabulary %d, window %d\n", gptjt_version(), i.n_layers,
-               i.n_embd, i.n_heads, i.vocab_size, i.n_positions);
-    buf_printf(out, "weights %s\ncompute %s\ncpu %s\n", i.weights, i.compute, i.cpu);
-    buf_printf(out, "prompt-mask %s\n", i.prompt_mask == GPTJT_MASK_PREFIX ? "prefix" : "causal");
-    buf_printf(out, "tokenizer %s\n", e->tokenizer.bpe ? "yes" : "no");
-    buf_append(out, "", 1);
-    TRY(put_probe(out, e));
-    return buf_status(out);
-}
-
 /* ---- Scores ---- */
 
 static size_t score_results(const void *request)

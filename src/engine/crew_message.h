@@ -2,7 +2,7 @@
 /* What leader and helpers of a crew say to each other. Each message is a head of fixed size, and a body if it says so:
  *
  *     leader                         helper
- *     CREW_FORM  (crew_identity)     CREW_READY
+ *     CREW_FORM  (identity.h)        CREW_READY
  *     CREW_SCORE, CREW_GENERATE      CREW_PROGRESS ..., CREW_ANSWER      an answer for each, in their order
  *     CREW_ABANDON                   what it has in hand is answered with E_CANCELLED
  *     CREW_LEAVE                     CREW_READY
@@ -32,10 +32,6 @@ struct crew_report {
 
 /* Two chunks in hand: one at work and one to go on with. */
 enum { CREW_IN_HAND = 2, CREW_ORDER_TAG = 64, CREW_ORDER_BODY_TAG, CREW_REPORT_TAG, CREW_REPORT_BODY_TAG };
-
-/* Text that is different whenever two ranks' numbers could be, line by line, and behind its NUL the bits of a few
- * scores. */
-enum status crew_identity(struct buf *out, struct gptjt_engine *e);
 
 /* One kind of call: how its requests and results are handled by those who do not look into them. */
 struct crew_call_kind {

@@ -274,12 +274,13 @@ static enum status open_all(struct generation *all, struct gptjt_session *s,
 
 static enum status run_all(struct generation *all, struct gptjt_session *s, size_t n)
 {
-    struct scheduler c;
-    scheduler_open(&c, s, scheduler_fail_all);
+    struct scheduler c[SESSION_MOST_LANES];
+    const int n_lanes = 1 + s->n_others;
+    schedulers_open(c, n_lanes, s, scheduler_fail_all);
     for (size_t i = 0; i < n; i++)
-        if (all[i].r->max_new_tokens > 0) scheduler_add(&c, &all[i].job);
-    const enum status st = scheduler_run(&c);
-    scheduler_close(&c);
+        if (all[i].r->max_new_tokens > 0) all[i].s = schedulers_add(c, n_lanes, &all[i].job);
+    const enum status st = schedulers_run(c, n_lanes);
+    schedulers_close(c, n_lanes);
     return st;
 }
 

@@ -137,18 +137,19 @@ struct scored {
 static enum status score_all(struct scored *x, struct gptjt_session *s, const struct gptjt_score_request *r, size_t n,
                              const uint64_t *index, size_t of)
 {
-    struct scheduler c;
+    struct scheduler c[SESSION_MOST_LANES];
+    const int n_lanes = 1 + s->n_others;
     if (!x->all || !x->scores || !x->forks) return fail(E_NOMEM, "score: out of memory");
     for (size_t i = 0, at = 0; i < n; at += r[i++].n) {
         TRY(scoring_open(&x->all[i], s, &r[i], x->scores + at, x->forks + at));
         x->all[i].job.index = index ? index[i] : i;
         x->all[i].job.of = of;
     }
-    scheduler_open(&c, s, scheduler_fail_all);
+    schedulers_open(c, n_lanes, s, scheduler_fail_all);
     for (size_t i = 0; i < n; i++)
-        if (r[i].n) scheduler_add(&c, &x->all[i].job);
-    const enum status st = scheduler_run(&c);
-    scheduler_close(&c);
+        if (r[i].n) x->all[i].s = schedulers_add(c, n_lanes, &x->all[i].job);
+    const enum status st = schedulers_run(c, n_lanes);
+    schedulers_close(c, n_lanes);
     return st;
 }
 
