@@ -53,6 +53,8 @@ fi
 same classify alone.csv many.out.csv
 ranks 2 classify "${labels[@]}" -i many.csv --quiet > out
 same 'classify to stdout' alone.csv out
+ranks 4 classify "${labels[@]}" -i many.csv -o many.out.csv --pipeline-stages 2 2> said || fail 'classify by two pipelines fails'
+same 'classify by two pipelines' alone.csv many.out.csv
 [ "$(find . -name '*.part-*')" = '' ] || fail "a part file is left behind"
 
 # One text, which is rank 0's to look at.
@@ -67,6 +69,8 @@ done > pairs.jsonl
 "$gptjt" score -i pairs.jsonl --quiet > alone.jsonl
 ranks 4 score -i pairs.jsonl --quiet > out
 same score alone.jsonl out
+ranks 3 score -i pairs.jsonl --quiet --pipeline-stages 3 > out
+same 'score by a pipeline' alone.jsonl out
 { head -n 60 pairs.jsonl && echo "{\"prompt\": \"$(seq -s ' ' 9999)\", \"continuation\": \" x\"}" && tail -n 30 pairs.jsonl; } > bad.jsonl
 status=0
 ranks 3 score -i bad.jsonl --quiet > out 2> said || status=$?
@@ -86,6 +90,8 @@ tasks=(eval --tasks choice.yaml --tasks generate.yaml --compare-masks --json)
 ranks 3 "${tasks[@]}" -o tasks-ranks > out 2> said || fail 'eval --tasks fails'
 same 'eval --tasks' alone.json out
 same 'eval --tasks' tasks-alone tasks-ranks
+ranks 2 "${tasks[@]}" --pipeline-stages 2 > out 2> said || fail 'eval --tasks by a pipeline fails'
+same 'eval --tasks by a pipeline' alone.json out
 
 # Texts.
 head -c 5000 "$repository/docs/DESIGN.md" > book.txt
@@ -114,6 +120,10 @@ status=0
 ranks 3 classify "${labels[@]}" -i missing.csv > out 2> said || status=$?
 [ $status = 1 ] || fail "no input: status $status"
 [ "$(grep -c 'missing.csv: No such file' said)" = 1 ] || fail 'no input: not said once'
+status=0
+ranks 3 classify "${labels[@]}" -p x --pipeline-stages 2 > out 2> said || status=$?
+[ $status = 2 ] || fail "3 ranks, 2 stages: status $status"
+[ "$(grep -c '3 ranks cannot be divided' said)" = 1 ] || fail '3 ranks, 2 stages: not said once'
 [ "$how" = mpirun ] || exit 0
 
 # Ranks that would give other numbers are refused before anything is computed.
@@ -131,8 +141,9 @@ for i in $(seq 10); do sed "s/row/row $i/" rows; done > more
 rows_done() {
     cat long.out.csv.part-* 2> /dev/null | wc -l
 }
-kill_rank() { # N ranks, the one to kill, and rows to wait for
-    mpirun --oversubscribe -n "$1" "$gptjt" classify "${labels[@]}" -i long.csv -o long.out.csv > said 2>&1 &
+kill_rank() { # N ranks, the one to kill, rows to wait for, and stages
+    mpirun --oversubscribe -n "$1" "$gptjt" classify "${labels[@]}" -i long.csv -o long.out.csv \
+        --pipeline-stages "$4" > said 2>&1 &
     local mpirun=$! pid
     until [ "$(rows_done)" -gt "$3" ]; do
         kill -0 $mpirun 2> /dev/null || fail "rank $2 of $1: the run ends before it is killed"
@@ -145,9 +156,9 @@ kill_rank() { # N ranks, the one to kill, and rows to wait for
     grep -q "process rank $2 .*signal 9" said || fail "rank $2 of $1 is killed: it is not named"
     [ ! -e long.out.csv ] || fail "rank $2 of $1 is killed: there is a result"
 }
-kill_rank 3 1 20
-kill_rank 2 0 $(($(rows_done) + 20))
-kill_rank 4 3 $(($(rows_done) + 20))
+kill_rank 3 1 20 1
+kill_rank 2 0 $(($(rows_done) + 20)) 1
+kill_rank 4 3 $(($(rows_done) + 20)) 2 # a stage
 before=$(($(rows_done) - 2)) # the header, and a row that may be cut
 ranks 3 classify "${labels[@]}" -i long.csv -o long.out.csv > out 2> said || fail 'it does not go on'
 [ "$(sed -n 's/^going on after \([0-9]*\) of 1000 rows$/\1/p' said)" -ge $before ] || fail "not after all $before rows"
