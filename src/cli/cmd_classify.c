@@ -529,7 +529,8 @@ const struct command command_classify = {
     .examples =
         "  gptjt classify --labels positive,negative -p 'What a lovely day!'\n"
         "  gptjt classify --shots shots.csv --instruction @task.txt -i posts.csv -o labelled.csv\n"
-        "  gptjt classify --labels complaint,'no complaint' --text-name Tweet --calibrate -i in.jsonl -o out.jsonl",
+        "  gptjt classify --labels complaint,'no complaint' --text-name Tweet --calibrate -i in.jsonl -o out.jsonl\n"
+        "  mpirun -n 4 gptjt classify --labels spam,ham -i posts.csv -o labelled.csv",
     .options = options,
     .defaults = &defaults,
     .settings_bytes = sizeof(struct settings),

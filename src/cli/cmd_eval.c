@@ -122,7 +122,8 @@ const struct command command_eval = {
     .examples = "  gptjt eval --helm raft/ --recorded\n"
                 "  gptjt eval -m GPT-JT-6B-v1 --helm raft/ -o results/\n"
                 "  gptjt eval --tasks complaints.yaml --compare-masks --report complaints.html\n"
-                "  gptjt eval --text book.txt --last-word lambada.jsonl",
+                "  gptjt eval --text book.txt --last-word lambada.jsonl\n"
+                "  mpirun -n 4 gptjt eval --tasks complaints.yaml -o results/",
     .options = options,
     .defaults = &defaults,
     .settings_bytes = sizeof(struct eval_settings),

@@ -411,7 +411,8 @@ const struct command command_score = {
         "the continuation with the space that stands between them.",
     .examples = "  gptjt score -p $'Input: India\\nOutput:' -c ' Indian Rupee'\n"
                 "  gptjt score --prompt-ids 1,2,3 --continuation-ids 4,5 --json\n"
-                "  gptjt score -i pairs.jsonl > scores.jsonl",
+                "  gptjt score -i pairs.jsonl > scores.jsonl\n"
+                "  mpirun -n 4 gptjt score -i pairs.jsonl --pipeline-stages 2 > scores.jsonl",
     .options = options,
     .defaults = &defaults,
     .settings_bytes = sizeof(struct settings),

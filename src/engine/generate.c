@@ -276,11 +276,11 @@ static enum status run_all(struct generation *all, struct gptjt_session *s, size
 {
     struct scheduler c[SESSION_MOST_LANES];
     const int n_lanes = 1 + s->n_others;
-    schedulers_open(c, n_lanes, s, scheduler_fail_all);
+    scheduler_lanes_open(c, n_lanes, s, scheduler_fail_all);
     for (size_t i = 0; i < n; i++)
-        if (all[i].r->max_new_tokens > 0) all[i].s = schedulers_add(c, n_lanes, &all[i].job);
-    const enum status st = schedulers_run(c, n_lanes);
-    schedulers_close(c, n_lanes);
+        if (all[i].r->max_new_tokens > 0) all[i].s = scheduler_lanes_add(c, n_lanes, &all[i].job);
+    const enum status st = scheduler_lanes_run(c, n_lanes);
+    scheduler_lanes_close(c, n_lanes);
     return st;
 }
 

@@ -297,7 +297,7 @@ enum status scheduler_run(struct scheduler *c)
 
 /* ---- Several ---- */
 
-void schedulers_open(struct scheduler *all, int n, struct gptjt_session *s, job_failed_fn *failed)
+void scheduler_lanes_open(struct scheduler *all, int n, struct gptjt_session *s, job_failed_fn *failed)
 {
     assert(n == 1 + s->n_others);
     for (int i = 0; i < n; i++) {
@@ -306,7 +306,7 @@ void schedulers_open(struct scheduler *all, int n, struct gptjt_session *s, job_
     }
 }
 
-struct gptjt_session *schedulers_add(struct scheduler *all, int n, struct job *j)
+struct gptjt_session *scheduler_lanes_add(struct scheduler *all, int n, struct job *j)
 {
     int least = 0;
     for (int i = 1; i < n; i++)
@@ -318,7 +318,7 @@ struct gptjt_session *schedulers_add(struct scheduler *all, int n, struct job *j
 
 /* Starts a step of each that has something to do and is not under way; then the oldest is ended, and goes to the end of
  * the queue. */
-enum status schedulers_run(struct scheduler *all, int n)
+enum status scheduler_lanes_run(struct scheduler *all, int n)
 {
     for (int at = 0, n_running = 1; n_running;) {
         n_running = 0;
@@ -336,7 +336,7 @@ enum status schedulers_run(struct scheduler *all, int n)
     return OK;
 }
 
-void schedulers_close(struct scheduler *all, int n)
+void scheduler_lanes_close(struct scheduler *all, int n)
 {
     for (int i = 0; i < n; i++) {
         if (all[i].running)

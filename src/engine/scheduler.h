@@ -69,7 +69,7 @@ struct scheduler {
     bool running;                     /* a step of it has been started */
     size_t step_work;                 /* of that step */
     struct scheduler_work own, *work; /* for the progress callback; schedulers that run together have one */
-    size_t given;                     /* work, by schedulers_add() */
+    size_t given;                     /* work, by scheduler_lanes_add() */
 };
 
 void scheduler_open(struct scheduler *c, struct gptjt_session *s, job_failed_fn *failed);
@@ -81,10 +81,10 @@ enum status scheduler_run(struct scheduler *c); /* steps until nobody is left */
 
 /* Several schedulers, on a session and its others: n = 1 + s->n_others of them, whose steps are under way at the same
  * time where the model has stages. Who is added goes to the one that has the least to do. */
-void schedulers_open(struct scheduler *all, int n, struct gptjt_session *s, job_failed_fn *failed);
-struct gptjt_session *schedulers_add(struct scheduler *all, int n, struct job *j); /* returns whose it is then */
-enum status schedulers_run(struct scheduler *all, int n);
-void schedulers_close(struct scheduler *all, int n);
+void scheduler_lanes_open(struct scheduler *all, int n, struct gptjt_session *s, job_failed_fn *failed);
+struct gptjt_session *scheduler_lanes_add(struct scheduler *all, int n, struct job *j); /* returns whose it is then */
+enum status scheduler_lanes_run(struct scheduler *all, int n);
+void scheduler_lanes_close(struct scheduler *all, int n);
 
 /* Pages a sequence of length positions takes beyond its prompt's whole ones. */
 int scheduler_pages(size_t n_prompt, size_t length);

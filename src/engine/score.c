@@ -145,11 +145,11 @@ static enum status score_all(struct scored *x, struct gptjt_session *s, const st
         x->all[i].job.index = index ? index[i] : i;
         x->all[i].job.of = of;
     }
-    schedulers_open(c, n_lanes, s, scheduler_fail_all);
+    scheduler_lanes_open(c, n_lanes, s, scheduler_fail_all);
     for (size_t i = 0; i < n; i++)
-        if (r[i].n) x->all[i].s = schedulers_add(c, n_lanes, &x->all[i].job);
-    const enum status st = schedulers_run(c, n_lanes);
-    schedulers_close(c, n_lanes);
+        if (r[i].n) x->all[i].s = scheduler_lanes_add(c, n_lanes, &x->all[i].job);
+    const enum status st = scheduler_lanes_run(c, n_lanes);
+    scheduler_lanes_close(c, n_lanes);
     return st;
 }
 
