@@ -135,8 +135,8 @@ grep -q 'this rank has "cpu ref", rank 0 has "cpu ' said || fail 'other kernels 
 [ ! -e other.csv ] || fail 'other kernels have computed something'
 
 # Killed while it writes, on one number of ranks after the other.
-for i in $(seq 10); do sed "s/row/row $i/" rows; done > more
-{ echo id,text && cat more; } > long.csv
+for i in $(seq 10); do sed "s/row/row $i/" rows; done > longer
+{ echo id,text && cat longer; } > long.csv
 "$gptjt" classify "${labels[@]}" -i long.csv -o alone.csv --quiet
 rows_done() {
     cat long.out.csv.part-* 2> /dev/null | wc -l
