@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/amount.h"
-#include "base/pool.h"
 #include "bench/machine.h"
 #include "cli/command.h"
 #include "cli/common.h"
@@ -167,9 +166,7 @@ static enum status one_rank(struct transport *t, void *user)
 
 static int threads_of(const struct settings *set)
 {
-    if (set->common.threads) return (int)set->common.threads;
-    const int all = pool_default_threads(), ranks = ranks_on_this_machine((int)set->ranks);
-    return all > ranks ? all / ranks : 1;
+    return set->common.threads ? (int)set->common.threads : ranks_default_threads((int)set->ranks);
 }
 
 static enum status execute(struct settings *set, struct recipe *r)
