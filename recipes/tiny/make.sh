@@ -61,7 +61,7 @@ tests() { # DIR [OPTION...]: everything after one example, as the card's prompts
 model() {
     data
     init $runs/init 192 4 6 0.05 1
-    stages $runs $runs/init ul2r prefix 1 500 1800 5000
+    stages $runs $runs/init ul2r prefix 1 500 1800 7000
     tests $runs --compare-masks
 }
 
