@@ -143,13 +143,14 @@ make_network() {
     done
 }
 
-limit() { # namespace, device, RATE or none. A burst is half a millisecond of the rate, two packets at least.
+# A burst is 0.6 milliseconds of the rate, two packets at least, and from 1gbit on what the kernel hands over whole.
+limit() { # namespace, device, RATE or none
     local burst
     if [ "$3" = none ]; then
         tc -n "$1" qdisc del dev "$2" root 2> /dev/null || true
         return
     fi
-    burst=$(($(bits_of "$3") / 16000))
+    burst=$(($(bits_of "$3") * 6 / 80000))
     tc -n "$1" qdisc replace dev "$2" root tbf rate "$3" latency 100ms burst $((burst > 3200 ? burst : 3200))
 }
 

@@ -129,11 +129,20 @@ static enum status on_a_team(struct team *team, const struct job *job)
     return s;
 }
 
+/* The peak is this process's, so only who trains alone can be held against it; and to find it takes a second of all
+ * cores. */
+static enum status alone(const struct job *job)
+{
+    struct trainer_options o = job->options;
+    if (!o.quiet) TRY(peak_flops(&o.peak_flops, job->recipe, &o));
+    return trainer_run(job->recipe, &o);
+}
+
 static enum status one_rank(struct transport *t, void *user)
 {
     const struct job *job = user;
     struct team *team = NULL;
-    if (!t) return trainer_run(job->recipe, &job->options);
+    if (!t) return alone(job);
     TRY(grid_open(&team, t, job->recipe));
     const enum status s = on_a_team(team, job);
     if (s != OK && s != E_CANCELLED) net_fail(t, s);
@@ -160,7 +169,6 @@ static enum status execute(struct settings *set, struct recipe *r)
     TRY(model_path_resolve(&path, r->model));
     r->model = path.dir;
     if (set->dry_run) return dry_run(r, &job.options);
-    if (!set->common.quiet) TRY(peak_flops(&job.options.peak_flops, r, &job.options));
     interrupt_catch();
     return ranks_run((int)set->ranks, one_rank, &job);
 }

@@ -2,8 +2,9 @@
 /* The transport over MPI: the only file that includes mpi.h.
  *
  * Requests of MPI lie in one array, so that one MPI_Testsome() moves all of them; slot 0 receives the notice of a rank
- * that has failed. Waiting is polling: with yields at first, with short sleeps when it takes longer, since ranks may
- * share cores. */
+ * that has failed. Waiting is polling, since MPI moves bytes only inside of calls: with yields at first, then with
+ * sleeps of a sixteenth of what has been waited, so that no wait becomes longer by more than that, and one for a slow
+ * link takes a hundredth of a core from ranks that compute on it. */
 #include "net/mpi.h"
 
 #include <mpi.h>
@@ -20,10 +21,11 @@ enum {
     PIECE_BYTES = 1 << 30, /* MPI counts in int: longer messages go in pieces, which stay in order */
     NOTICE_BYTES = 512,
     NOTICE_TAG = (NET_MAX_TAG + 1) * NET_PURPOSES,
-    YIELDS = 1000,
-    SLEEP_NS = 20000,
-    GRACE_MS = 300,    /* for the notice of a failure to get through before the job is ended */
-    RETREAT_MS = 2000, /* for the rank that failed to end the job itself */
+    YIELD_NS = 100000,
+    SLEEP_SHARE = 16,
+    SLEEP_MAX_NS = 1000000, /* sockets hold what arrives in that time */
+    GRACE_MS = 300,         /* for the notice of a failure to get through before the job is ended */
+    RETREAT_MS = 2000,      /* for the rank that failed to end the job itself */
 };
 
 struct mpi_rank {
@@ -124,12 +126,13 @@ static enum status poll(struct transport *t)
     return s;
 }
 
-static void pause_between_polls(int n)
+static void pause_between_polls(int64_t waited_ns)
 {
-    if (n < YIELDS) {
+    const int64_t share = waited_ns / SLEEP_SHARE;
+    if (waited_ns < YIELD_NS) {
         sched_yield();
     } else {
-        nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = share < SLEEP_MAX_NS ? share : SLEEP_MAX_NS}, NULL);
     }
 }
 
@@ -137,13 +140,13 @@ static enum status wait_any(struct transport *t, struct net_request *const *requ
 {
     struct mpi_rank *m = rank_of(t);
     const int64_t begin = clock_ns();
-    for (int polls = 0;; polls++) {
+    for (;;) {
         TRY(poll(t));
         if (net_any_done(requests, n)) return OK;
         if (m->failed >= 0) return net_cannot(t, requests, n, "rank %d failed: %s", m->failed, m->notice);
-        if (clock_seconds(begin, clock_ns()) > t->timeout_s)
-            return net_cannot(t, requests, n, "waited %.3g s", t->timeout_s);
-        pause_between_polls(polls);
+        const int64_t waited_ns = clock_ns() - begin;
+        if ((double)waited_ns * 1e-9 > t->timeout_s) return net_cannot(t, requests, n, "waited %.3g s", t->timeout_s);
+        pause_between_polls(waited_ns);
     }
 }
 
@@ -153,7 +156,7 @@ static void linger(struct mpi_rank *m, int ms)
     const int64_t begin = clock_ns();
     while (clock_ns() - begin < (int64_t)ms * 1000000) {
         poll(&m->base);
-        pause_between_polls(YIELDS);
+        pause_between_polls(YIELD_NS);
     }
 }
 
