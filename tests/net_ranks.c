@@ -37,7 +37,7 @@ static enum status disturbed(struct transport *t, bool fails)
 /* From each rank to the next, more than sockets and shared memory hold; both must end without a call from here. */
 static enum status away(struct transport *t)
 {
-    enum { BYTES = 32 << 20, TRIES = 60000 };
+    enum { BYTES = 32 << 20, TRIES = 30000 };
     static uint8_t out[BYTES], in[BYTES];
     struct net_request r[2] = {0};
     const int next = (t->rank + 1) % t->size, previous = (t->rank + t->size - 1) % t->size;

@@ -7,6 +7,7 @@ set -eu
 host=$1
 shift
 # A namespace of mounts comes with `ip netns exec`, so nobody else sees the other /etc/hosts.
+# shellcheck disable=SC2016 # the inner shell's variables
 exec ip netns exec "$WAN_NAME-$host" unshare --uts sh -c '
     hostname "$1"
     mount --bind "$WAN_HOSTS" /etc/hosts
