@@ -25,7 +25,8 @@
 # The proof. Bytes that the hosts' interfaces have sent are compared with what the transport says it has: they must agree
 # within 5 %, raw, or with 66 bytes taken off every packet (Ethernet 14, IP 20, TCP 32). Without limits and at high rates
 # the kernel hands packets of up to 64 KB to a cable and headers vanish; at low rates tbf cuts them to 1514 bytes, so there
-# headers and acknowledgements make 5 to 7 %.
+# headers and acknowledgements make 5 to 7 %. Bytes a rank and step are of the whole run: proxskip's have the mean for its
+# last checkpoint in them, which the seconds have not.
 #
 # It is not in the suite, which must not need root: this was run by hand, and interrupted at every stage.
 # shellcheck disable=SC2317 # what traps call is reachable
