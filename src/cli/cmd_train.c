@@ -148,6 +148,14 @@ static enum status on_a_team(const struct job *job, const struct trainer_options
     return s;
 }
 
+/* The peak is this process's, so only who trains alone can be held against it; and to find it takes a second of all
+ * cores. */
+static enum status alone(const struct job *job, struct trainer_options *o)
+{
+    if (!o->quiet) TRY(peak_flops(&o->peak_flops, job->recipe, o));
+    return trained(job, o);
+}
+
 static enum status one_rank(struct transport *t, void *user)
 {
     const struct job *job = user;
@@ -157,7 +165,7 @@ static enum status one_rank(struct transport *t, void *user)
     if (job->trace && (!t || t->rank == 0)) TRY(trace_check(job->trace));
     enum status s = OK;
     if (t) s = grid_open(&o.team, t, job->recipe);
-    if (s == OK) s = t ? on_a_team(job, &o) : trained(job, &o);
+    if (s == OK) s = t ? on_a_team(job, &o) : alone(job, &o);
     if (t && s != OK && s != E_CANCELLED) net_fail(t, s);
     grid_close(o.team);
     trace_close(&trace);
@@ -183,7 +191,6 @@ static enum status execute(struct settings *set, struct recipe *r)
     TRY(model_path_resolve(&path, r->model));
     r->model = path.dir;
     if (set->dry_run) return dry_run(r, &job.options);
-    if (!set->common.quiet) TRY(peak_flops(&job.options.peak_flops, r, &job.options));
     interrupt_catch();
     return ranks_run((int)set->ranks, one_rank, &job);
 }

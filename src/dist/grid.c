@@ -548,7 +548,7 @@ enum status grid_report(struct team *team, struct buf *out)
         const double steps = g->steps ? (double)g->steps : 1;
         buf_printf(out, "sent for %s: %s by a rank and step", net_purpose_name(p),
                    amount_bytes((size_t)(sent[p] / g->all.n / steps)).text);
-        buf_printf(out, ", %s in all, %s by one rank at most\n", amount_bytes((size_t)sent[p]).text,
+        buf_printf(out, ", %s B in all, %s by one rank at most\n", amount_count((int64_t)sent[p]).text,
                    amount_bytes((size_t)most[p]).text);
     }
     return buf_status(out);
