@@ -16,7 +16,7 @@ here=$(dirname "$0")
 runs=runs/traffic
 rates="1e-3 2e-3 4e-3"
 
-# Every 50 steps of one's own. No dense steps at first: the model that training starts from has had its own.
+# Replicas meet every 50 steps (streaming: a quarter of the model every 12; sparse, which sends least: 10). No dense steps at first: the model that training starts from has had its own.
 declare -A algorithms=(
     [allreduce]="--sync allreduce"
     [proxskip]="--sync proxskip"
@@ -24,7 +24,7 @@ declare -A algorithms=(
     [diloco-fp16]="--sync diloco --sync-steps 50 --sync-wire fp16"
     [diloco-int4]="--sync diloco --sync-steps 50 --sync-wire int4"
     [streaming-int4]="--sync streaming --sync-steps 48 --sync-wire int4"
-    [sparse]="--sync sparse --sync-steps 50"
+    [sparse]="--sync sparse --sync-steps 10"
 )
 order="allreduce proxskip cocktail diloco-fp16 diloco-int4 streaming-int4 sparse"
 
@@ -34,7 +34,7 @@ train() { # NAME RATE SEED
     mkdir -p "$dir"
     # shellcheck disable=SC2086 # options are words
     "$gptjt" train "$here/recipe.yaml" --resume --ranks 4 --threads 1 -m "runs/tiny/experiment/causal-$3/stage1/checkpoint-300" \
-        -o "$dir" --seed "$3" --learning-rate "$2" ${algorithms[$1]} > "$dir/report.part"
+        -o "$dir" --seed "$3" --learning-rate "$2" ${algorithms[$1]} 2>&1 | tee "$dir/report.part"
     mv "$dir/report.part" "$dir/report"
 }
 
