@@ -134,6 +134,7 @@ struct gptjt_info {
     bool prompt_mask_guessed;            /* from the name, for want of anything better: tell the user how to choose */
     const char *weights, *compute, *cpu; /* "fp16", "fp32", "avx2"                */
     int threads;
+    int n_ranks, n_ranks_here; /* that share the work of ..._many calls, and of them those on this machine; else 1 */
     int64_t parameters, weight_bytes;
     struct gptjt_hf_defaults hf_defaults;
 };

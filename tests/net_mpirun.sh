@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tests/net_mpirun.sh PROGRAM: ranks as processes do what ranks as threads do, to the bit and to the byte; who fails or
-# hangs is named by the others. Skipped (77) where there is no mpirun.
+# tests/net_mpirun.sh PROGRAM: ranks as processes do what ranks as threads do, to the bit and to the byte; messages
+# move while ranks compute; who fails or hangs is named by the others. Skipped (77) where there is no mpirun.
 set -eu
 program=$1
 command -v mpirun > /dev/null || { echo "SKIPPED: no mpirun"; exit 77; }
@@ -24,6 +24,8 @@ for n in 2 4; do
     [ "$(wc -l < "$dir/mpi")" = $n ] || { echo "no results of $n ranks"; exit 1; }
     cmp "$dir/local" "$dir/mpi" || { diff "$dir/local" "$dir/mpi"; exit 1; }
 done
+
+ranks 3 away
 
 expect() { # fixed string
     grep -qF "$1" "$dir/said" || { echo "nobody says: $1"; cat "$dir/said"; exit 1; }

@@ -34,7 +34,7 @@ static void must(enum status s)
 }
 
 static char directory[] = P_tmpdir "/gptjt-test-XXXXXX";
-static char model_dir[64], tied_dir[64], text_path[64], recipe_path[64];
+static char model_dir[64], tied_dir[64], odd_dir[64], text_path[64], recipe_path[64];
 
 /* ---- A model and something to train it on ---- */
 
@@ -45,14 +45,14 @@ static bool go_on(void *user, uint64_t bytes)
     return true;
 }
 
-static void make_model(const char *dir, bool tied)
+static void make_model(const char *dir, int width, bool tied)
 {
     struct tokenizer *t = NULL;
     struct pool *pool = NULL;
     must(file_make_dirs(dir));
     must(tokenizer_open(&t, BUNDLED));
     struct synth s = {
-        .config = {.V = tokenizer_size(t), .P = 32, .D = 16, .L = LAYERS, .H = 2, .R = 4, .tied = tied, .eos = 0},
+        .config = {.V = tokenizer_size(t), .P = 32, .D = width, .L = LAYERS, .H = 2, .R = 4, .tied = tied, .eos = 0},
         .dtype = DTYPE_F32,
         .seed = 3,
         .init = true,
@@ -84,10 +84,12 @@ static int make_all(void **state)
     if (!mkdtemp(directory)) return -1;
     snprintf(model_dir, sizeof model_dir, "%s/model", directory);
     snprintf(tied_dir, sizeof tied_dir, "%s/tied", directory);
+    snprintf(odd_dir, sizeof odd_dir, "%s/odd", directory);
     snprintf(text_path, sizeof text_path, "%s/text.jsonl", directory);
     snprintf(recipe_path, sizeof recipe_path, "%s/recipe.yaml", directory);
-    make_model(model_dir, false);
-    make_model(tied_dir, true);
+    make_model(model_dir, 16, false);
+    make_model(tied_dir, 16, true);
+    make_model(odd_dir, 24, false); /* vectors that are filled up */
     FILE *f = fopen(text_path, "w");
     if (!f) return -1;
     for (int i = 0; i < 64; i++)
@@ -127,7 +129,7 @@ static int remove_all(void **state)
 struct run {
     struct recipe recipe;
     char output[128];
-    bool resume;
+    bool resume, stop;
     size_t sent[16]; /* for synchronisation, by rank */
     size_t should[16];
 };
@@ -146,10 +148,19 @@ static void end(struct run *r)
     recipe_free(&r->recipe);
 }
 
+static bool always(void)
+{
+    return true;
+}
+
 static struct trainer_options options_of(const struct run *r, struct team *team)
 {
-    return (struct trainer_options){
-        .level = kernels_best_level(), .threads = 1, .quiet = true, .resume = r->resume, .team = team};
+    return (struct trainer_options){.level = kernels_best_level(),
+                                    .threads = 1,
+                                    .quiet = true,
+                                    .resume = r->resume,
+                                    .stop = r->stop ? always : NULL,
+                                    .team = team};
 }
 
 static enum status rank_main(struct transport *t, void *user)
@@ -160,6 +171,7 @@ static enum status rank_main(struct transport *t, void *user)
     const struct trainer_options o = options_of(r, team);
     enum status s = trainer_run(&r->recipe, &o);
     r->sent[t->rank] = net_sent(t, NET_SYNC).bytes;
+    if (s == E_CANCELLED && r->stop) s = OK;
     if (s != OK) net_fail(t, s);
     grid_close(team);
     return s;
@@ -287,6 +299,61 @@ static void clipping_and_precisions_are_those_of_one_process(void **state)
     }
 }
 
+/* ---- Validation ---- */
+
+static double last_validation(const struct run *r)
+{
+    char path[256], line[4096], *at;
+    double loss = NAN;
+    snprintf(path, sizeof path, "%s/metrics.jsonl", r->output);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f))
+        if ((at = strstr(line, "\"validation_loss\": "))) loss = strtod(at + strlen("\"validation_loss\": "), NULL);
+    fclose(f);
+    return loss;
+}
+
+/* Replicas that have gone apart validate what the checkpoint has: a process of its own finds the same loss, but for
+ * the order of its sum, and without validations the run has the same bits. */
+static void validation_is_of_the_model_that_a_checkpoint_has(void **state)
+{
+    (void)state;
+    static const int syncs[] = {SYNC_PROXSKIP, SYNC_DILOCO, SYNC_COCKTAIL, SYNC_STREAMING, SYNC_SPARSE};
+    for (int i = 0; i < 10; i++) {
+        struct run apart, without, alone;
+        char names[3][32], checkpoint[256];
+        snprintf(names[0], sizeof names[0], "validated-%d", i);
+        snprintf(names[1], sizeof names[1], "not-validated-%d", i);
+        snprintf(names[2], sizeof names[2], "validated-alone-%d", i);
+        begin(&apart, names[0]);
+        begin(&without, names[1]);
+        begin(&alone, names[2]);
+        for (int k = 0; k < 2; k++) {
+            struct recipe *r = k ? &without.recipe : &apart.recipe;
+            r->sync = syncs[i / 2];
+            r->sync_probability = 0.1;
+            r->sync_steps = 2;
+            r->sync_fragments = 1;
+            r->pipeline_stages = 2;
+            r->eval_steps = k ? 0 : 1;
+            if (i % 2) r->model = tied_dir;
+            train(k ? &without : &apart, 4);
+        }
+        expect_same_bits(&apart, &without, STEPS);
+        snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint-%d", apart.output, STEPS);
+        alone.recipe.model = checkpoint;
+        alone.recipe.learning_rate = 0;
+        alone.recipe.steps = alone.recipe.eval_steps = 1;
+        train_alone(&alone);
+        const double loss = last_validation(&apart), should = last_validation(&alone);
+        if (!(fabs(loss - should) <= 1e-6 * should)) fail_msg("%s: %.9g, not %.9g", apart.output, loss, should);
+        end(&apart);
+        end(&without);
+        end(&alone);
+    }
+}
+
 /* ---- Algorithms ---- */
 
 static void a_divided_optimizer_gives_the_weights_of_a_whole_one(void **state)
@@ -376,23 +443,58 @@ static void cocktail_with_all_its_values_is_the_mean_one_step_late(void **state)
     end(&late);
 }
 
+/* The same two replicas, in one piece and in two: sums of two have one order. A tied embedding has its gradient from
+ * two ranks, in another order. */
+static void stages_do_not_change_what_replicas_do(void **state)
+{
+    (void)state;
+    static const int syncs[] = {SYNC_PROXSKIP, SYNC_PROXSKIP, SYNC_DILOCO, SYNC_COCKTAIL, SYNC_STREAMING, SYNC_SPARSE};
+    for (int i = 0; i < 2 * (int)(sizeof syncs / sizeof *syncs); i++) {
+        struct run runs[2];
+        for (int k = 0; k < 2; k++) {
+            char name[32];
+            snprintf(name, sizeof name, "stages-%d-%d", i, k + 1);
+            begin(&runs[k], name);
+            struct recipe *r = &runs[k].recipe;
+            r->model = i % 2 ? tied_dir : model_dir;
+            r->sync = syncs[i / 2];
+            r->proxskip = i / 2 ? PROXSKIP_SHIFTED : PROXSKIP_LOCAL;
+            r->sync_probability = 0.5;
+            r->sync_steps = r->sync_fragments = 2;
+            r->cocktail_sample = r->cocktail_keep = r->sparse_keep = 1;
+            r->cocktail_bits = r->sparse_bits = 32;
+            r->pipeline_stages = k + 1;
+            r->steps = 5;
+            r->save_steps = 0;
+            train(&runs[k], 2 * (k + 1));
+        }
+        if (i % 2)
+            expect_close(&runs[1], &runs[0], 5);
+        else
+            expect_same_bits(&runs[1], &runs[0], 5);
+        end(&runs[0]);
+        end(&runs[1]);
+    }
+}
+
 static void dense_steps_at_first_are_those_of_allreduce(void **state)
 {
     (void)state;
-    static const int syncs[] = {SYNC_PROXSKIP, SYNC_DILOCO, SYNC_COCKTAIL};
-    struct run dense, warm[3];
+    struct run dense, warm;
     begin(&dense, "dense");
     train(&dense, 4);
-    for (int i = 0; i < 3; i++) {
-        begin(&warm[i], i == 0 ? "warm-proxskip" : i == 1 ? "warm-diloco" : "warm-cocktail");
-        warm[i].recipe.sync = syncs[i];
-        warm[i].recipe.sync_warmup_steps = STEPS;
-        train(&warm[i], 4);
-        if (i)
-            expect_same_bits(&warm[i], &dense, STEPS);
+    for (int sync = SYNC_PROXSKIP; sync <= SYNC_SPARSE; sync++) {
+        char name[32];
+        snprintf(name, sizeof name, "warm-%d", sync);
+        begin(&warm, name);
+        warm.recipe.sync = sync;
+        warm.recipe.sync_warmup_steps = STEPS;
+        train(&warm, 4);
+        if (sync == SYNC_PROXSKIP)
+            expect_close(&warm, &dense, STEPS); /* the checkpoint has a mean of equal numbers */
         else
-            expect_close(&warm[i], &dense, STEPS); /* the checkpoint has a mean of equal numbers */
-        end(&warm[i]);
+            expect_same_bits(&warm, &dense, STEPS);
+        end(&warm);
     }
     end(&dense);
 }
@@ -431,19 +533,24 @@ static void what_is_sent_is_what_the_formulas_say(void **state)
                  {SYNC_DILOCO, 3, 0},
                  {SYNC_DILOCO, 0, TRAIN_WIRE_INT8},
                  {SYNC_DILOCO, 0, TRAIN_WIRE_INT4},
-                 {SYNC_COCKTAIL, 2, 0}};
+                 {SYNC_COCKTAIL, 2, 0},
+                 {SYNC_STREAMING, 0, 0},
+                 {SYNC_STREAMING, 3, TRAIN_WIRE_FP16},
+                 {SYNC_STREAMING, 0, TRAIN_WIRE_INT4},
+                 {SYNC_SPARSE, 0, 0},
+                 {SYNC_SPARSE, 3, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct run r;
         char name[32];
         snprintf(name, sizeof name, "bytes-%zu", i);
         begin(&r, name);
         r.recipe.steps = 9;
-        r.recipe.save_steps = 0;
+        r.recipe.save_steps = r.recipe.eval_steps = 0; /* they take the mean of proxskip's parameters, too */
         r.recipe.sync = cases[i].sync;
         r.recipe.sync_warmup_steps = cases[i].warmup;
         r.recipe.sync_wire = cases[i].wire;
         r.recipe.sync_probability = 0.4;
-        r.recipe.sync_steps = 3;
+        r.recipe.sync_steps = r.recipe.sync_fragments = 3;
         if (local_run(4, count_bytes, &r) != OK) fail_msg("%s", status_message());
         struct source *w = weights_of(&r, 9);
         size_t n = 0;
@@ -456,11 +563,16 @@ static void what_is_sent_is_what_the_formulas_say(void **state)
         }
         if (cases[i].sync == SYNC_ALLREDUCE) assert_int_equal(r.sent[1], 9 * ring_bytes(n, 1));
         const double dense = (double)ring_bytes(n, 1);
-        if (cases[i].sync == SYNC_DILOCO && !cases[i].warmup && !cases[i].wire)
+        const bool outer = cases[i].sync == SYNC_DILOCO || cases[i].sync == SYNC_STREAMING;
+        if (outer && !cases[i].warmup && !cases[i].wire) /* fragments are multiples of four values */
             assert_int_equal(r.sent[1], 3 * ring_bytes(n, 1));
-        if (cases[i].wire) { /* a bf16 scale for 128 values */
+        if (cases[i].wire && !cases[i].warmup) { /* a bf16 scale for 128 values */
             const double bits = cases[i].wire == TRAIN_WIRE_INT8 ? 8.125 : 4.125;
             if (!(fabs((double)r.sent[1] / (3 * dense) - bits / 32) < 1e-3)) fail_msg("%zu bytes", r.sent[1]);
+        }
+        if (cases[i].sync == SYNC_SPARSE && !cases[i].warmup) { /* to three others; 2 bits, a scale each 64, 12 bits */
+            const size_t kept = n / 4096 * 64 + (n % 4096 < 64 ? n % 4096 : 64);
+            assert_int_equal(r.sent[1], 3 * 3 * (kept * 2 / 8 + (kept + 63) / 64 * 2 + kept * 12 / 8));
         }
         if (cases[i].sync == SYNC_COCKTAIL) { /* of a tenth a bit each, and for a fifth of these 4 and a scale */
             const double bits = 0.1 * (1 + 0.2 * 4.125);
@@ -542,6 +654,9 @@ static void plans_have_the_bytes_of_runs(void **state)
                  {SYNC_SHARDED, 0, false},
                  {SYNC_PROXSKIP, 0, true},
                  {SYNC_DILOCO, TRAIN_WIRE_INT4, true},
+                 {SYNC_STREAMING, TRAIN_WIRE_INT4, true},
+                 {SYNC_STREAMING, 0, false},
+                 {SYNC_SPARSE, 0, true},
                  {SYNC_COCKTAIL, 0, true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct run r;
@@ -553,7 +668,7 @@ static void plans_have_the_bytes_of_runs(void **state)
         r.recipe.pipeline_stages = 2;
         r.recipe.sync = cases[i].sync;
         r.recipe.sync_wire = cases[i].wire;
-        r.recipe.sync_steps = 2;
+        r.recipe.sync_steps = r.recipe.sync_fragments = 2;
         r.recipe.sync_probability = 0.5;
         if (local_run(8, compare_plan, &r) != OK) fail_msg("%s", status_message());
         for (int rank = 0; rank < 8; rank++) {
@@ -571,8 +686,9 @@ static void plans_have_the_bytes_of_runs(void **state)
 static void a_run_that_goes_on_is_one_that_never_stopped(void **state)
 {
     (void)state;
-    static const int syncs[] = {SYNC_ALLREDUCE, SYNC_SHARDED, SYNC_PROXSKIP, SYNC_PROXSKIP, SYNC_PROXSKIP,
-                                SYNC_DILOCO,    SYNC_DILOCO,  SYNC_COCKTAIL, SYNC_COCKTAIL};
+    static const int syncs[] = {SYNC_ALLREDUCE, SYNC_SHARDED,  SYNC_PROXSKIP, SYNC_PROXSKIP,
+                                SYNC_PROXSKIP,  SYNC_DILOCO,   SYNC_DILOCO,   SYNC_COCKTAIL,
+                                SYNC_COCKTAIL,  SYNC_COCKTAIL, SYNC_SPARSE,   SYNC_SPARSE};
     for (size_t i = 0; i < sizeof syncs / sizeof *syncs; i++) {
         struct run whole, parts;
         char name[32];
@@ -593,6 +709,9 @@ static void a_run_that_goes_on_is_one_that_never_stopped(void **state)
             if (i == 4) r->proxskip = PROXSKIP_FROZEN;
             if (i == 6) r->sync_wire = TRAIN_WIRE_INT4;
             if (i == 8) r->cocktail_positions = TRAIN_POSITIONS_GOLOMB;
+            if (i == 9) r->cocktail_sample = r->cocktail_keep = 1;
+            if (i == 11) r->sparse_positions = SPARSE_POSITIONS_GOLOMB;
+            if (i == 6 || i >= 9) r->model = odd_dir;
             train(both[k], 4);
         }
         parts.recipe.steps = 6;
@@ -626,18 +745,117 @@ static void another_layout_goes_on_from_a_checkpoint(void **state)
         end(&other);
     }
     end(&whole);
-    for (int sync = SYNC_PROXSKIP; sync <= SYNC_COCKTAIL;
-         sync++) { /* replicas are not what they were, so only that it goes on */
-        begin(&other, sync == SYNC_PROXSKIP ? "layout-proxskip"
-                      : sync == SYNC_DILOCO ? "layout-diloco"
-                                            : "layout-cocktail");
+    for (int sync = SYNC_PROXSKIP; sync <= SYNC_SPARSE; sync++) {
+        char name[32]; /* replicas are not what they were, so only that it goes on */
+        snprintf(name, sizeof name, "layout-%d", sync);
+        begin(&other, name);
         other.recipe.sync = sync;
+        other.recipe.sync_steps = 3;
+        other.recipe.sync_fragments = 2;
         train(&other, 4);
         other.resume = true;
         other.recipe.steps = 6;
         train(&other, 2);
         end(&other);
     }
+}
+
+static void stream(struct run *r, const char *name, int steps)
+{
+    begin(r, name);
+    r->recipe.model = odd_dir;
+    r->recipe.sync = SYNC_STREAMING;
+    r->recipe.sync_wire = TRAIN_WIRE_INT4;
+    r->recipe.sync_warmup_steps = 1;
+    r->recipe.sync_steps = 5;
+    r->recipe.sync_fragments = r->recipe.sync_overlap = 2;
+    r->recipe.pipeline_stages = 2;
+    r->recipe.save_steps = 0;
+    r->recipe.steps = steps;
+}
+
+/* From checkpoints of a fragment that has just been sent, is on its way, has just been merged, and in between. */
+static void streaming_goes_on_from_every_step(void **state)
+{
+    (void)state;
+    enum { END = 9 };
+    struct run whole, parts;
+    stream(&whole, "streamed", END);
+    train(&whole, 4);
+    for (int step = 1; step < END; step++) {
+        char name[32];
+        snprintf(name, sizeof name, "streamed-%d", step);
+        stream(&parts, name, step);
+        train(&parts, 4);
+        parts.recipe.steps = END;
+        parts.resume = true;
+        train(&parts, 4);
+        expect_same_bits(&parts, &whole, END);
+        end(&parts);
+    }
+    end(&whole);
+}
+
+/* Asked for from the first step on. */
+static void a_stop_comes_when_replicas_next_meet(void **state)
+{
+    (void)state;
+    static const struct {
+        int sync, step;
+    } cases[] = {{SYNC_DILOCO, 5}, {SYNC_STREAMING, 7}, {SYNC_SPARSE, 5}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct run runs[2];
+        for (int k = 0; k < 2; k++) {
+            char name[32];
+            snprintf(name, sizeof name, "stop-%zu-%d", i, k);
+            stream(&runs[k], name, 9);
+            runs[k].recipe.sync = cases[i].sync;
+            runs[k].recipe.sync_warmup_steps = 0;
+            runs[k].stop = k == 1;
+            train(&runs[k], 4);
+        }
+        char last[256];
+        snprintf(last, sizeof last, "%s/checkpoint-%d", runs[1].output, cases[i].step);
+        assert_true(file_is_dir(last));
+        runs[1].stop = false;
+        runs[1].resume = true;
+        train(&runs[1], 4);
+        expect_same_bits(&runs[1], &runs[0], 9);
+        end(&runs[0]);
+        end(&runs[1]);
+    }
+}
+
+/* Every second step overflows and is skipped: what was averaged in it is in the narrow weights all the same, as those
+ * see to it who begin with them. */
+static void a_skipped_step_keeps_what_was_averaged(void **state)
+{
+    (void)state;
+    struct run whole, parts;
+    for (int k = 0; k < 2; k++) {
+        struct run *r = k ? &parts : &whole;
+        begin(r, k ? "skipped-parts" : "skipped");
+        r->recipe.sync = SYNC_COCKTAIL;
+        r->recipe.cocktail_sample = 1;
+        r->recipe.precision = PRECISION_FP16;
+        r->recipe.loss_scale = 0x1p16;
+        r->recipe.loss_scale_window = 1;
+        r->recipe.loss_scale_hysteresis = 1;
+        r->recipe.save_steps = 0;
+    }
+    enum { END = 12 };
+    whole.recipe.steps = END;
+    train(&whole, 2);
+    for (int step = 9; step < 11; step++) {
+        parts.recipe.steps = step;
+        train(&parts, 2);
+        parts.resume = true;
+    }
+    parts.recipe.steps = END;
+    train(&parts, 2);
+    expect_same_bits(&parts, &whole, END);
+    end(&whole);
+    end(&parts);
 }
 
 /* ---- What cannot be ---- */
@@ -673,20 +891,59 @@ static void ranks_that_cannot_be_laid_out_are_refused(void **state)
     }
 }
 
+static void synchronisations_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        int sync, fragments, overlap, steps, bits;
+        const char *message;
+    } cases[] = {
+        {SYNC_STREAMING, 5, 0, 10, 2,
+         "\"sync_fragments\" is 5, more than the model's 4 layers, or than \"sync_steps\", 10"},
+        {SYNC_STREAMING, 4, 0, 3, 2,
+         "\"sync_fragments\" is 4, more than the model's 4 layers, or than \"sync_steps\", 3"},
+        {SYNC_STREAMING, 3, 4, 10, 2,
+         "\"sync_overlap\" is 4, more than the 3 steps from one of 3 \"sync_fragments\" to the next in 10"},
+        {SYNC_SPARSE, 5, 4, 3, 9, "\"sparse_bits\" is 9, neither 1 to 8 nor 32"},
+        {SYNC_COCKTAIL, 5, 4, 3, 9, "\"cocktail_bits\" is 9, neither 1 to 8 nor 32"},
+        {SYNC_PROXSKIP, 5, 4, 3, 9, "frozen needs \"sync_warmup_steps\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct run r;
+        begin(&r, "refused");
+        r.recipe.sync = cases[i].sync;
+        r.recipe.sync_fragments = cases[i].fragments;
+        r.recipe.sync_overlap = cases[i].overlap;
+        r.recipe.sync_steps = cases[i].steps;
+        r.recipe.sparse_bits = r.recipe.cocktail_bits = cases[i].bits;
+        r.recipe.proxskip = PROXSKIP_FROZEN;
+        assert_true(local_run(2, rank_main, &r) != OK);
+        if (!strstr(status_message(), cases[i].message))
+            fail_msg("'%s' does not say '%s'", status_message(), cases[i].message);
+        end(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_layout_and_schedule_gives_the_weights_of_one_process),
         cmocka_unit_test(clipping_and_precisions_are_those_of_one_process),
+        cmocka_unit_test(validation_is_of_the_model_that_a_checkpoint_has),
         cmocka_unit_test(a_divided_optimizer_gives_the_weights_of_a_whole_one),
         cmocka_unit_test(averaging_in_every_step_is_one_thing_by_any_name),
         cmocka_unit_test(cocktail_with_all_its_values_is_the_mean_one_step_late),
+        cmocka_unit_test(stages_do_not_change_what_replicas_do),
         cmocka_unit_test(dense_steps_at_first_are_those_of_allreduce),
         cmocka_unit_test(what_is_sent_is_what_the_formulas_say),
         cmocka_unit_test(stages_send_what_the_formula_says),
         cmocka_unit_test(plans_have_the_bytes_of_runs),
         cmocka_unit_test(a_run_that_goes_on_is_one_that_never_stopped),
         cmocka_unit_test(another_layout_goes_on_from_a_checkpoint),
+        cmocka_unit_test(streaming_goes_on_from_every_step),
+        cmocka_unit_test(a_stop_comes_when_replicas_next_meet),
+        cmocka_unit_test(a_skipped_step_keeps_what_was_averaged),
+        cmocka_unit_test(synchronisations_that_cannot_be_are_refused),
         cmocka_unit_test(ranks_that_cannot_be_laid_out_are_refused),
     };
     return cmocka_run_group_tests(tests, make_all, remove_all);

@@ -607,18 +607,19 @@ static void drawing_a_schedule(void **state)
     walk(draw_schedule, NULL, ALLOC_OURS, 1);
 }
 
-/* Of a replica that sends to nobody yet. */
+/* Of a replica that sends to nobody yet: an embedding that is not its, and two layers. */
 static size_t bytes_of_sync(const struct recipe *r, const struct sync_shape *shape)
 {
     struct group peers = {.n = shape->n, .me = shape->me};
-    struct params params = {.n_values = shape->all};
+    static char names[3][32] = {"transformer.wte.weight", "transformer.h.0.x", "transformer.h.1.x"};
+    const size_t begin = shape->all - shape->values, half = shape->values / 2;
+    struct param all[] = {{.name = names[0], .n = begin},
+                          {.name = names[1], .at = begin, .n = half},
+                          {.name = names[2], .at = begin + half, .n = half}};
+    struct params params = {.all = all, .n = 3, .n_values = shape->all};
     struct optimizer optimizer = {.params = &params};
-    const struct sync_context c = {.recipe = r,
-                                   .peers = &peers,
-                                   .params = &params,
-                                   .optimizer = &optimizer,
-                                   .begin = shape->all - shape->values,
-                                   .end = shape->all};
+    const struct sync_context c = {
+        .recipe = r, .peers = &peers, .params = &params, .optimizer = &optimizer, .begin = begin, .end = shape->all};
     struct sync *s = NULL;
     params.value = calloc(params.n_values, sizeof *params.value);
     params.grad = calloc(params.n_values, sizeof *params.grad);
@@ -646,6 +647,9 @@ static void synchronisation_takes_what_the_formulas_say(void **state)
                  {SYNC_DILOCO, 0, TRAIN_WIRE_FP32, 0},
                  {SYNC_DILOCO, 0, TRAIN_WIRE_FP16, 0},
                  {SYNC_DILOCO, 0, TRAIN_WIRE_INT4, 0},
+                 {SYNC_STREAMING, 0, TRAIN_WIRE_FP32, 0},
+                 {SYNC_STREAMING, 0, TRAIN_WIRE_INT4, 0},
+                 {SYNC_SPARSE, 0, 0, 0},
                  {SYNC_COCKTAIL, 0, 0, TRAIN_POSITIONS_BITMASK},
                  {SYNC_COCKTAIL, 0, 0, TRAIN_POSITIONS_GOLOMB}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -654,6 +658,7 @@ static void synchronisation_takes_what_the_formulas_say(void **state)
         r.proxskip = cases[i].proxskip;
         r.sync_wire = cases[i].wire;
         r.cocktail_positions = cases[i].positions;
+        r.sync_fragments = 2;
         const struct sync_shape shape = {.recipe = &r, .n = 3, .me = 1, .values = 90000, .all = 100000};
         const size_t took = bytes_of_sync(&r, &shape), said = sync_shape_memory(&shape);
         if (took < said || took > said + SMALL) fail_msg("case %zu takes %zu bytes, not %zu", i, took, said);

@@ -245,6 +245,29 @@ static void the_resolved_recipe_is_a_recipe(void **state)
     json_decref(second);
 }
 
+static void the_outer_optimizer_fits_the_algorithm(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double learning_rate, momentum;
+    } cases[] = {{"sync: diloco\n", .7, .9},
+                 {"sync: streaming\n", .7, .9},
+                 {"sync: sparse\n", 1, 0},
+                 {"sync: sparse\nouter_momentum: 0.5\n", 1, .5},
+                 {"sync: diloco\nouter_learning_rate: 0\n", 0, .9}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct recipe r;
+        if (read_text(&r, head, cases[i].text, source) != OK) fail_msg("%s", status_message());
+        json_t *j = recipe_json(&r);
+        assert_non_null(j);
+        assert_close(json_number_value(json_object_get(j, "outer_learning_rate")), cases[i].learning_rate);
+        assert_close(json_number_value(json_object_get(j, "outer_momentum")), cases[i].momentum);
+        json_decref(j);
+        recipe_free(&r);
+    }
+}
+
 static void the_command_line_goes_on_where_the_file_ended(void **state)
 {
     (void)state;
@@ -271,6 +294,7 @@ int main(void)
         cmocka_unit_test(broken_recipes_are_refused_by_name),
         cmocka_unit_test(what_is_missing_is_said),
         cmocka_unit_test(the_resolved_recipe_is_a_recipe),
+        cmocka_unit_test(the_outer_optimizer_fits_the_algorithm),
         cmocka_unit_test(the_command_line_goes_on_where_the_file_ended),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # tests/train_mpirun.sh GPTJT KILL_AT_LIBRARY: training on ranks that are processes has the bits of training on ranks that
-# are threads; a rank that is killed, at random or between writing and renaming a checkpoint, is named, and the run goes
+# are threads, traced or not; a rank that is killed, at random or between writing and renaming a checkpoint, is named, and the run goes
 # on to the bit. KILL_ROUNDS=20 KILL_STEP=1 are for make check-long. Skipped (77) where there is no mpirun.
 set -eu
 gptjt=$(realpath "$1")
@@ -60,6 +60,17 @@ if grep -q 'built without MPI' said; then
 fi
 [ $status = 0 ] || fail "processes: status $status"
 same processes
+
+# A trace of all of them, and the same bits.
+four "$gptjt" train recipe.yaml -o traced --trace trace.json --trace-steps 2-3 || fail "traced: failed"
+same traced
+for rank in 0 1 2 3; do
+    grep -q "\"process_name\",\"ph\":\"M\",\"pid\":$rank,.*\"rank $rank: replica $((rank / 2)), stage $((rank % 2))\"" trace.json ||
+        fail "the trace knows nothing of rank $rank"
+    # two sequences in each of two steps; one machine has one clock
+    [ "$(grep -c "\"name\":\"forward\",\"ph\":\"X\",\"pid\":$rank," trace.json)" = 4 ] || fail "rank $rank: forward passes in the trace"
+    grep -q "{\"rank\":$rank,\"dropped_events\":0,\"clock_at_begin\":{\"offset_us\":0.000," trace.json || fail "rank $rank: its clock"
+done
 
 # Resumed until it is done, killed all the while.
 until_done() { # RUN, then the command that kills

@@ -42,21 +42,27 @@ stages() { # DIR INIT OBJECTIVE_OF_STAGE_1 OBJECTIVE SEED STEPS1 STEPS2 STEPS3
     [ -d "$1/model" ] || "$gptjt" export "$1/stage3/checkpoint-$8" --dtype fp16 -o "$1/model"
 }
 
-tests() { # DIR OUTPUT [OPTION...]: all held-out sets
-    local dir=$1 output=$2
-    shift 2
+ask() { # DIR OUTPUT PATTERN [OPTION...]: the held-out sets whose task file has such a line
+    local model=$1/model output=$1/$2 pattern=$3 task tasks=()
+    shift 3
     [ -s "$output" ] && return
-    local tasks=()
-    for task in "$runs"/data/tasks/*.yaml; do tasks+=(--tasks "$task"); done
-    "$gptjt" eval -m "$dir/model" --threads "$threads" "${tasks[@]}" "$@" --json > "$output.part"
+    for task in "$runs"/data/tasks/*.yaml; do grep -q "$pattern" "$task" && tasks+=(--tasks "$task"); done
+    "$gptjt" eval -m "$model" --threads "$threads" "${tasks[@]}" "$@" --json > "$output.part"
     mv "$output.part" "$output"
+}
+
+tests() { # DIR [OPTION...]: everything after one example, as the card's prompts have; classification also after five
+    local dir=$1
+    shift
+    ask "$dir" tests.json . "$@"
+    ask "$dir" tests-5.json '^answer: choice' --shots 5 "$@"
 }
 
 model() {
     data
     init $runs/init 192 4 6 0.05 1
-    stages $runs $runs/init ul2r prefix 1 500 1800 4000
-    tests $runs $runs/tests.json --compare-masks
+    stages $runs $runs/init ul2r prefix 1 500 1800 7000
+    tests $runs --compare-masks
 }
 
 experiment() {
@@ -69,7 +75,7 @@ experiment() {
             IFS=: read -r way first second <<< "$way"
             dir=$runs/experiment/$way-$seed
             stages "$dir" $runs/experiment/init-"$seed" "$first" "$second" "$seed" 300 1000 700
-            if [ "$way" = causal ]; then tests "$dir" "$dir/tests.json"; else tests "$dir" "$dir/tests.json" --compare-masks; fi
+            if [ "$way" = causal ]; then tests "$dir"; else tests "$dir" --compare-masks; fi
         done
     done
 }

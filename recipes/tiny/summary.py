@@ -48,12 +48,12 @@ def estimate(values: list[float]) -> Estimate:
 Results = dict[tuple[str, str], dict[str, list[float]]]  # (trained, run) -> family -> accuracy by seed
 
 
-def read(directory: Path) -> tuple[Results, list[str], list[str]]:
-    """All accuracies, the families with labels, and those with free answers."""
+def read(directory: Path, name: str) -> tuple[Results, list[str], list[str]]:
+    """All accuracies in files of that name, the families with labels, and those with free answers."""
     results: Results = {}
     kinds: dict[str, str] = {}
     for trained in dict.fromkeys(way[0] for way in WAYS):
-        for path in sorted(directory.glob(f"{trained}-*/tests.json")):
+        for path in sorted(directory.glob(f"{trained}-*/{name}")):
             for task in json.loads(path.read_text())["tasks"]:
                 kinds[task["name"]] = task["answer"]
                 for mask, numbers in task["masks"].items():
@@ -130,16 +130,20 @@ def main() -> int:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--svg", type=Path, help="write the picture there")
     args = parser.parse_args()
-    results, choices, free = read(args.directory)
-    if WAYS[0][:2] not in results:
-        print(f"{args.directory}: no prefix-SEED/tests.json", file=sys.stderr)
+    results, choices, free = read(args.directory, "tests.json")
+    after_five, *_ = read(args.directory, "tests-5.json")
+    if WAYS[0][:2] not in results or WAYS[0][:2] not in after_five:
+        print(f"{args.directory}: no prefix-SEED/tests.json and tests-5.json", file=sys.stderr)
         return 1
-    print(table(results, "classification after one example, % right", choices), "\n")
-    print(differences(results, choices), "\n")
-    print(table(results, "answers in words after one example, % exactly right", free), "\n")
-    print(differences(results, free))
+    for what, title, families in (
+        (after_five, "classification after five examples, % right", choices),
+        (results, "classification after one example, % right", choices),
+        (results, "answers in words after one example, % exactly right", free),
+    ):
+        print(table(what, title, families), "\n")
+        print(differences(what, families), "\n")
     if args.svg:
-        args.svg.write_text(picture(results, choices))
+        args.svg.write_text(picture(after_five, choices))
     return 0
 
 

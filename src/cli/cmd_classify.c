@@ -17,6 +17,7 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"
+#include "cli/shared.h"
 #include "eval/classify.h"
 #include "eval/classify_file.h"
 #include "eval/shots.h"
@@ -130,6 +131,7 @@ static const struct option options[] = {
      FIELD(show_prompt),
      .help = "print the prompt (of the first row), and nothing else is done"},
     COMMON_ENGINE_OPTIONS,
+    COMMON_RANKS_OPTIONS,
     COMMON_LOG_OPTIONS,
     {0},
 };
@@ -496,9 +498,8 @@ static enum status run_job(struct job *j)
     return set->text ? classify_text(j) : classify_rows(j);
 }
 
-static enum status run(void *settings, const struct option_args *args)
+static enum status run_shared(void *settings)
 {
-    (void)args;
     struct job j = {.set = settings};
     TRY(check_settings(j.set));
     const enum status s = run_job(&j);
@@ -512,6 +513,12 @@ static enum status run(void *settings, const struct option_args *args)
     return s;
 }
 
+static enum status run(void *settings, const struct option_args *args)
+{
+    (void)args;
+    return shared_run(run_shared, settings);
+}
+
 const struct command command_classify = {
     .name = "classify",
     .summary = "choose the likeliest label for a text, or for every row of a file",
@@ -522,7 +529,8 @@ const struct command command_classify = {
     .examples =
         "  gptjt classify --labels positive,negative -p 'What a lovely day!'\n"
         "  gptjt classify --shots shots.csv --instruction @task.txt -i posts.csv -o labelled.csv\n"
-        "  gptjt classify --labels complaint,'no complaint' --text-name Tweet --calibrate -i in.jsonl -o out.jsonl",
+        "  gptjt classify --labels complaint,'no complaint' --text-name Tweet --calibrate -i in.jsonl -o out.jsonl\n"
+        "  mpirun -n 4 gptjt classify --labels spam,ham -i posts.csv -o labelled.csv",
     .options = options,
     .defaults = &defaults,
     .settings_bytes = sizeof(struct settings),

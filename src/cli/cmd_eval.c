@@ -3,8 +3,10 @@
  * eval_text.c, what they share is in eval.c; here is the command line. */
 #include "cli/command.h"
 #include "cli/eval.h"
+#include "cli/shared.h"
+#include "eval/task.h"
 
-static const struct eval_settings defaults = {.common = COMMON_DEFAULTS, .perturbed = true};
+static const struct eval_settings defaults = {.common = COMMON_DEFAULTS, .perturbed = true, .shots = -1};
 
 #define FIELD(name) .offset = offsetof(struct eval_settings, name)
 
@@ -40,6 +42,13 @@ static const struct option options[] = {
      .help =
          "a task of your own: a small YAML file that names csv or jsonl files, or a directory of such; may be given "
          "again"},
+    {.name = "shots",
+     .type = OPTION_INT,
+     FIELD(shots),
+     .min = -1,
+     .max = TASK_MAX_SHOTS,
+     .meta = "N",
+     .help = "--tasks: examples that a prompt shows (default: as the task file says)"},
     {.name = "compare-masks",
      .type = OPTION_FLAG,
      FIELD(compare_masks),
@@ -76,6 +85,7 @@ static const struct option options[] = {
     {.name = "report", .type = OPTION_STRING, FIELD(report), .meta = "FILE", .help = "write a page with charts (HTML)"},
     {.name = "json", .type = OPTION_FLAG, FIELD(json), .help = "print one JSON object instead of a table"},
     COMMON_ENGINE_OPTIONS,
+    COMMON_RANKS_OPTIONS,
     COMMON_LOG_OPTIONS,
     {0},
 };
@@ -93,17 +103,23 @@ static enum status check(const struct eval_settings *set)
     if (set->report && !set->tasks.n) return fail(E_ARG, "--report goes with --tasks");
     if (!set->helm && (set->recorded || set->compare_recorded || set->dry_run || !set->perturbed))
         return fail(E_ARG, "--recorded, --compare-recorded, --dry-run and --no-perturbed go with --helm");
+    if (set->shots >= 0 && !set->tasks.n) return fail(E_ARG, "--shots goes with --tasks");
     if (set->stride && !set->text.n) return fail(E_ARG, "--stride goes with --text");
     return OK;
 }
 
-static enum status run(void *settings, const struct option_args *args)
+static enum status run_shared(void *settings)
 {
     const struct eval_settings *set = settings;
-    (void)args;
     TRY(check(set));
     if (set->helm) return eval_helm(set);
     return set->tasks.n ? eval_tasks(set) : eval_text(set);
+}
+
+static enum status run(void *settings, const struct option_args *args)
+{
+    (void)args;
+    return shared_run(run_shared, settings);
 }
 
 const struct command command_eval = {
@@ -115,7 +131,8 @@ const struct command command_eval = {
     .examples = "  gptjt eval --helm raft/ --recorded\n"
                 "  gptjt eval -m GPT-JT-6B-v1 --helm raft/ -o results/\n"
                 "  gptjt eval --tasks complaints.yaml --compare-masks --report complaints.html\n"
-                "  gptjt eval --text book.txt --last-word lambada.jsonl",
+                "  gptjt eval --text book.txt --last-word lambada.jsonl\n"
+                "  mpirun -n 4 gptjt eval --tasks complaints.yaml -o results/",
     .options = options,
     .defaults = &defaults,
     .settings_bytes = sizeof(struct eval_settings),

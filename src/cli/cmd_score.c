@@ -11,6 +11,8 @@
 #include "cli/common.h"
 #include "cli/jsonl.h"
 #include "cli/prompt.h"
+#include "cli/shared.h"
+#include "eval/batching.h"
 
 struct settings {
     struct common common;
@@ -61,6 +63,7 @@ static const struct option options[] = {
      FIELD(added_tokens),
      .help = "match added tokens such as <|endoftext|> in the text; with --no-added-tokens they are ordinary text"},
     COMMON_ENGINE_OPTIONS,
+    COMMON_RANKS_OPTIONS,
     COMMON_LOG_OPTIONS,
     {0},
 };
@@ -233,23 +236,26 @@ static enum status side_from_json(struct side *side, const struct job *j, const 
 
 /* ---- Lines of a file, some at a time ---- */
 
-enum { GROUP = 64 };
+enum { GROUP = BATCHING_MOST };
 
 /* Pairs that go through the model together: as many as make a window's worth of tokens, so that results do not keep
- * one waiting for longer than twice the longest prompt would. Of a pipe each line is answered before the next is read,
- * since whoever writes it may want to see that first. */
+ * one waiting for longer than twice the longest prompt would; of that, two for each rank where several share them
+ * (eval/batching.h). Of a pipe each line is answered before the next is read, since whoever writes it may want to see
+ * that first. */
 struct group {
     const struct job *job;
     struct jsonl lines;
     struct pair pairs[GROUP];
     char where[GROUP][sizeof((struct jsonl){0}.where)];
-    size_t n, n_tokens;
+    size_t n, n_tokens, most;
 };
 
 static bool group_full(const struct group *g)
 {
+    const struct gptjt_info *info = &g->job->model.info;
+    const size_t share = info->n_ranks > 1 ? 2 * (size_t)info->n_ranks : 1;
     const bool pipe = g->lines.n_lines == 0;
-    return g->n == GROUP || g->n_tokens >= (pipe ? 1 : (size_t)g->job->model.info.n_positions);
+    return g->n == g->most || g->n_tokens >= (pipe ? 1 : share * (size_t)info->n_positions);
 }
 
 static enum status score_pairs(const struct group *g, size_t first, size_t n, struct gptjt_score *scores)
@@ -335,6 +341,7 @@ static enum status score_lines(const struct job *j)
     struct group *g = calloc(1, sizeof *g);
     if (!g) return fail(E_NOMEM, "score: out of memory");
     g->job = j;
+    g->most = (size_t)batching_for(j->model.engine).most;
     enum status s = jsonl_open(&g->lines, j->set->input);
     if (s != OK) goto free_group;
     cli_mask_note(&j->model, &j->set->common);
@@ -372,9 +379,8 @@ static enum status check_settings(const struct settings *s)
     return OK;
 }
 
-static enum status run(void *settings, const struct option_args *args)
+static enum status run_shared(void *settings)
 {
-    (void)args;
     struct job j = {.set = settings};
     TRY(check_settings(j.set));
     TRY(cli_model_open(&j.model, &j.set->common));
@@ -389,6 +395,12 @@ close_model:
     return s;
 }
 
+static enum status run(void *settings, const struct option_args *args)
+{
+    (void)args;
+    return shared_run(run_shared, settings);
+}
+
 const struct command command_score = {
     .name = "score",
     .summary = "tell how likely a continuation is",
@@ -399,7 +411,8 @@ const struct command command_score = {
         "the continuation with the space that stands between them.",
     .examples = "  gptjt score -p $'Input: India\\nOutput:' -c ' Indian Rupee'\n"
                 "  gptjt score --prompt-ids 1,2,3 --continuation-ids 4,5 --json\n"
-                "  gptjt score -i pairs.jsonl > scores.jsonl",
+                "  gptjt score -i pairs.jsonl > scores.jsonl\n"
+                "  mpirun -n 4 gptjt score -i pairs.jsonl --pipeline-stages 2 > scores.jsonl",
     .options = options,
     .defaults = &defaults,
     .settings_bytes = sizeof(struct settings),

@@ -12,6 +12,7 @@
 #include "base/utf8.h"
 #include "cli/interrupt.h"
 #include "cli/model_path.h"
+#include "cli/shared.h"
 #include "eval/api.h"
 
 /* The public statuses are the internal ones under public names, as engine/engine.c asserts. */
@@ -28,22 +29,26 @@ enum status cli_take_model(struct common *common, const struct option_args *args
     return OK;
 }
 
+void cli_engine_options(struct gptjt_engine_options *out, const struct common *common)
+{
+    gptjt_engine_options_init(out);
+    out->prompt_mask = (enum gptjt_mask)common->prompt_mask;
+    out->weights = (enum gptjt_weights)common->weights;
+    out->compute = (enum gptjt_compute)common->compute;
+    out->threads = (int)common->threads;
+    out->cpu = common->cpu;
+    out->adapter = common->adapter;
+}
+
 enum status cli_model_open(struct cli_model *out, const struct common *common)
 {
     struct model_path path;
-    TRY(model_path_resolve(&path, common->model));
-
     struct gptjt_engine_options options;
-    gptjt_engine_options_init(&options);
-    options.prompt_mask = (enum gptjt_mask)common->prompt_mask;
-    options.weights = (enum gptjt_weights)common->weights;
-    options.compute = (enum gptjt_compute)common->compute;
-    options.threads = (int)common->threads;
-    options.cpu = common->cpu;
-    options.adapter = common->adapter;
+    TRY(model_path_resolve(&path, common->model));
+    cli_engine_options(&options, common);
 
     struct cli_model m = {0};
-    TRY(cli_status(gptjt_engine_open(&m.engine, path.dir, &options)));
+    TRY(shared_open(&m.engine, path.dir, &options, common));
     gptjt_engine_info(m.engine, &m.info);
     m.name = path.hub_name ? path.hub_name : m.info.name;
     *out = m;

@@ -25,6 +25,11 @@ struct common {
     const char *cpu, *adapter;
     int log; /* enum log_level */
     bool quiet;
+    int64_t ranks;           /* threads that are ranks; 0: none are asked for */
+    int64_t pipeline_stages; /* ranks that share a model's layers; 0: 1       */
+    /* No options: shared_run() sets who shares the work of models that are opened, and who has their other layers. */
+    struct crew *crew;
+    struct stage_head *stages;
 };
 
 #define COMMON_DEFAULTS                                                                                                \
@@ -87,6 +92,21 @@ struct common {
          .help = "a LoRA adapter in PEFT's format (from gptjt train, or PEFT itself) to use with the model"},          \
         COMMON_COMPUTE_OPTION, COMMON_THREAD_OPTIONS
 
+#define COMMON_RANKS_OPTIONS                                                                                           \
+    {.name = "ranks",                                                                                                  \
+     .type = OPTION_INT,                                                                                               \
+     .offset = offsetof(struct common, ranks),                                                                         \
+     .min = 1,                                                                                                         \
+     .max = 1024,                                                                                                      \
+     .meta = "N",                                                                                                      \
+     .help = "share the work among that many ranks, each some threads of this process; processes, on one machine or "  \
+             "on many, are mpirun's to start"},                                                                        \
+    {                                                                                                                  \
+        .name = "pipeline-stages", .type = OPTION_INT, .offset = offsetof(struct common, pipeline_stages), .min = 1,   \
+        .max = 1024, .meta = "N",                                                                                      \
+        .help = "ranks: divide the model's layers among N of them, for one that no machine has memory for"             \
+    }
+
 #define COMMON_LOG_OPTIONS                                                                                             \
     {.name = "log",                                                                                                    \
      .type = OPTION_CHOICE,                                                                                            \
@@ -97,6 +117,9 @@ struct common {
         .name = "quiet", .type = OPTION_FLAG, .offset = offsetof(struct common, quiet),                                \
         .help = "nothing on stderr but errors"                                                                         \
     }
+
+/* What the options above say about opening an engine. */
+void cli_engine_options(struct gptjt_engine_options *out, const struct common *common);
 
 /* The model may be named by --model or stand as the first of what is no option, but not both. */
 enum status cli_take_model(struct common *common, const struct option_args *args);

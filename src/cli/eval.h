@@ -15,6 +15,7 @@ struct eval_settings {
     bool recorded, compare_recorded; /* --helm: the answers already in the file */
     bool perturbed, dry_run;         /* --helm: also perturbed copies; measure only     */
     bool compare_masks, json;
+    int64_t shots;  /* --tasks: examples in a prompt; -1: as the file says */
     int64_t limit;  /* instances of each run, task or file; 0: all */
     int64_t stride; /* --text: tokens scored in a window; 0: half of it */
 };

@@ -158,7 +158,7 @@ static enum status run_requests(struct job *j, struct helm_runner *r)
     const double long_s = 20;
     for (int warm_up = 1; warm_up >= 0 && !j->pace.n_batches; warm_up--) {
         const bool is_slow = j->first.prompt_s + j->first.new_s > long_s;
-        const enum status s = helm_runner_run(r, warm_up || is_slow ? 1 : BATCHING_LEAST);
+        const enum status s = helm_runner_run(r, warm_up || is_slow ? 1 : r->batching.least);
         take_pace(j, r);
         TRY(s);
     }

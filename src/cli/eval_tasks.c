@@ -96,6 +96,7 @@ static enum status read_tasks(struct job *j)
 {
     for (int i = 0; i < j->n; i++) {
         TRY(task_read(&j->tasks[i], j->paths[i]));
+        if (j->set->shots >= 0) TRY(task_set_shots(&j->tasks[i], j->set->shots));
         TRY(check_name(j, i));
         TRY(task_load(&j->data[i], &j->tasks[i], j->set->limit));
         if (j->tasks[i].shots > j->data[i].train.n)

@@ -52,7 +52,7 @@ struct plan_sync {
     int64_t steps;         /* that traffic is of */
     uint64_t memory_bytes; /* of the rank that needs most */
 };
-enum { PLAN_SYNCS = 7 };
+enum { PLAN_SYNCS = 9 };
 
 /* The recipe's own way and others, with its settings: rows [PLAN_SYNCS], returns how many in *n. */
 enum status plan_syncs(struct plan_sync *rows, int *n, const struct step_task *task, const struct placement *p,

@@ -13,14 +13,21 @@
  */
 static const struct {
     enum train_sync sync;
-    enum train_wire wire; /* of diloco */
+    enum train_wire wire; /* of diloco and streaming */
 } usual[] = {{SYNC_ALLREDUCE, 0},
              {SYNC_SHARDED, 0},
              {SYNC_PROXSKIP, 0},
              {SYNC_COCKTAIL, 0},
              {SYNC_DILOCO, TRAIN_WIRE_FP16},
-             {SYNC_DILOCO, TRAIN_WIRE_INT4}};
+             {SYNC_DILOCO, TRAIN_WIRE_INT4},
+             {SYNC_STREAMING, TRAIN_WIRE_INT4},
+             {SYNC_SPARSE, 0}};
 static_assert(COUNT_OF(usual) + 1 == PLAN_SYNCS, "rows");
+
+static bool has_wire(const struct recipe *r)
+{
+    return r->sync == SYNC_DILOCO || r->sync == SYNC_STREAMING;
+}
 
 static const char *wire_name(int wire)
 {
@@ -35,6 +42,13 @@ static void write_name(char *name, size_t size, const struct recipe *r)
     case SYNC_SHARDED: snprintf(name, size, "sharded"); break;
     case SYNC_PROXSKIP: snprintf(name, size, "proxskip, p %g", r->sync_probability); break;
     case SYNC_DILOCO: snprintf(name, size, "diloco %s, H %" PRId64, wire_name(r->sync_wire), r->sync_steps); break;
+    case SYNC_STREAMING:
+        snprintf(name, size, "streaming %s, H %" PRId64 " / %" PRId64, wire_name(r->sync_wire), r->sync_steps,
+                 r->sync_fragments);
+        break;
+    case SYNC_SPARSE:
+        snprintf(name, size, "sparse %.3g/%" PRId64 " bits, H %" PRId64, r->sparse_keep, r->sparse_bits, r->sync_steps);
+        break;
     case SYNC_COCKTAIL:
         snprintf(name, size, "cocktail %g/%g/%" PRId64 " bits", r->cocktail_sample, r->cocktail_keep, r->cocktail_bits);
         break;
@@ -66,7 +80,15 @@ static enum status fill_row(struct plan_sync *row, const struct step_task *task,
 
 static bool is_own(const struct recipe *own, const struct recipe *r)
 {
-    return own->sync == r->sync && (r->sync != SYNC_DILOCO || own->sync_wire == r->sync_wire);
+    return own->sync == r->sync && (!has_wire(r) || own->sync_wire == r->sync_wire);
+}
+
+/* So many that a run would take them. */
+static void fit_fragments(struct recipe *r, int layers)
+{
+    const int64_t most = layers < r->sync_steps ? layers : r->sync_steps;
+    if (r->sync_fragments > most) r->sync_fragments = most;
+    if (r->sync_overlap > r->sync_steps / r->sync_fragments) r->sync_overlap = r->sync_steps / r->sync_fragments;
 }
 
 enum status plan_syncs(struct plan_sync *rows, int *n, const struct step_task *task, const struct placement *p,
@@ -77,7 +99,8 @@ enum status plan_syncs(struct plan_sync *rows, int *n, const struct step_task *t
     for (size_t i = 0; i < COUNT_OF(usual); i++) {
         struct recipe r = *task->recipe;
         r.sync = (int)usual[i].sync;
-        if (r.sync == SYNC_DILOCO) r.sync_wire = (int)usual[i].wire;
+        if (has_wire(&r)) r.sync_wire = (int)usual[i].wire;
+        fit_fragments(&r, task->config->L);
         rows[*n] = (struct plan_sync){.own = is_own(task->recipe, &r)};
         found |= rows[*n].own;
         TRY(fill_row(&rows[(*n)++], &(struct step_task){task->config, &r}, p, kind, c));
@@ -106,11 +129,12 @@ void plan_syncs_text(struct buf *out, const struct plan_sync *rows, int n)
 {
     const double steps = (double)rows[0].steps;
     buf_printf(out, "\nto keep replicas together, on average over %s steps\n", amount_count(rows[0].steps).text);
-    buf_puts(out, "                               step   busy    a rank sends: a step      in all  counted as copies"
-                  "    memory\n");
+    buf_puts(out,
+             "                                   step   busy    a rank sends: a step      in all  counted as copies"
+             "    memory\n");
     for (int i = 0; i < n; i++) {
         const struct plan_sync *s = &rows[i];
-        buf_printf(out, "%-24s %8.4g s  %4.1f%%          ", s->name, s->step.step_s, 100 * s->step.busy);
+        buf_printf(out, "%-28s %8.4g s  %4.1f%%          ", s->name, s->step.step_s, 100 * s->step.busy);
         put_bytes(out, s->traffic.rank_bytes / steps);
         put_bytes(out, s->traffic.rank_bytes);
         buf_puts(out, "       ");

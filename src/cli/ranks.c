@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/pool.h"
 #include "cli/interrupt.h"
 #include "net/mpi.h"
 
@@ -32,6 +33,12 @@ int ranks_on_this_machine(int n_threads)
     if (n_threads) return n_threads;
     const int n = launched() ? from_environment(names) : 1;
     return n ? n : 1;
+}
+
+int ranks_default_threads(int n_threads)
+{
+    const int all = pool_default_threads(), ranks = ranks_on_this_machine(n_threads);
+    return all > ranks ? all / ranks : 1;
 }
 
 /* Of this process, for its signal handler. */

@@ -14,4 +14,7 @@ enum status ranks_run(int n_threads, local_rank_fn *fn, void *user);
 /* Ranks that share this machine's CPUs. */
 int ranks_on_this_machine(int n_threads);
 
+/* Threads for each of them to compute with, if nothing is said about it. */
+int ranks_default_threads(int n_threads);
+
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dist/gradient_sum.h"
 
-void gradient_sum_open(struct gradient_sum *d, struct group *g, float *x, size_t n)
+void gradient_sum_open(struct gradient_sum *d, struct group *g, float *x, size_t n, struct trace *trace)
 {
-    *d = (struct gradient_sum){.g = g, .x = x, .n = n, .done = n};
+    *d = (struct gradient_sum){.g = g, .x = x, .n = n, .done = n, .trace = trace};
 }
 
 /* Where the bucket that ends at `end` begins: at multiples of the bucket's size. */
@@ -17,7 +17,15 @@ static enum status begin_next(struct gradient_sum *d)
     const size_t begin = begin_of(d->done), n = d->done - begin;
     d->done = begin;
     d->active = true;
+    d->since_ns = trace_now(d->trace);
+    if (d->since_ns) d->ring_bytes = group_allreduce_bytes(d->g->n, d->g->me, n, sizeof(float), NULL);
     return group_begin_allreduce(d->g, NET_SYNC, d->x + begin, n);
+}
+
+static void end_ring(struct gradient_sum *d)
+{
+    d->active = false;
+    trace_add(d->trace, d->since_ns, (struct trace_event){.kind = TRACE_RING, .bytes = d->ring_bytes});
 }
 
 void gradient_sum_progress(struct gradient_sum *d, size_t from)
@@ -26,19 +34,17 @@ void gradient_sum_progress(struct gradient_sum *d, size_t from)
     bool over = !d->active;
     if (d->active && group_test(d->g, &over) != OK) return;
     if (!over) return;
-    d->active = false;
+    if (d->active) end_ring(d);
     if (d->done && begin_of(d->done) >= from) (void)begin_next(d);
 }
 
 enum status gradient_sum_finish(struct gradient_sum *d)
 {
     if (d->g->n == 1) return OK;
-    if (d->active) TRY(group_wait(d->g));
-    d->active = false;
-    while (d->done) {
-        TRY(begin_next(d));
+    while (d->active || d->done) {
+        if (!d->active) TRY(begin_next(d));
         TRY(group_wait(d->g));
-        d->active = false;
+        end_ring(d);
     }
     d->done = d->n;
     return OK;

@@ -6,6 +6,7 @@
 #define GPTJT_DIST_GRADIENT_SUM_H
 
 #include "net/collectives.h"
+#include "train/trace.h"
 
 struct gradient_sum {
     struct group *g; /* borrowed */
@@ -13,11 +14,15 @@ struct gradient_sum {
     size_t n;
     size_t done; /* x [done, n) has been summed or is under way; n between steps */
     bool active; /* the ring that ends there is under way */
+
+    struct trace *trace; /* NULL: none. Borrowed */
+    int64_t since_ns;    /* the ring's beginning */
+    size_t ring_bytes;   /* that it sends */
 };
 
 enum { GRADIENT_SUM_BUCKET = 1 << 20 }; /* values: 4 MiB */
 
-void gradient_sum_open(struct gradient_sum *d, struct group *g, float *x, size_t n);
+void gradient_sum_open(struct gradient_sum *d, struct group *g, float *x, size_t n, struct trace *trace);
 
 /* x [from, n) is complete: sums what can be summed. A failure is the transport's to keep. */
 void gradient_sum_progress(struct gradient_sum *d, size_t from);

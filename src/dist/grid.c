@@ -9,9 +9,12 @@
 
 #include "base/amount.h"
 #include "base/compiler.h"
+#include "base/half.h"
+#include "base/log.h"
 #include "dist/output_owner.h"
 #include "dist/pipeline.h"
 #include "dist/sync.h"
+#include "dist/trace_ranks.h"
 #include "dist/traffic.h"
 #include "ops/train.h"
 
@@ -20,7 +23,7 @@ static_assert((int)PIPELINE_GPIPE == (int)SCHEDULE_GPIPE && (int)PIPELINE_1F1B =
               "the recipe's names are the schedules'");
 
 /* Groups of this rank, and messages that are not theirs, are told apart by tags. */
-enum { TAG_PIPE = 16, TAG_PEERS, TAG_ALL, TAG_TIED_TO_FIRST, TAG_TIED_TO_LAST };
+enum { TAG_PIPE = 16, TAG_PEERS, TAG_ALL, TAG_TIED_TO_FIRST, TAG_TIED_TO_LAST, TAG_TRACE };
 
 struct grid {
     struct team team;
@@ -35,7 +38,10 @@ struct grid {
     const struct param *tied; /* an embedding that the first stage and the last have both; NULL: there is none */
     float *other;             /* [tied->n], on the first stage: its gradient on the last */
     int64_t step, steps;      /* the step under way; how many there were */
+    bool updated;             /* the optimizer has been at work in it */
     bool stop_wanted;
+    struct trace_ranks *trace; /* NULL: there is none */
+    size_t seen;               /* of what is sent for synchronisation: what events of the trace tell of */
 };
 
 static struct grid *grid_of(struct team *t)
@@ -70,7 +76,9 @@ static struct pipeline_options pipeline_options(const struct grid *g, int width)
                                      .seq_len = (int)r->data.seq_len,
                                      .width = width,
                                      .activations = (enum train_wire)r->wire_activations,
-                                     .gradients = (enum train_wire)r->wire_gradients};
+                                     .gradients = (enum train_wire)r->wire_gradients,
+                                     .epoch_steps = r->epoch_steps,
+                                     .trace = g->parts.trace};
 }
 
 static void slots(const struct team *t, int n_micro_batches, int *n_slots, int *late)
@@ -87,7 +95,52 @@ static void updates(const struct team *t, const struct params *p, int *begin, in
     if (ops->updates) ops->updates(p, &g->peers, begin, end);
 }
 
-static enum status check_layout(const struct recipe *r, int n_ranks)
+static enum status check_streaming(const struct recipe *r, int64_t layers)
+{
+    if (r->sync_fragments > layers || r->sync_fragments > r->sync_steps)
+        return fail(E_ARG,
+                    "\"sync_fragments\" is %" PRId64 ", more than the model's %" PRId64 " layers, or than "
+                    "\"sync_steps\", %" PRId64,
+                    r->sync_fragments, layers, r->sync_steps);
+    if (r->sync_overlap > r->sync_steps / r->sync_fragments)
+        return fail(E_ARG,
+                    "\"sync_overlap\" is %" PRId64 ", more than the %" PRId64 " steps from one of %" PRId64
+                    " \"sync_fragments\" to the next in %" PRId64 " \"sync_steps\"",
+                    r->sync_overlap, r->sync_steps / r->sync_fragments, r->sync_fragments, r->sync_steps);
+    return OK;
+}
+
+static enum status check_sync(const struct recipe *r, int64_t layers)
+{
+    const bool sparse = r->sync == SYNC_SPARSE;
+    const int64_t bits = sparse ? r->sparse_bits : r->cocktail_bits;
+    if ((sparse || r->sync == SYNC_COCKTAIL) && bits > 8 && bits != 32)
+        return fail(E_ARG, "\"%s_bits\" is %" PRId64 ", neither 1 to 8 nor 32", sparse ? "sparse" : "cocktail", bits);
+    if (r->sync == SYNC_PROXSKIP && r->proxskip == PROXSKIP_FROZEN && !r->sync_warmup_steps)
+        return fail(E_ARG, "\"proxskip\": frozen needs \"sync_warmup_steps\", in which it learns what it freezes");
+    return r->sync == SYNC_STREAMING ? check_streaming(r, layers) : OK;
+}
+
+/* Of the stage with the most neighbours. Doubles do not overflow. */
+static enum status check_cache(const struct recipe *r, int n_ranks, bool says, int width)
+{
+    const int64_t stages = r->pipeline_stages;
+    if (!wire_is_remembered((enum train_wire)r->wire_activations) || stages == 1) return OK;
+    const double sequences = (double)r->epoch_steps * (double)r->batch_size * (double)stages / n_ranks;
+    const double gb = (stages > 2 ? 2 : 1) * sequences * (double)r->data.seq_len * width * sizeof(f16) * 1e-9;
+    if (gb > r->aq_cache)
+        return fail(
+            E_ARG,
+            "\"wire_activations\": to remember %.0f sequences of an epoch a rank takes %.3g GB, and \"aq_cache\" "
+            "is %.3g; shorter epochs or more replicas take less",
+            sequences, gb, r->aq_cache);
+    if (says)
+        log_line(LOG_INFO, "activations of %.0f sequences are remembered, in up to %.3g GB a rank", sequences, gb);
+    return OK;
+}
+
+/* says: to the log what is remembered. */
+static enum status check_layout(const struct recipe *r, int n_ranks, bool says)
 {
     const int64_t stages = r->pipeline_stages, replicas = n_ranks / stages, shards = r->data_shards;
     if (n_ranks % stages)
@@ -111,11 +164,8 @@ static enum status check_layout(const struct recipe *r, int n_ranks)
                     stages);
     if (r->adapter != ADAPTER_NONE && stages > 1)
         return fail(E_UNSUPPORTED, "\"adapter\": adapters are trained without \"pipeline_stages\"");
-    if (r->sync == SYNC_COCKTAIL && r->cocktail_bits > 8 && r->cocktail_bits != 32)
-        return fail(E_ARG, "\"cocktail_bits\" is %" PRId64 ", neither 1 to 8 nor 32", r->cocktail_bits);
-    if (r->sync == SYNC_PROXSKIP && r->proxskip == PROXSKIP_FROZEN && !r->sync_warmup_steps)
-        return fail(E_ARG, "\"proxskip\": frozen needs \"sync_warmup_steps\", in which it learns what it freezes");
-    return OK;
+    TRY(check_sync(r, config.model.L));
+    return check_cache(r, n_ranks, says, config.model.D);
 }
 
 /* ---- Opening ---- */
@@ -161,8 +211,8 @@ static enum status begin(struct team *t, const struct team_parts *parts)
     struct grid *g = grid_of(t);
     const struct gptj *m = parts->trainee->model;
     struct params *p = parts->trainee->params;
-    const struct pipeline_options o = pipeline_options(g, m->cfg.D);
     g->parts = *parts;
+    const struct pipeline_options o = pipeline_options(g, m->cfg.D);
     TRY(find_layers(g, m, p));
     TRY(find_tied(g, m, p));
     TRY(pipeline_create(&g->pipeline, &o));
@@ -171,26 +221,68 @@ static enum status begin(struct team *t, const struct team_parts *parts)
                                    .peers = &g->peers,
                                    .params = p,
                                    .optimizer = parts->optimizer,
+                                   .trace = parts->trace,
                                    .begin = borrowed ? p->all[1].at : 0,
                                    .end = p->n_values};
-    return sync_create(&g->sync, &c);
+    TRY(sync_create(&g->sync, &c));
+    return parts->trace ? trace_ranks_open(&g->trace, &g->all, TAG_TRACE, t, parts->trace) : OK;
+}
+
+/* ---- Traces ---- */
+
+static void traced(const struct grid *g, int64_t since, enum trace_kind kind)
+{
+    trace_add(g->parts.trace, since, (struct trace_event){.kind = kind});
+}
+
+/* What has been sent for synchronisation since the last one is this event's. */
+static void traced_sync(struct grid *g, int64_t since, enum trace_kind kind)
+{
+    if (!since) return;
+    const size_t sent = net_sent(g->t, NET_SYNC).bytes;
+    trace_add(g->parts.trace, since, (struct trace_event){.kind = kind, .bytes = sent - g->seen});
+    g->seen = sent;
+}
+
+static void traced_tied(struct grid *g, int64_t since, enum trace_kind kind, int peer, enum net_purpose purpose)
+{
+    const size_t bytes = g->tied->n * sizeof(float);
+    if (!since) return;
+    trace_add(g->parts.trace, since,
+              (struct trace_event){.kind = kind, .bytes = bytes, .micro_batch = -1, .peer = peer});
+    if (kind == TRACE_SEND_EMBEDDING && purpose == NET_SYNC) g->seen += bytes;
 }
 
 /* ---- A step ---- */
 
+static enum status begin_sync(struct grid *g)
+{
+    if (!g->sync->ops->begin) return OK;
+    const int64_t since = trace_now(g->parts.trace);
+    TRY(g->sync->ops->begin(g->sync, g->step));
+    traced_sync(g, since, TRACE_SYNC_BEGIN);
+    return OK;
+}
+
 static enum status share(struct team *t, int64_t step, struct train_batch *b)
 {
     struct grid *g = grid_of(t);
+    const int64_t since = trace_now(g->parts.trace);
     g->step = step;
     g->steps++;
-    if (t->n_stages > 1) TRY(pipeline_share(g->pipeline, b));
-    return g->sync->ops->begin ? g->sync->ops->begin(g->sync, step) : OK;
+    g->updated = false;
+    g->seen = net_sent(g->t, NET_SYNC).bytes;
+    if (t->n_stages > 1) {
+        TRY(pipeline_share(g->pipeline, b));
+        traced(g, since, TRACE_SHARE);
+    }
+    return begin_sync(g);
 }
 
 static enum status gradient(struct team *t, const struct train_batch *b, double unit, const struct team_losses *out)
 {
     struct grid *g = grid_of(t);
-    return pipeline_run(g->pipeline, g->parts.trainee->pass, b, unit, out, g->parts.loss);
+    return pipeline_run(g->pipeline, g->step, g->parts.trainee->pass, b, unit, out, g->parts.loss);
 }
 
 static void progress(struct team *t)
@@ -207,16 +299,22 @@ static enum status send_tied(struct grid *g, int to_stage, int tag, enum net_pur
 {
     struct net_request r = {0};
     const int to = g->team.replica * g->team.n_stages + to_stage;
+    const int64_t since = trace_now(g->parts.trace);
     TRY(net_send(g->t, &r, to, purpose, tag, x, g->tied->n * sizeof *x));
-    return net_wait(g->t, &r);
+    TRY(net_wait(g->t, &r));
+    traced_tied(g, since, TRACE_SEND_EMBEDDING, to, purpose);
+    return OK;
 }
 
 static enum status receive_tied(struct grid *g, int from_stage, int tag, enum net_purpose purpose, float *x)
 {
     struct net_request r = {0};
     const int from = g->team.replica * g->team.n_stages + from_stage;
+    const int64_t since = trace_now(g->parts.trace);
     TRY(net_recv(g->t, &r, from, purpose, tag, x, g->tied->n * sizeof *x));
-    return net_wait(g->t, &r);
+    TRY(net_wait(g->t, &r));
+    traced_tied(g, since, TRACE_RECEIVE_EMBEDDING, from, purpose);
+    return OK;
 }
 
 /* The first stage's embedding gets the gradient of both, before replicas are summed. */
@@ -252,15 +350,20 @@ static enum status sum_squares(struct grid *g, double *squares)
         begin = o->begin;
         end = o->begin + o->n_values;
     }
+    const int64_t since = trace_now(g->parts.trace);
     *squares = end > begin ? p->ops->train->sum_squares(p->ops, p->grad + begin, end - begin) : 0;
-    return group_sum(divided ? &g->all : &g->pipe, squares, 1);
+    TRY(group_sum(divided ? &g->all : &g->pipe, squares, 1));
+    traced(g, since, TRACE_NORM);
+    return OK;
 }
 
 static enum status combine(struct team *t, double *squares)
 {
     struct grid *g = grid_of(t);
     TRY(add_tied(g));
+    const int64_t since = trace_now(g->parts.trace);
     TRY(sync_combine(g->sync, g->step));
+    traced_sync(g, since, TRACE_SYNC_GRADIENTS);
     TRY(copy_tied(g, NET_GRADIENTS, g->parts.trainee->params->grad));
     return sum_squares(g, squares);
 }
@@ -269,18 +372,31 @@ static enum status before_update(struct team *t, double *scale)
 {
     struct grid *g = grid_of(t);
     const struct sync_ops *ops = g->sync->ops;
+    g->updated = true;
     return ops->before_update && !sync_shares(g->recipe, g->step) ? ops->before_update(g->sync, scale) : OK;
 }
 
+/* Copies of parameters follow when synchronisation has moved them: the other stage's, and the model's, which the
+ * optimizer has seen to if it came behind that. */
 static enum status after_update(struct team *t, double learning_rate)
 {
     struct grid *g = grid_of(t);
+    struct sync *s = g->sync;
     struct params *p = g->parts.trainee->params;
-    if (!g->sync->ops->after_update) return OK;
-    TRY(g->sync->ops->after_update(g->sync, g->step, learning_rate));
-    if (!g->tied) return OK;
-    TRY(copy_tied(g, NET_SYNC, p->value));
-    params_changed(p);
+    const bool before = s->moved;
+    s->moved = false;
+    const int64_t since = trace_now(g->parts.trace);
+    if (s->ops->after_update) {
+        TRY(s->ops->after_update(s, g->step, learning_rate));
+        traced_sync(g, since, TRACE_SYNC_PARAMETERS);
+    }
+    bool stale = s->moved || (before && !g->updated);
+    if (g->tied && (before || s->moved)) {
+        TRY(copy_tied(g, NET_SYNC, p->value));
+        stale = true;
+    }
+    s->moved = false;
+    if (stale) params_changed(p);
     return OK;
 }
 
@@ -296,7 +412,10 @@ static enum status sum(struct team *t, enum team_scope scope, double *values, in
 {
     struct grid *g = grid_of(t);
     const bool everybody = scope == TEAM_ALL || sync_shares(g->recipe, g->step);
-    return group_sum(everybody ? &g->all : &g->pipe, values, n);
+    const int64_t since = trace_now(g->parts.trace);
+    TRY(group_sum(everybody ? &g->all : &g->pipe, values, n));
+    traced(g, since, TRACE_AGREE);
+    return OK;
 }
 
 static enum status stop(struct team *t, bool *wanted)
@@ -306,7 +425,9 @@ static enum status stop(struct team *t, bool *wanted)
     *wanted = false;
     if (!sync_meets(g->recipe, g->step)) return OK;
     double any = g->stop_wanted;
+    const int64_t since = trace_now(g->parts.trace);
     TRY(group_max(&g->all, &any, 1));
+    traced(g, since, TRACE_AGREE);
     *wanted = any > 0;
     return OK;
 }
@@ -326,11 +447,15 @@ static enum status least(struct team *t, int64_t *value)
 
 /* ---- State ---- */
 
-static enum status model(struct team *t, const float **values)
+static enum status model(struct team *t, float **values)
 {
     struct grid *g = grid_of(t);
     *values = g->parts.trainee->params->value;
-    return g->sync->ops->model ? g->sync->ops->model(g->sync, values) : OK;
+    if (!g->sync->ops->model) return OK;
+    const int64_t since = trace_now(g->parts.trace);
+    TRY(g->sync->ops->model(g->sync, values));
+    traced_sync(g, since, TRACE_SYNC_MODEL);
+    return copy_tied(g, NET_SYNC, *values);
 }
 
 static int vectors(struct team *t, struct team_vector *out)
@@ -384,7 +509,7 @@ static struct grid *new_grid(const struct recipe *recipe, struct transport *t, i
 
 enum status grid_open(struct team **out, struct transport *t, const struct recipe *recipe)
 {
-    TRY(check_layout(recipe, t->size));
+    TRY(check_layout(recipe, t->size, t->rank == 0));
     struct grid *g = new_grid(recipe, t, t->size, t->rank);
     if (!g) return fail(E_NOMEM, "training: out of memory");
     enum status s = open_groups(g);
@@ -399,7 +524,7 @@ enum status grid_open(struct team **out, struct transport *t, const struct recip
 
 enum status grid_sketch(struct team **out, const struct recipe *recipe, int n_ranks, int rank)
 {
-    TRY(check_layout(recipe, n_ranks));
+    TRY(check_layout(recipe, n_ranks, false));
     struct grid *g = new_grid(recipe, NULL, n_ranks, rank);
     if (!g) return fail(E_NOMEM, "training: out of memory");
     *out = &g->team;
@@ -419,6 +544,7 @@ void grid_close(struct team *team)
 {
     if (!team) return;
     struct grid *g = grid_of(team);
+    trace_ranks_close(g->trace);
     sync_free(g->sync);
     pipeline_free(g->pipeline);
     group_close(&g->peers);
@@ -429,7 +555,12 @@ void grid_close(struct team *team)
     free(g);
 }
 
-/* ---- Traffic ---- */
+/* ---- Reports ---- */
+
+enum status grid_trace(struct team *team, const char *path)
+{
+    return trace_ranks_write(grid_of(team)->trace, path);
+}
 
 enum status grid_report(struct team *team, struct buf *out)
 {
@@ -444,7 +575,7 @@ enum status grid_report(struct team *team, struct buf *out)
         const double steps = g->steps ? (double)g->steps : 1;
         buf_printf(out, "sent for %s: %s by a rank and step", net_purpose_name(p),
                    amount_bytes((size_t)(sent[p] / g->all.n / steps)).text);
-        buf_printf(out, ", %s in all, %s by one rank at most\n", amount_bytes((size_t)sent[p]).text,
+        buf_printf(out, ", %s B in all, %s by one rank at most\n", amount_count((int64_t)sent[p]).text,
                    amount_bytes((size_t)most[p]).text);
     }
     return buf_status(out);

@@ -27,6 +27,10 @@ struct grid_memory grid_memory(const struct team *team, const struct gptj_config
 /* What was sent, for people, on rank 0: by purpose, on average and at most, by rank and step. All ranks call it. */
 enum status grid_report(struct team *team, struct buf *out);
 
+/* Writes the trace that the run has recorded, all ranks' as one file of rank 0's. All ranks call it, where
+ * trainer_run() had a trace. */
+enum status grid_trace(struct team *team, const char *path);
+
 /* What this rank's synchronisation should send in a step. */
 size_t grid_sync_bytes(const struct team *team, int64_t step);
 

@@ -21,14 +21,17 @@ struct pipeline_options {
     int n_micro_batches;
     int sequences, seq_len, width; /* of a micro-batch; of the model */
     enum train_wire activations, gradients;
+    int64_t epoch_steps; /* steps until the same micro-batches come again, for activations that are remembered */
+    struct trace *trace; /* NULL: none. Borrowed */
 };
 
 struct pipeline;
 
-/* What pipeline_create() takes for messages. */
+/* What pipeline_create() takes for messages, and to remember activations. */
 size_t pipeline_bytes(const struct pipeline_options *o);
 
-/* What this stage sends in one step, activations and gradients; and one message of either. */
+/* What this stage sends in one step, activations and gradients; and one message of either, of what is remembered (aq-*)
+ * not the first time. */
 size_t pipeline_sent_bytes(const struct pipeline_options *o);
 size_t pipeline_message_bytes(const struct pipeline_options *o, enum train_wire wire);
 
@@ -41,9 +44,10 @@ void pipeline_slots(const struct pipeline_options *o, int *slots, int *late);
 /* The batch that the first stage has comes to the others. It must stay as it is until pipeline_run() has returned. */
 enum status pipeline_share(struct pipeline *p, struct train_batch *b);
 
-/* One step's list. Losses are added to *out by the last stage; loss [rows of a micro-batch] is room. */
-enum status pipeline_run(struct pipeline *p, struct train_pass *pass, const struct train_batch *b, double unit,
-                         const struct team_losses *out, double *loss);
+/* One step's list; step 0 is the first. Losses are added to *out by the last stage; loss [rows of a micro-batch] is
+ * room. */
+enum status pipeline_run(struct pipeline *p, int64_t step, struct train_pass *pass, const struct train_batch *b,
+                         double unit, const struct team_losses *out, double *loss);
 
 /* Layers whose gradient is complete, from the stage's last one down: to be asked between blocks. */
 int pipeline_ready(const struct pipeline *p);

@@ -179,13 +179,14 @@ static void add_exchange(struct graph *g, int stage, int kind)
     const struct placement_step_model *m = g->m;
     const struct recipe *r = m->task.recipe;
     const int64_t step = m->kinds.all[kind].step;
-    const double bytes = m->exchanged[kind * m->stages + stage];
+    const int64_t beside = placement_step_beside(r, step);
+    const double bytes = m->exchanged[kind * m->stages + stage] / (beside > 1 ? (double)beside : 1);
     const int parts = parts_of(g, stage);
     if (bytes <= 0) return;
     for (int replica = 0; replica < m->replicas; replica++)
         g->ready[rank_of(g, stage, replica)] = g->came[rank_of(g, stage, replica)] = -1;
     for (int part = 0; part < parts; part++) {
-        if (!placement_step_is_beside(r, step)) set_ready(g, stage, part);
+        if (!beside) set_ready(g, stage, part);
         if (placement_step_is_direct(r, step))
             add_direct(g, stage, bytes);
         else
@@ -259,6 +260,8 @@ static enum status simulate(struct placement_step *out, struct graph *g, const s
     for (int k = 0; k < m->kinds.n; k++) {
         double seconds = step.pipeline_s;
         if (m->kinds.all[k].bytes) TRY(run(&seconds, g, net, k));
+        const int64_t beside = placement_step_beside(m->task.recipe, m->kinds.all[k].step);
+        if (beside > 1) seconds = step.pipeline_s + (double)beside * (seconds - step.pipeline_s);
         step.step_s += (double)m->kinds.all[k].steps * seconds;
         steps += (double)m->kinds.all[k].steps;
     }

@@ -62,7 +62,8 @@ static struct pipeline_options messages_of(const struct placement_step_model *m,
                                      .seq_len = (int)r->data.seq_len,
                                      .width = m->task.config->D,
                                      .activations = (enum train_wire)r->wire_activations,
-                                     .gradients = (enum train_wire)r->wire_gradients};
+                                     .gradients = (enum train_wire)r->wire_gradients,
+                                     .epoch_steps = r->epoch_steps};
 }
 
 static struct step_memory memory_of(const struct placement_step_model *m, int stage, enum schedule_kind kind)
@@ -252,10 +253,12 @@ static double exchange_s(const struct placement_step_model *m, const struct plac
 /* Until all stages of all replicas are done, where the pipelines take pipeline_s and m->ends are known. */
 static double kind_s(const struct placement_step_model *m, const struct placement *p, int kind, double pipeline_s)
 {
-    const bool beside = placement_step_is_beside(m->task.recipe, m->kinds.all[kind].step);
+    const double beside = (double)placement_step_beside(m->task.recipe, m->kinds.all[kind].step);
     double end_s = pipeline_s;
-    for (int s = 0; s < m->stages; s++)
-        end_s = fmax(end_s, (beside ? 0 : m->ends[s]) + exchange_s(m, p, s, kind));
+    for (int s = 0; s < m->stages; s++) {
+        const double seconds = exchange_s(m, p, s, kind);
+        end_s = fmax(end_s, beside > 0 ? pipeline_s + seconds - beside * pipeline_s : m->ends[s] + seconds);
+    }
     return end_s;
 }
 

@@ -12,7 +12,8 @@
  *               (gradient_sum.h), with that many latencies
  *   directly    to the owner of each chunk, and its result to all, B / 2 (D - 1) bytes each (compressed_mean.h)
  *   when        what is exchanged in a step of one's own begins when a replica has come to the end of its list, or
- *               beside the passes where the algorithm does that (sync.h)
+ *               beside the passes of one or more steps where the algorithm does that (sync.h): of several, as if an
+ * equal part of it were in each. (A gathering ring, of `sparse`, is taken for a ring with twice as many messages.)
  *
  * Neither has an optimizer, codecs, or what it costs to move bytes; replicas begin steps together where they meet.
  *
@@ -22,9 +23,9 @@
  *
  * The estimate has closed formulas for what is exchanged: behind the last replica's list, 2 (D - 1) max over neighbours
  * of (latency + B / (2 (D - 1) rate)) for a ring; directly twice the slowest of all pairs, or B / 2 through a network
- * card, if that takes longer; beside, the longer of that and the passes. A link between machines is as fast as their
- * cards allow, and nothing else is shared. So it is the simulation's time where all links are alike and nothing is
- * shared or overlaps, too much for rings of unequal links, and too little where a card has much to do. */
+ * card, if that takes longer; beside k steps, what of that is longer than their passes. A link between machines is as
+ * fast as their cards allow, and nothing else is shared. So it is the simulation's time where all links are alike and
+ * nothing is shared or overlaps, too much for rings of unequal links, and too little where a card has much to do. */
 #ifndef GPTJT_DIST_PLACEMENT_STEP_H
 #define GPTJT_DIST_PLACEMENT_STEP_H
 

@@ -45,9 +45,11 @@ static inline bool placement_step_is_direct(const struct recipe *r, int64_t step
     return !sync_shares(r, step) && ops->directly && ops->directly(r);
 }
 
-static inline bool placement_step_is_beside(const struct recipe *r, int64_t step)
+/* Steps beside whose passes it travels. */
+static inline int64_t placement_step_beside(const struct recipe *r, int64_t step)
 {
-    return !sync_shares(r, step) && sync_ops((enum train_sync)r->sync)->beside;
+    const struct sync_ops *ops = sync_ops((enum train_sync)r->sync);
+    return !sync_shares(r, step) && ops->beside ? ops->beside(r) : 0;
 }
 
 /* What a replica sends of B bytes in one of the 2 (D - 1) steps of a ring, or in a message to another replica. */

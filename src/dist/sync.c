@@ -2,14 +2,14 @@
 #include "dist/sync.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 const struct sync_ops *sync_ops(enum train_sync which)
 {
-    static const struct sync_ops *const all[] = {[SYNC_ALLREDUCE] = &sync_allreduce,
-                                                 [SYNC_SHARDED] = &sync_sharded,
-                                                 [SYNC_PROXSKIP] = &sync_proxskip,
-                                                 [SYNC_DILOCO] = &sync_diloco,
-                                                 [SYNC_COCKTAIL] = &sync_cocktail};
+    static const struct sync_ops *const all[] = {
+        [SYNC_ALLREDUCE] = &sync_allreduce, [SYNC_SHARDED] = &sync_sharded,   [SYNC_PROXSKIP] = &sync_proxskip,
+        [SYNC_DILOCO] = &sync_diloco,       [SYNC_COCKTAIL] = &sync_cocktail, [SYNC_STREAMING] = &sync_streaming,
+        [SYNC_SPARSE] = &sync_sparse};
     return all[which];
 }
 
@@ -50,6 +50,21 @@ size_t sync_shape_mean_bytes(const struct sync_shape *s)
     return group_allreduce_bytes(s->n, s->me, s->values, sizeof(float), NULL);
 }
 
+size_t sync_shape_fragment(const struct sync_shape *s, int f)
+{
+    const int n = (int)s->recipe->sync_fragments;
+    if (s->fragment) return s->fragment(s, f);
+    return group_chunk(s->values, n, f + 1) - group_chunk(s->values, n, f);
+}
+
+size_t sync_shape_largest(const struct sync_shape *s)
+{
+    size_t most = 0;
+    for (int f = 0; f < s->recipe->sync_fragments; f++)
+        if (sync_shape_fragment(s, f) > most) most = sync_shape_fragment(s, f);
+    return most;
+}
+
 /* ---- Replicas at work ---- */
 
 enum status sync_create(struct sync **out, const struct sync_context *c)
@@ -59,7 +74,7 @@ enum status sync_create(struct sync **out, const struct sync_context *c)
     if (!s) return fail(E_NOMEM, "synchronisation: out of memory");
     s->ops = ops;
     s->c = *c;
-    gradient_sum_open(&s->sum, c->peers, c->params->grad + c->begin, c->end - c->begin);
+    gradient_sum_open(&s->sum, c->peers, c->params->grad + c->begin, c->end - c->begin, c->trace);
     const enum status opened = ops->open ? ops->open(s) : OK;
     if (opened != OK) {
         sync_free(s);
@@ -96,12 +111,23 @@ struct sync_shape sync_shape_of(const struct sync *s)
                                .me = s->c.peers->me,
                                .values = sync_values(s),
                                .all = s->c.end,
-                               .parts = s->parts};
+                               .parts = s->parts,
+                               .fragment = s->fragment,
+                               .source = s->source};
 }
 
 size_t sync_values(const struct sync *s)
 {
     return s->c.end - s->c.begin;
+}
+
+void sync_clear_gaps(const struct sync *s, float *x)
+{
+    const struct params *p = s->c.params;
+    for (int i = 0; i < p->n; i++) {
+        const size_t end = p->all[i].at + p->all[i].n, next = i + 1 < p->n ? p->all[i + 1].at : p->n_values;
+        memset(x + end, 0, (next - end) * sizeof *x);
+    }
 }
 
 enum status sync_mean(const struct sync *s, float *x)

@@ -20,17 +20,26 @@ struct sync_context {
     struct group *peers; /* the replicas of this stage */
     struct params *params;
     struct optimizer *optimizer;
-    size_t begin, end; /* the vector's values that are synchronised: all but an embedding that another stage owns */
+    struct trace *trace; /* NULL: none */
+    size_t begin, end;   /* the vector's values that are synchronised: all but an embedding that another stage owns */
 };
 
 /* The replicas of a stage and what they keep together: all that traffic and memory depend on. Who plans has it without
- * any ranks (sync_plan.h); what is planned and what is counted against the transport are the same functions of it. */
+ * any ranks (traffic.h); what is planned and what is counted against the transport are the same functions of it. */
+struct sync_shape;
+typedef size_t sync_fragment_fn(const struct sync_shape *s, int fragment);
+
 struct sync_shape {
     const struct recipe *recipe;
     int n, me;           /* replicas, and which one */
     size_t values;       /* that are synchronised */
     size_t all;          /* of the stage's vector */
     const size_t *parts; /* [n + 1], of sharded: which values each updates; NULL: equally many */
+
+    /* Values of a fragment, of streaming; NULL: equally many in each. And what it looks at. */
+    sync_fragment_fn *fragment;
+    const void *source;
+    int stage;
 };
 
 struct sync;
@@ -39,7 +48,6 @@ struct sync;
 struct sync_ops {
     size_t size; /* of the implementation's struct, whose first member is a struct sync */
     bool own_steps;
-    bool beside; /* what is exchanged in a step of one's own travels from its beginning on, beside all its passes */
 
     /* The parameters [*begin, *end) that a replica updates; NULL: all. */
     void (*updates)(const struct params *p, const struct group *peers, int *begin, int *end);
@@ -65,8 +73,11 @@ struct sync_ops {
     bool (*meets)(const struct recipe *r, int64_t step);
     bool (*directly)(const struct recipe *r);
 
+    /* Steps whose passes go on while what is exchanged in one of one's own travels; NULL: 0. */
+    int64_t (*beside)(const struct recipe *r);
+
     /* As in team.h; without a model it is the parameters. */
-    enum status (*model)(struct sync *s, const float **values);
+    enum status (*model)(struct sync *s, float **values);
     int (*vectors)(struct sync *s, struct team_vector *vectors);
     enum status (*restore)(struct sync *s, bool known);
 
@@ -79,13 +90,17 @@ struct sync {
     const struct sync_ops *ops;
     struct sync_context c;
     struct gradient_sum sum; /* of shared steps */
-    const size_t *parts;     /* as in sync_shape */
+    bool moved;              /* set where an algorithm has changed parameters: their copies have to follow */
+    const size_t *parts;     /* as in sync_shape, and the next two */
+    sync_fragment_fn *fragment;
+    const void *source;
 };
 
 /* By enum train_sync. */
 const struct sync_ops *sync_ops(enum train_sync which);
 
-extern const struct sync_ops sync_allreduce, sync_sharded, sync_proxskip, sync_diloco, sync_cocktail;
+extern const struct sync_ops sync_allreduce, sync_sharded, sync_proxskip, sync_diloco, sync_cocktail, sync_streaming,
+    sync_sparse;
 
 /* Whether replicas take this step together. */
 bool sync_shares(const struct recipe *r, int64_t step);
@@ -99,6 +114,10 @@ bool sync_meets(const struct recipe *r, int64_t step);
 /* What replica s->me sends in a step: the formula, which the transport's count must agree with. At most, where its
  * messages have positions in Golomb's code. */
 size_t sync_shape_bytes(const struct sync_shape *s, int64_t step);
+
+/* Of fragment f; the largest one's; and how many there are. */
+size_t sync_shape_fragment(const struct sync_shape *s, int f);
+size_t sync_shape_largest(const struct sync_shape *s);
 
 /* What its algorithm allocates for itself, beside parameters, gradients and moments. */
 size_t sync_shape_memory(const struct sync_shape *s);
@@ -124,6 +143,9 @@ struct sync_shape sync_shape_of(const struct sync *s);
 /* ---- For algorithms ---- */
 
 size_t sync_values(const struct sync *s); /* that are synchronised */
+
+/* x [n_values]: what lies between parameters, which no checkpoint has, becomes zero again. */
+void sync_clear_gaps(const struct sync *s, float *x);
 
 /* x [n_values]: those of them become the mean of all replicas'. */
 enum status sync_mean(const struct sync *s, float *x);

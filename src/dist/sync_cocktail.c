@@ -191,12 +191,15 @@ static enum status combine(struct sync *s, int64_t step)
     TRY(compressed_mean_finish(&k->mean, k->sampled));
     each_piece(k, step, s->c.peers->me, put_error);
     each_member(k, step, put_mean);
-    params_changed(s->c.params);
+    sync_clear_gaps(s, s->c.params->value);
+    sync_clear_gaps(s, k->global);
+    sync_clear_gaps(s, k->error);
+    s->moved = true;
     return OK;
 }
 
 /* What all know. */
-static enum status model(struct sync *s, const float **values)
+static enum status model(struct sync *s, float **values)
 {
     struct cocktail *k = (struct cocktail *)s;
     *values = k->known ? k->global : s->c.params->value;
@@ -244,9 +247,15 @@ static bool directly(const struct recipe *r)
     return true;
 }
 
+static int64_t beside(const struct recipe *r)
+{
+    (void)r;
+    return 1;
+}
+
 const struct sync_ops sync_cocktail = {.size = sizeof(struct cocktail),
                                        .own_steps = true,
-                                       .beside = true,
+                                       .beside = beside,
                                        .directly = directly,
                                        .open = open_all,
                                        .close = close_all,

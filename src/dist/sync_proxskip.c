@@ -85,6 +85,7 @@ static enum status before_update(struct sync *s, double *scale)
     for (size_t i = 0; i < s->c.begin; i++)
         g[i] = (float)(*scale * (double)g[i]);
     *scale = 1;
+    s->moved = true; /* otherwise than a copy that another stage has of them and updates without h */
     return OK;
 }
 
@@ -114,12 +115,12 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
     for (size_t i = s->c.begin; shift && i < s->c.end; i++)
         x[i] = (float)((double)x[i] + a.eta * (double)p->h[i] / divisor(&a, i));
     if (coin(s->c.recipe, step)) TRY(average(p, &a));
-    if (shift || coin(s->c.recipe, step)) params_changed(s->c.params);
+    s->moved = shift || coin(s->c.recipe, step);
     return OK;
 }
 
 /* A mean for this once: nobody goes on from it. */
-static enum status model(struct sync *s, const float **values)
+static enum status model(struct sync *s, float **values)
 {
     struct proxskip *p = (struct proxskip *)s;
     const struct params *all = s->c.params;

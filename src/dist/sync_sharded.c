@@ -60,7 +60,7 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
     (void)learning_rate;
     struct params *p = s->c.params;
     TRY(group_allgather(s->c.peers, NET_SYNC, p->value, p->n_values, sizeof *p->value, s->parts));
-    params_changed(p);
+    s->moved = true;
     return OK;
 }
 

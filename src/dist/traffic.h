@@ -25,13 +25,15 @@ void traffic_layers(const struct gptj_config *c, int stage, int stages, int *fir
 
 /* What replica `member` of a stage synchronises. parts are left out: where `sharded` divides a vector at the ends of
  * parameters, ranks send up to a parameter more or less, and as much on average. */
+/* l is borrowed. */
 struct sync_shape traffic_shape(const struct traffic_layout *l, int stage, int member);
 
 /* Steps that are alike: `steps` of them, of which `step` is the first. The steps of a run are a few kinds: dense ones,
  * those in which nothing is exchanged, ... */
 struct traffic_kind {
     int64_t step, steps;
-    size_t bytes; /* that the first replica of the first stage sends */
+    size_t bytes;  /* that the first replica of some stage sends at most */
+    uint64_t mark; /* of what those of all stages send */
 };
 
 enum { TRAFFIC_MAX_KINDS = 64 };
@@ -41,7 +43,7 @@ struct traffic_kinds {
     int n;
 };
 
-/* Of steps [0, steps). E_LIMIT where there are too many kinds. */
+/* Of steps [0, steps). E_LIMIT where there are too many kinds, E_NOMEM. */
 enum status traffic_kinds_find(struct traffic_kinds *out, const struct traffic_layout *l, int64_t steps);
 
 /* Bytes in all those steps. */

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "engine/identity.h"
 
 /* Public and internal statuses are the same numbers. */
 _Static_assert((int)GPTJT_E_ARG == (int)E_ARG && (int)GPTJT_E_IO == (int)E_IO && (int)GPTJT_E_FORMAT == (int)E_FORMAT &&
@@ -189,9 +190,10 @@ enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum
 }
 
 /* Better one line now than the kernel's choice of a process to kill later. */
-static enum status check_memory(const struct gptjt_engine *e, enum weight_type type)
+static enum status check_memory(const struct gptjt_engine *e, int first, int last, enum weight_type type)
 {
-    const int64_t heap = gptj_memory(&e->config.model, e->source, type).heap, available = memory_available();
+    const int64_t heap = gptj_memory_in(&e->config.model, first, last, e->source, type).heap,
+                  available = memory_available();
     if (heap <= available) return OK;
     return fail(E_NOMEM,
                 "%s: weights in another type than they are stored in take %.1f GB of memory, %.1f GB are available; "
@@ -222,21 +224,21 @@ static enum status adapt(struct gptjt_engine *e, const char *dir)
     return s;
 }
 
-enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_options *o)
+static enum status load_layers(struct gptjt_engine *e, const struct gptjt_engine_options *o, int first, int last)
 {
     enum cpu_level level = CPU_REF;
     enum compute_type compute = COMPUTE_FP32;
     TRY(check_options(&level, o));
     const struct gptj_config *c = &e->config.model;
     const enum weight_type type = weight_types[o->weights];
-    TRY(check_memory(e, type));
+    TRY(check_memory(e, first, last, type));
     TRY(choose_compute(&compute, o->compute, gptj_held_type(c, e->source, type), level));
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);
     const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D};
     kernels_init(&e->host, level);
     TRY(ops_cpu_create(&e->ops, level, compute, e->threads, limits));
-    TRY(gptj_load(&e->model, c, e->source, e->ops, 0, c->L, type));
+    TRY(gptj_load(&e->model, c, e->source, e->ops, first, last, type));
     if (o->adapter) TRY(adapt(e, o->adapter));
     e->compute = compute_name(compute);
     e->kv_dtype = engine_kv_dtype(compute);
@@ -247,12 +249,48 @@ enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_option
     return OK;
 }
 
-static enum status open_parts(struct gptjt_engine *e, const char *dir, const struct gptjt_engine_options *o)
+enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_options *o)
+{
+    return load_layers(e, o, 0, e->config.model.L);
+}
+
+static enum status open_parts(struct gptjt_engine *e, const char *dir, const struct gptjt_engine_options *o,
+                              const struct stage_ranks *r)
 {
     enum cpu_level level = CPU_REF;
     TRY(check_options(&level, o));
     TRY(engine_read_checkpoint(e, dir, o->prompt_mask));
-    return engine_load(e, o);
+    const int L = e->config.model.L;
+    if (!r) return load_layers(e, o, 0, L);
+    if (L < r->n) return fail(E_ARG, "%s: has %d layers, too few for %d pipeline stages", dir, L, r->n);
+    int first, last;
+    stage_layers(r, stage_of_rank(r, r->t->rank), L, &first, &last);
+    return load_layers(e, o, first, last);
+}
+
+enum status engine_open_stage(struct gptjt_engine **out, const char *dir, const struct gptjt_engine_options *o,
+                              const struct stage_ranks *r)
+{
+    struct gptjt_engine *e = calloc(1, sizeof *e);
+    if (!e) return fail(E_NOMEM, "engine: out of memory");
+    const enum status s = open_parts(e, dir, o, r);
+    if (s == OK)
+        *out = e;
+    else
+        gptjt_engine_close(e);
+    return s;
+}
+
+enum status engine_form_stages(struct gptjt_engine *e, struct stage_head *h)
+{
+    struct buf identity = {0};
+    enum status s = identity_put(&identity, e);
+    if (s == OK) s = stage_head_form(h, e->model, &identity);
+    buf_free(&identity);
+    TRY(s);
+    e->stages = h;
+    e->n_ranks = e->n_ranks_here = stage_head_ranks(h)->n;
+    return OK;
 }
 
 enum gptjt_status gptjt_engine_open(struct gptjt_engine **out, const char *dir,
@@ -260,14 +298,7 @@ enum gptjt_status gptjt_engine_open(struct gptjt_engine **out, const char *dir,
 {
     struct gptjt_engine_options defaults;
     gptjt_engine_options_init(&defaults);
-    struct gptjt_engine *e = calloc(1, sizeof *e);
-    if (!e) return (enum gptjt_status)fail(E_NOMEM, "engine: out of memory");
-    const enum status s = open_parts(e, dir, options ? options : &defaults);
-    if (s == OK)
-        *out = e;
-    else
-        gptjt_engine_close(e);
-    return (enum gptjt_status)s;
+    return (enum gptjt_status)engine_open_stage(out, dir, options ? options : &defaults, NULL);
 }
 
 void gptjt_engine_close(struct gptjt_engine *e)
@@ -306,6 +337,8 @@ void gptjt_engine_info(const struct gptjt_engine *e, struct gptjt_info *out)
         .compute = e->compute,
         .cpu = e->cpu,
         .threads = e->threads,
+        .n_ranks = e->n_ranks ? e->n_ranks : 1,
+        .n_ranks_here = e->n_ranks_here ? e->n_ranks_here : 1,
         .parameters = gptj_config_parameters(c),
         .weight_bytes = gptj_weight_bytes(c, e->model->layers[0].q.type),
         .hf_defaults = {.present = g->origin != NULL,

@@ -14,6 +14,7 @@
 #include "model/forward.h"
 #include "model/gptj.h"
 #include "model/kvcache.h"
+#include "stage/stage.h"
 #include "tokenizer/tokenizer.h"
 
 struct gptjt_tokenizer {
@@ -39,7 +40,10 @@ struct gptjt_engine {
     const char *weights, *compute, *cpu; /* static */
     enum dtype kv_dtype;
     int threads;
-    struct kernels host; /* for what is on the host whatever the device: logits */
+    struct kernels host;       /* for what is on the host whatever the device: logits */
+    struct crew *crew;         /* ranks that share the ..._many calls (crew.h); NULL: there are none. Borrowed */
+    int n_ranks, n_ranks_here; /* that share the work; 0: this one is alone */
+    struct stage_head *stages; /* the model has only the last stage's layers; NULL: it has all. Borrowed */
 };
 
 /* Finds the mask for a checkpoint (docs/MODEL.md has the order). name: the directory's or the hub's; asked: the
@@ -56,6 +60,14 @@ enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum
  * been done by hand, for a model that is not in a directory: e zeroed, then name, config, source, no_tokenizer, mask.
  */
 enum status engine_load(struct gptjt_engine *e, const struct gptjt_engine_options *o);
+
+/* gptjt_engine_open() on a rank of a pipeline: the layers of its stage only. r NULL: all. */
+enum status engine_open_stage(struct gptjt_engine **out, const char *dir, const struct gptjt_engine_options *o,
+                              const struct stage_ranks *r);
+
+/* On the head: has the others open theirs. e's sessions then go through all of them; h is borrowed until e is closed.
+ */
+enum status engine_form_stages(struct gptjt_engine *e, struct stage_head *h);
 
 /* The kernels' level for what --cpu takes; NULL is "auto". */
 enum status engine_choose_cpu(enum cpu_level *out, const char *asked);
@@ -93,6 +105,8 @@ struct step_work {
     size_t before, now, all;
 };
 
+enum { SESSION_MOST_LANES = 16 };
+
 struct gptjt_session {
     struct gptjt_engine *engine;
     struct kvcache *kv;
@@ -104,6 +118,12 @@ struct gptjt_session {
     struct sampling_room sampling;
     gptjt_progress_fn *progress; /* may be NULL */
     void *progress_user;
+
+    /* Through a pipeline of stages steps of several sessions go at a time: of this one and of these, its own. */
+    struct gptjt_session *others[SESSION_MOST_LANES - 1];
+    int n_others;
+    int lane;          /* of engine->stages, -1: none */
+    struct buf copies; /* of pages, since the last step; only with a lane */
 
     struct kv_sequence prompt; /* remembered: K/V of the first n_cached of cached[] ... */
     int32_t *cached;           /* [P] */
@@ -135,6 +155,13 @@ void step_add_prompt(struct gptjt_session *s, const struct kv_sequence *kv, cons
 /* E_CANCELLED when the progress callback says so. work NULL: this step is all of it. */
 enum status step_run(struct gptjt_session *s, const struct step_work *work);
 
+/* step_run() in two halves: between them the step, which has to stay as it is, is with the stages before this one, and
+ * the steps of other lanes can be started, or ended if they were started earlier. Without stages all is done in the
+ * second. step_drop() instead of it: nobody wants to know any more. */
+enum status step_start(struct gptjt_session *s);
+enum status step_end(struct gptjt_session *s, const struct step_work *work);
+enum status step_drop(struct gptjt_session *s);
+
 /* Logits of n <= LOGITS_BLOCK rows of the last step into s->logits. */
 void step_logits(struct gptjt_session *s, const int32_t *rows, int n);
 
@@ -143,6 +170,13 @@ enum status step_check(const struct gptjt_session *s, int row, const float *logi
 
 /* E_LIMIT unless n_prompt tokens and n_sequences continuations of n_new fit the window and the session. */
 enum status session_admit(const struct gptjt_session *s, size_t n_prompt, size_t n_sequences, size_t n_new);
+
+/* What gptjt_score_many() and gptjt_generate_many() do for requests that have been checked, on this rank. index [n], or
+ * NULL for 0 .. n-1: which of its call's `of` requests each one is, for messages. */
+enum status score_here(struct gptjt_session *s, const struct gptjt_score_request *requests, size_t n,
+                       const uint64_t *index, size_t of, struct gptjt_score *scores);
+enum status generate_here(struct gptjt_session *s, const struct gptjt_generate_request *requests, size_t n,
+                          const uint64_t *index, size_t of, struct gptjt_generation *out);
 
 /* PREFIX or CAUSAL for a request. */
 enum gptjt_mask session_mask(const struct gptjt_session *s, enum gptjt_mask asked);

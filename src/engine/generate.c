@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/utf8.h"
+#include "engine/crew.h"
 #include "engine/scheduler.h"
 #include "engine/stop.h"
 
@@ -261,24 +262,25 @@ static const struct job_kind generation_kind = {.rows = live_rows, .add = add_ro
 /* ---- Calls ---- */
 
 static enum status open_all(struct generation *all, struct gptjt_session *s,
-                            const struct gptjt_generate_request *requests, size_t n)
+                            const struct gptjt_generate_request *requests, size_t n, const uint64_t *index, size_t of)
 {
     for (size_t i = 0; i < n; i++) {
         TRY(generation_open(&all[i], s, &requests[i]));
-        all[i].job.index = i;
-        all[i].job.of = n;
+        all[i].job.index = index ? index[i] : i;
+        all[i].job.of = of;
     }
     return OK;
 }
 
 static enum status run_all(struct generation *all, struct gptjt_session *s, size_t n)
 {
-    struct scheduler c;
-    scheduler_open(&c, s, scheduler_fail_all);
+    struct scheduler c[SESSION_MOST_LANES];
+    const int n_lanes = 1 + s->n_others;
+    scheduler_lanes_open(c, n_lanes, s, scheduler_fail_all);
     for (size_t i = 0; i < n; i++)
-        if (all[i].r->max_new_tokens > 0) scheduler_add(&c, &all[i].job);
-    const enum status st = scheduler_run(&c);
-    scheduler_close(&c);
+        if (all[i].r->max_new_tokens > 0) all[i].s = scheduler_lanes_add(c, n_lanes, &all[i].job);
+    const enum status st = scheduler_lanes_run(c, n_lanes);
+    scheduler_lanes_close(c, n_lanes);
     return st;
 }
 
@@ -302,6 +304,21 @@ static void finish(struct generation *g, struct gptjt_generation *out)
     g->completions = NULL;
 }
 
+enum status generate_here(struct gptjt_session *s, const struct gptjt_generate_request *requests, size_t n,
+                          const uint64_t *index, size_t of, struct gptjt_generation *out)
+{
+    struct generation *all = calloc(n, sizeof *all);
+    enum status st = all ? OK : fail(E_NOMEM, "generate: out of memory");
+    if (st == OK) st = open_all(all, s, requests, n, index, of);
+    if (st == OK) st = run_all(all, s, n);
+    for (size_t i = 0; st == OK && i < n; i++)
+        finish(&all[i], &out[i]);
+    for (size_t i = 0; all && i < n; i++)
+        generation_close(&all[i]);
+    free(all);
+    return st;
+}
+
 enum gptjt_status gptjt_generate_many(struct gptjt_session *s, const struct gptjt_generate_request *requests, size_t n,
                                       struct gptjt_generation *out)
 {
@@ -310,16 +327,8 @@ enum gptjt_status gptjt_generate_many(struct gptjt_session *s, const struct gptj
         const enum status bad = check_request(s, &requests[i]);
         if (bad != OK) return (enum gptjt_status)scheduler_name(bad, i, n);
     }
-    struct generation *all = calloc(n, sizeof *all);
-    enum status st = all ? OK : fail(E_NOMEM, "generate: out of memory");
-    if (st == OK) st = open_all(all, s, requests, n);
-    if (st == OK) st = run_all(all, s, n);
-    for (size_t i = 0; st == OK && i < n; i++)
-        finish(&all[i], &out[i]);
-    for (size_t i = 0; all && i < n; i++)
-        generation_close(&all[i]);
-    free(all);
-    return (enum gptjt_status)st;
+    if (s->engine->crew && n > 1) return (enum gptjt_status)crew_generate(s, requests, n, out);
+    return (enum gptjt_status)generate_here(s, requests, n, NULL, n, out);
 }
 
 enum gptjt_status gptjt_generate(struct gptjt_session *s, const struct gptjt_generate_request *r,

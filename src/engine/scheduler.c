@@ -12,7 +12,7 @@ enum { STEP_ROWS = 2 * FORWARD_BLOCK };
 
 void scheduler_open(struct scheduler *c, struct gptjt_session *s, job_failed_fn *failed)
 {
-    *c = (struct scheduler){.s = s, .failed = failed, .end = &c->first};
+    *c = (struct scheduler){.s = s, .failed = failed, .end = &c->first, .work = &c->own};
     c->row_budget = s->max_rows < STEP_ROWS ? s->max_rows : STEP_ROWS;
 }
 
@@ -22,7 +22,7 @@ void scheduler_add(struct scheduler *c, struct job *j)
     j->next = NULL;
     *c->end = j;
     c->end = &j->next;
-    c->work += j->work;
+    c->work->all += j->work;
 }
 
 enum status scheduler_name(enum status status, size_t index, size_t of)
@@ -107,7 +107,7 @@ static enum status take_room(struct scheduler *c, struct job *j, struct origin f
     }
     TRY(kvcache_extend(kv, &j->kv, n));
     c->n_promised += j->n_promised;
-    c->work_done += from.n;
+    c->work->done += from.n;
     j->joined = true;
     j->joined_ns = clock_ns();
     j->n_reused = from.n;
@@ -251,7 +251,7 @@ static enum status mark_computed(struct scheduler *c)
     return last ? session_remember(c->s, &last->kv, last->prompt, last->n_prefix) : OK;
 }
 
-enum status scheduler_step(struct scheduler *c)
+static enum status start(struct scheduler *c)
 {
     TRY(gather_waiting(c, gather_joined(c)));
     TRY(build(c));
@@ -259,9 +259,18 @@ enum status scheduler_step(struct scheduler *c)
         assert(!c->first || !c->first->joined);
         return OK;
     }
-    const struct step_work work = {c->work_done, work_of(c), c->work};
-    TRY(step_run(c->s, &work));
-    c->work_done += work.now;
+    c->step_work = work_of(c);
+    TRY(step_start(c->s));
+    c->running = true;
+    return OK;
+}
+
+static enum status end(struct scheduler *c)
+{
+    const struct step_work work = {c->work->done, c->step_work, c->work->all};
+    c->running = false;
+    TRY(step_end(c->s, &work));
+    c->work->done += work.now;
     TRY(mark_computed(c));
     TRY(read_all(c));
     for (struct job **at = &c->first; *at && (*at)->joined;) {
@@ -273,9 +282,65 @@ enum status scheduler_step(struct scheduler *c)
     return OK;
 }
 
+enum status scheduler_step(struct scheduler *c)
+{
+    TRY(start(c));
+    return c->running ? end(c) : OK;
+}
+
 enum status scheduler_run(struct scheduler *c)
 {
     while (!scheduler_idle(c))
         TRY(scheduler_step(c));
     return OK;
+}
+
+/* ---- Several ---- */
+
+void scheduler_lanes_open(struct scheduler *all, int n, struct gptjt_session *s, job_failed_fn *failed)
+{
+    assert(n == 1 + s->n_others);
+    for (int i = 0; i < n; i++) {
+        scheduler_open(&all[i], i ? s->others[i - 1] : s, failed);
+        all[i].work = &all[0].own;
+    }
+}
+
+struct gptjt_session *scheduler_lanes_add(struct scheduler *all, int n, struct job *j)
+{
+    int least = 0;
+    for (int i = 1; i < n; i++)
+        if (all[i].given < all[least].given) least = i;
+    all[least].given += j->work;
+    scheduler_add(&all[least], j);
+    return all[least].s;
+}
+
+/* Starts a step of each that has something to do and is not under way; then the oldest is ended, and goes to the end of
+ * the queue. */
+enum status scheduler_lanes_run(struct scheduler *all, int n)
+{
+    for (int at = 0, n_running = 1; n_running;) {
+        n_running = 0;
+        for (int i = 0; i < n; i++) {
+            struct scheduler *c = &all[(at + i) % n];
+            while (!c->running && !scheduler_idle(c))
+                TRY(start(c));
+            n_running += c->running;
+        }
+        while (n_running && !all[at].running)
+            at = (at + 1) % n;
+        if (n_running) TRY(end(&all[at]));
+        at = (at + 1) % n;
+    }
+    return OK;
+}
+
+void scheduler_lanes_close(struct scheduler *all, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (all[i].running)
+            step_drop(all[i].s); /* a transport that fails here fails again where somebody hears of it */
+        scheduler_close(&all[i]);
+    }
 }

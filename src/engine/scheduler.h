@@ -55,13 +55,21 @@ job_failed_fn scheduler_fail_all;
 /* status, its message preceded by which request it is about if there are several. */
 enum status scheduler_name(enum status status, size_t index, size_t of);
 
+struct scheduler_work {
+    size_t done, all;
+};
+
+/* Stays where it is while it is open. */
 struct scheduler {
     struct gptjt_session *s;
     job_failed_fn *failed;
-    struct job *first, **end; /* in the order they came: those that joined, then those that wait */
-    int n_promised;           /* pages, of all jobs */
-    int row_budget;           /* of a step, exceeded for a single long prompt only */
-    size_t work_done, work;   /* for the progress callback */
+    struct job *first, **end;         /* in the order they came: those that joined, then those that wait */
+    int n_promised;                   /* pages, of all jobs */
+    int row_budget;                   /* of a step, exceeded for a single long prompt only */
+    bool running;                     /* a step of it has been started */
+    size_t step_work;                 /* of that step */
+    struct scheduler_work own, *work; /* for the progress callback; schedulers that run together have one */
+    size_t given;                     /* work, by scheduler_lanes_add() */
 };
 
 void scheduler_open(struct scheduler *c, struct gptjt_session *s, job_failed_fn *failed);
@@ -70,6 +78,13 @@ void scheduler_close(struct scheduler *c);              /* all jobs leave, done 
 enum status scheduler_step(struct scheduler *c);        /* E_CANCELLED when the progress callback says so */
 bool scheduler_idle(const struct scheduler *c);
 enum status scheduler_run(struct scheduler *c); /* steps until nobody is left */
+
+/* Several schedulers, on a session and its others: n = 1 + s->n_others of them, whose steps are under way at the same
+ * time where the model has stages. Who is added goes to the one that has the least to do. */
+void scheduler_lanes_open(struct scheduler *all, int n, struct gptjt_session *s, job_failed_fn *failed);
+struct gptjt_session *scheduler_lanes_add(struct scheduler *all, int n, struct job *j); /* returns whose it is then */
+enum status scheduler_lanes_run(struct scheduler *all, int n);
+void scheduler_lanes_close(struct scheduler *all, int n);
 
 /* Pages a sequence of length positions takes beyond its prompt's whole ones. */
 int scheduler_pages(size_t n_prompt, size_t length);

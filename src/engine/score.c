@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/crew.h"
 #include "engine/scheduler.h"
 
 static void read_token(const struct gptjt_engine *e, struct gptjt_score *score, size_t i, int32_t id,
@@ -133,37 +134,36 @@ struct scored {
     size_t n_scores;
 };
 
-static enum status score_all(struct scored *x, struct gptjt_session *s, const struct gptjt_score_request *r, size_t n)
+static enum status score_all(struct scored *x, struct gptjt_session *s, const struct gptjt_score_request *r, size_t n,
+                             const uint64_t *index, size_t of)
 {
-    struct scheduler c;
+    struct scheduler c[SESSION_MOST_LANES];
+    const int n_lanes = 1 + s->n_others;
     if (!x->all || !x->scores || !x->forks) return fail(E_NOMEM, "score: out of memory");
     for (size_t i = 0, at = 0; i < n; at += r[i++].n) {
         TRY(scoring_open(&x->all[i], s, &r[i], x->scores + at, x->forks + at));
-        x->all[i].job.index = i;
-        x->all[i].job.of = n;
+        x->all[i].job.index = index ? index[i] : i;
+        x->all[i].job.of = of;
     }
-    scheduler_open(&c, s, scheduler_fail_all);
+    scheduler_lanes_open(c, n_lanes, s, scheduler_fail_all);
     for (size_t i = 0; i < n; i++)
-        if (r[i].n) scheduler_add(&c, &x->all[i].job);
-    const enum status st = scheduler_run(&c);
-    scheduler_close(&c);
+        if (r[i].n) x->all[i].s = scheduler_lanes_add(c, n_lanes, &x->all[i].job);
+    const enum status st = scheduler_lanes_run(c, n_lanes);
+    scheduler_lanes_close(c, n_lanes);
     return st;
 }
 
-enum gptjt_status gptjt_score_many(struct gptjt_session *s, const struct gptjt_score_request *requests, size_t n,
-                                   struct gptjt_score *scores)
+enum status score_here(struct gptjt_session *s, const struct gptjt_score_request *requests, size_t n,
+                       const uint64_t *index, size_t of, struct gptjt_score *scores)
 {
     struct scored x = {0};
-    for (size_t i = 0; i < n; i++) {
-        const enum status bad = check(s, &requests[i]);
-        if (bad != OK) return (enum gptjt_status)scheduler_name(bad, i, n);
+    for (size_t i = 0; i < n; i++)
         x.n_scores += requests[i].n;
-    }
-    if (x.n_scores == 0) return GPTJT_OK;
+    if (x.n_scores == 0) return OK;
     x.all = calloc(n, sizeof *x.all);
     x.scores = calloc(x.n_scores, sizeof *x.scores);
     x.forks = calloc(x.n_scores, sizeof *x.forks);
-    const enum status st = score_all(&x, s, requests, n);
+    const enum status st = score_all(&x, s, requests, n, index, of);
     if (st == OK)
         memcpy(scores, x.scores, x.n_scores * sizeof *scores);
     else if (x.scores)
@@ -171,7 +171,18 @@ enum gptjt_status gptjt_score_many(struct gptjt_session *s, const struct gptjt_s
     free(x.all);
     free(x.scores);
     free(x.forks);
-    return (enum gptjt_status)st;
+    return st;
+}
+
+enum gptjt_status gptjt_score_many(struct gptjt_session *s, const struct gptjt_score_request *requests, size_t n,
+                                   struct gptjt_score *scores)
+{
+    for (size_t i = 0; i < n; i++) {
+        const enum status bad = check(s, &requests[i]);
+        if (bad != OK) return (enum gptjt_status)scheduler_name(bad, i, n);
+    }
+    if (s->engine->crew && n > 1) return (enum gptjt_status)crew_score(s, requests, n, scores);
+    return (enum gptjt_status)score_here(s, requests, n, NULL, n, scores);
 }
 
 enum gptjt_status gptjt_score(struct gptjt_session *s, struct gptjt_span prompt, enum gptjt_mask prompt_mask,

@@ -73,6 +73,37 @@ static enum status alloc_host(struct gptjt_session *s)
     return ok ? OK : fail(E_NOMEM, "session: out of memory");
 }
 
+static enum status open_parts(struct gptjt_session *s, size_t max_tokens)
+{
+    const struct gptjt_engine *e = s->engine;
+    const struct gptj_config *c = &e->config.model;
+    const struct session_size size = session_size_for(c, max_tokens, e->kv_dtype);
+    s->max_rows = size.max_rows;
+    TRY(alloc_host(s));
+    TRY(kvcache_create(&s->kv, e->ops, e->model->last - e->model->first, c->H, c->K, size.n_pages, e->kv_dtype));
+    TRY(workspace_create(&s->workspace, e->model, s->max_rows));
+    if (!e->stages) return OK;
+    s->kv->copies = &s->copies;
+    return stage_lane_open(&s->lane, e->stages, size.n_pages, size.max_rows);
+}
+
+/* One for each stage: then all of them can be at work. */
+static int lanes_wanted(const struct gptjt_engine *e)
+{
+    const int n = e->stages ? stage_head_ranks(e->stages)->n : 1;
+    return n < SESSION_MOST_LANES ? n : SESSION_MOST_LANES;
+}
+
+static enum status open_other(struct gptjt_session *s, size_t max_tokens)
+{
+    struct gptjt_session *other = calloc(1, sizeof *other);
+    if (!other) return fail(E_NOMEM, "session: out of memory");
+    other->engine = s->engine;
+    other->lane = -1;
+    s->others[s->n_others++] = other;
+    return open_parts(other, max_tokens);
+}
+
 enum gptjt_status gptjt_session_create(struct gptjt_session **out, struct gptjt_engine *e, size_t max_tokens)
 {
     const struct gptj_config *c = &e->config.model;
@@ -83,11 +114,10 @@ enum gptjt_status gptjt_session_create(struct gptjt_session **out, struct gptjt_
     struct gptjt_session *s = calloc(1, sizeof *s);
     if (!s) return (enum gptjt_status)fail(E_NOMEM, "session: out of memory");
     s->engine = e;
-    const struct session_size size = session_size_for(c, max_tokens, e->kv_dtype);
-    s->max_rows = size.max_rows;
-    enum status st = alloc_host(s);
-    if (st == OK) st = kvcache_create(&s->kv, e->ops, c->L, c->H, c->K, size.n_pages, e->kv_dtype);
-    if (st == OK) st = workspace_create(&s->workspace, e->model, s->max_rows);
+    s->lane = -1;
+    enum status st = open_parts(s, max_tokens);
+    for (int i = 1; st == OK && i < lanes_wanted(e); i++)
+        st = open_other(s, max_tokens);
     if (st == OK)
         *out = s;
     else
@@ -98,6 +128,10 @@ enum gptjt_status gptjt_session_create(struct gptjt_session **out, struct gptjt_
 void gptjt_session_close(struct gptjt_session *s)
 {
     if (!s) return;
+    for (int i = 0; i < s->n_others; i++)
+        gptjt_session_close(s->others[i]);
+    if (s->lane >= 0) stage_lane_close(s->engine->stages, s->lane);
+    buf_free(&s->copies);
     if (s->kv) kvcache_release(s->kv, &s->prompt);
     kvcache_free(s->kv);
     workspace_free(s->workspace);
@@ -118,13 +152,16 @@ void gptjt_session_set_progress(struct gptjt_session *s, gptjt_progress_fn *fn, 
 {
     s->progress = fn;
     s->progress_user = user;
+    for (int i = 0; i < s->n_others; i++)
+        gptjt_session_set_progress(s->others[i], fn, user);
 }
 
 size_t gptjt_session_bytes(const struct gptjt_session *s)
 {
-    const struct session_size size = session_size_for(&s->engine->config.model, (size_t)s->kv->n_pages * KV_PAGE,
-                                                      s->kv->dtype);
-    return size.kv_bytes + size.work_bytes;
+    struct gptj_config mine = s->engine->config.model;
+    mine.L = s->kv->n_layers;
+    const struct session_size size = session_size_for(&mine, (size_t)s->kv->n_pages * KV_PAGE, s->kv->dtype);
+    return (size_t)(1 + s->n_others) * (size.kv_bytes + size.work_bytes);
 }
 
 enum gptjt_mask session_mask(const struct gptjt_session *s, enum gptjt_mask asked)
@@ -189,20 +226,45 @@ void step_add_prompt(struct gptjt_session *s, const struct kv_sequence *kv, cons
         step_add_row(s, sequence, ids[p], p, 0, p + 1 > n_prefix ? p + 1 : n_prefix);
 }
 
-enum status step_run(struct gptjt_session *s, const struct step_work *work)
+static struct batch step_batch(const struct step *t)
+{
+    return (struct batch){t->T, t->token, t->position, t->lo, t->hi, t->sequence, t->pages, t->first_wanted};
+}
+
+enum status step_start(struct gptjt_session *s)
+{
+    if (s->lane < 0) return OK;
+    const struct batch batch = step_batch(&s->step);
+    return stage_lane_start(s->engine->stages, s->lane, &batch, s->step.n_sequences, &s->copies);
+}
+
+enum status step_drop(struct gptjt_session *s)
+{
+    return s->lane < 0 ? OK : stage_lane_finish(s->engine->stages, s->lane, NULL);
+}
+
+enum status step_end(struct gptjt_session *s, const struct step_work *work)
 {
     const struct step *t = &s->step;
     const struct step_work all = {0, (size_t)t->T, (size_t)t->T}, *w = work ? work : &all;
-    const struct batch batch = {t->T, t->token, t->position, t->lo, t->hi, t->sequence, t->pages, t->first_wanted};
+    const struct batch batch = step_batch(t);
     const size_t blocks = forward_steps(s->engine->model, &batch);
     struct forward f;
+    if (s->lane >= 0) TRY(stage_lane_finish(s->engine->stages, s->lane, s->workspace));
     forward_begin(&f, s->engine->model, s->workspace, s->kv, &batch);
     for (size_t step = 1; forward_step(&f); step++) {
         const size_t done = w->before + w->now * step / blocks;
+        if (s->lane >= 0) TRY(net_progress(stage_head_ranks(s->engine->stages)->t));
         if (s->progress && !s->progress(s->progress_user, done, w->all))
             return fail(E_CANCELLED, "stopped after %zu of %zu tokens", done, w->all);
     }
     return OK;
+}
+
+enum status step_run(struct gptjt_session *s, const struct step_work *work)
+{
+    TRY(step_start(s));
+    return step_end(s, work);
 }
 
 void step_logits(struct gptjt_session *s, const int32_t *rows, int n)

@@ -10,6 +10,7 @@
 #include "eval/api.h"
 
 struct classify {
+    const struct gptjt_engine *engine;
     const struct fewshot_spec *spec;
     struct classify_options options;
     struct gptjt_session *session;
@@ -165,6 +166,7 @@ enum status classify_create(struct classify **out, struct gptjt_engine *engine, 
     if (!tokenizer) return fail(E_UNSUPPORTED, "%s", gptjt_error());
     struct classify *c = calloc(1, sizeof *c);
     if (!c) return fail(E_NOMEM, "classify: out of memory");
+    c->engine = engine;
     c->spec = spec;
     c->options = *options;
     c->tokenizer = tokenizer;
@@ -227,6 +229,11 @@ enum status classify_run_many(struct classify *c, const char *const *values, int
 enum status classify_run(struct classify *c, const char *const *values, struct classify_result *out)
 {
     return classify_run_many(c, values, 1, out);
+}
+
+struct batching classify_batching(const struct classify *c)
+{
+    return batching_for(c->engine);
 }
 
 enum status classify_prompt(struct classify *c, const char *const *values, const struct fewshot_prompt **out)

@@ -58,6 +58,9 @@ enum status classify_run(struct classify *c, const char *const *values, struct c
 enum { CLASSIFY_MANY = BATCHING_MOST };
 enum status classify_run_many(struct classify *c, const char *const *values, int n, struct classify_result *out);
 
+/* How many to run together, at first. */
+struct batching classify_batching(const struct classify *c);
+
 /* The prompt that classify_run() would score, without running the model. Borrowed until the next call. */
 enum status classify_prompt(struct classify *c, const char *const *values, const struct fewshot_prompt **out);
 

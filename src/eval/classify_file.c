@@ -192,7 +192,7 @@ static enum status next_rows(struct running *r, int n)
 static enum status all_rows(struct running *r)
 {
     const uint64_t total = r->job->survey->n_rows;
-    struct batching batching = {0};
+    struct batching batching = classify_batching(r->classify);
     const struct row *row;
     r->report->n_rows = r->report->n_resumed;
     TRY(go_on(r));

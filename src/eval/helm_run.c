@@ -218,6 +218,7 @@ static enum status fingerprint(const struct helm_runner *r, uint64_t *hash)
 enum status helm_runner_open(struct helm_runner *r)
 {
     const size_t n = (size_t)r->run->n_requests;
+    r->batching = batching_for(r->engine);
     r->answers = calloc(n, sizeof *r->answers);
     r->recorded = calloc(n, sizeof(*r->recorded));
     if (!r->answers || !r->recorded) return fail(E_NOMEM, "%s: out of memory", r->run->path);

@@ -139,7 +139,7 @@ enum status span_run_all(struct span_run *r, struct gptjt_engine *engine, span_p
     struct scoring *x = calloc(1, sizeof *x);
     if (!x) return fail(E_NOMEM, "out of memory");
     *x = (struct scoring){.run = r, .progress = progress, .user = user};
-    struct batching batching = {0};
+    struct batching batching = batching_for(engine);
     enum status s = r->n_done < r->n ? open_session(x, engine) : OK;
     while (s == OK && r->n_done < r->n) {
         const size_t left = r->n_spans - r->n_done % r->n_spans;

@@ -49,6 +49,9 @@ enum status task_read(struct task *out, const char *path);
 enum status task_read_text(struct task *out, const char *text, size_t len, const char *path); /* the same from memory */
 void task_free(struct task *t);
 
+/* Another number of examples than the file says. E_ARG where there are none. */
+enum status task_set_shots(struct task *t, int64_t shots);
+
 /* The rows of its files. The values of a row are those of the fields, and in test then the group if there is one. */
 struct task_data {
     struct shots train, test;

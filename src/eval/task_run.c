@@ -301,7 +301,7 @@ static enum status ask_batch(struct asker *a, int n)
 static enum status ask_trial(struct asker *a, struct gptjt_engine *engine)
 {
     struct task_run *r = a->run;
-    struct batching batching = {0};
+    struct batching batching = batching_for(engine);
     const struct place at = place_of(r, r->n_done);
     const size_t end = r->n_done + (size_t)(r->data->test.n - at.instance);
     TRY(open_trial(a, engine, &at));

@@ -37,7 +37,7 @@ enum status kvcache_create(struct kvcache **out, struct ops *ops, int n_layers, 
     assert(dtype == DTYPE_F32 || dtype == DTYPE_F16);
     struct kvcache *c = calloc(1, sizeof *c);
     if (!c) return fail(E_NOMEM, "kv cache: out of memory");
-    *c = (struct kvcache){ops, n_layers, H, K, dtype, n_pages, n_pages, NULL, NULL, NULL};
+    *c = (struct kvcache){ops, n_layers, H, K, dtype, n_pages, n_pages, NULL, NULL, NULL, NULL};
     c->layers = calloc((size_t)n_layers, sizeof *c->layers);
     c->free_pages = calloc((size_t)n_pages, sizeof *c->free_pages);
     c->references = calloc((size_t)n_pages, sizeof *c->references);
@@ -90,7 +90,7 @@ static enum status reserve(struct kv_sequence *s, int n_pages)
     return OK;
 }
 
-static void copy_page(struct kvcache *c, int32_t to, int32_t from)
+void kvcache_copy_page(struct kvcache *c, int32_t to, int32_t from)
 {
     const size_t n = ops_kv_page_bytes(c->H, c->K, c->dtype);
     for (int l = 0; l < c->n_layers; l++) {
@@ -98,6 +98,13 @@ static void copy_page(struct kvcache *c, int32_t to, int32_t from)
         c->ops->fn->copy(c->ops, k + (size_t)to * n, k + (size_t)from * n, n);
         c->ops->fn->copy(c->ops, v + (size_t)to * n, v + (size_t)from * n, n);
     }
+}
+
+static void copy_page(struct kvcache *c, int32_t to, int32_t from)
+{
+    const int32_t pair[] = {to, from};
+    if (c->copies) buf_append(c->copies, pair, sizeof pair);
+    kvcache_copy_page(c, to, from);
 }
 
 /* The page that length cuts is about to be written; the ones before it never are. */

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/status.h"
 #include "ops/ops.h"
 
@@ -25,6 +26,7 @@ struct kvcache {
     struct kv_pages *layers; /* [n_layers], each of n_pages on the device */
     int32_t *free_pages;     /* [n_pages], the first n_free are free */
     int32_t *references;     /* [n_pages] */
+    struct buf *copies;      /* NULL, or gets a pair of int32, to and from, of every page that is copied. Borrowed */
 };
 
 /* A sequence's page table. Zero-initialise. */
@@ -51,6 +53,9 @@ enum status kvcache_extend(struct kvcache *c, struct kv_sequence *s, int new_len
 
 /* to (empty) becomes the first length positions of from, sharing its pages. */
 enum status kvcache_fork(struct kvcache *c, struct kv_sequence *to, const struct kv_sequence *from, int length);
+
+/* For a store that follows another one's copies: page to becomes what from is, in every layer. */
+void kvcache_copy_page(struct kvcache *c, int32_t to, int32_t from);
 
 void kvcache_truncate(struct kvcache *c, struct kv_sequence *s, int length); /* gives back what is not needed */
 void kvcache_release(struct kvcache *c, struct kv_sequence *s);              /* gives back all, frees the table */

@@ -2,12 +2,22 @@
 /* The transport over MPI: the only file that includes mpi.h.
  *
  * Requests of MPI lie in one array, so that one MPI_Testsome() moves all of them; slot 0 receives the notice of a rank
- * that has failed. Waiting is polling: with yields at first, with short sleeps when it takes longer, since ranks may
- * share cores. */
+ * that has failed. MPI moves bytes only inside of calls, so somebody has to call it.
+ *
+ * Who waits polls: with yields at first, then with sleeps of a sixteenth of what it has waited. No wait becomes longer
+ * by more than that, and a long one takes a hundredth of a core from other ranks that compute on it.
+ *
+ * While the rank computes and something is under way, a thread of its own, the mover, polls every millisecond. Without
+ * it a message gets on by what sockets hold between two calls of net_progress(), and between these may lie a block of a
+ * large model: at 100 Mbps, of messages of 12 MB, which take a second, nothing had moved after a second and a half.
+ *
+ * They take turns by a lock, which is all that MPI_THREAD_SERIALIZED asks for. */
 #include "net/mpi.h"
 
 #include <mpi.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +30,11 @@ enum {
     PIECE_BYTES = 1 << 30, /* MPI counts in int: longer messages go in pieces, which stay in order */
     NOTICE_BYTES = 512,
     NOTICE_TAG = (NET_MAX_TAG + 1) * NET_PURPOSES,
-    YIELDS = 1000,
-    SLEEP_NS = 20000,
-    GRACE_MS = 300,    /* for the notice of a failure to get through before the job is ended */
-    RETREAT_MS = 2000, /* for the rank that failed to end the job itself */
+    YIELD_NS = 100000,
+    SLEEP_SHARE = 16,
+    SLEEP_MAX_NS = 1000000, /* sockets hold what arrives in that time; the mover's too */
+    GRACE_MS = 300,         /* for the notice of a failure to get through before the job is ended */
+    RETREAT_MS = 2000,      /* for the rank that failed to end the job itself */
 };
 
 struct mpi_rank {
@@ -36,6 +47,14 @@ struct mpi_rank {
     int n_slots;
     char notice[NOTICE_BYTES], own_notice[NOTICE_BYTES];
     int failed; /* the rank that sent the notice, or -1 */
+
+    pthread_t mover;
+    pthread_mutex_t lock; /* of MPI and everything above */
+    pthread_cond_t work;  /* something is under way, or the rank leaves */
+    bool leaves;
+    atomic_bool waits;        /* the rank polls by itself */
+    enum status mover_status; /* of its first poll that failed, for the rank's next one */
+    char mover_message[512];
 };
 
 static struct mpi_rank *rank_of(struct transport *t)
@@ -67,16 +86,26 @@ static enum status start_piece(struct mpi_rank *m, struct net_request *r, size_t
     return OK;
 }
 
-static enum status start(struct transport *t, struct net_request *r)
+static enum status start_pieces(struct mpi_rank *m, struct net_request *r)
 {
     size_t at = 0;
     do {
         const size_t left = r->bytes - at;
         const int bytes = left < PIECE_BYTES ? (int)left : PIECE_BYTES;
-        TRY(start_piece(rank_of(t), r, at, bytes));
+        TRY(start_piece(m, r, at, bytes));
         at += (size_t)bytes;
     } while (at < r->bytes);
     return OK;
+}
+
+static enum status start(struct transport *t, struct net_request *r)
+{
+    struct mpi_rank *m = rank_of(t);
+    pthread_mutex_lock(&m->lock);
+    const enum status s = start_pieces(m, r);
+    pthread_cond_signal(&m->work);
+    pthread_mutex_unlock(&m->lock);
+    return s;
 }
 
 /* The bytes that came are counted; what did not fit, or was less, is a message of the wrong size. */
@@ -104,9 +133,8 @@ static void compact(struct mpi_rank *m)
     m->n_slots = n;
 }
 
-static enum status poll(struct transport *t)
+static enum status move_all(struct mpi_rank *m)
 {
-    struct mpi_rank *m = rank_of(t);
     int n = 0;
     const int code = MPI_Testsome(m->n_slots, m->slots, &n, m->indices, m->statuses);
     if (code != MPI_SUCCESS && code != MPI_ERR_IN_STATUS) return mpi_error(m, "MPI_Testsome", code);
@@ -124,28 +152,97 @@ static enum status poll(struct transport *t)
     return s;
 }
 
-static void pause_between_polls(int n)
+static enum status poll(struct transport *t)
 {
-    if (n < YIELDS) {
+    struct mpi_rank *m = rank_of(t);
+    pthread_mutex_lock(&m->lock);
+    const enum status s = m->mover_status == OK ? move_all(m) : fail(m->mover_status, "%s", m->mover_message);
+    pthread_mutex_unlock(&m->lock);
+    return s;
+}
+
+static void pause_between_polls(int64_t waited_ns)
+{
+    const int64_t share = waited_ns / SLEEP_SHARE;
+    if (waited_ns < YIELD_NS) {
         sched_yield();
     } else {
-        nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = share < SLEEP_MAX_NS ? share : SLEEP_MAX_NS}, NULL);
+    }
+}
+
+static enum status poll_until_any(struct mpi_rank *m, struct net_request *const *requests, int n)
+{
+    struct transport *t = &m->base;
+    const int64_t begin = clock_ns();
+    for (;;) {
+        TRY(poll(t));
+        if (net_any_done(requests, n)) return OK;
+        if (m->failed >= 0) return net_cannot(t, requests, n, "rank %d failed: %s", m->failed, m->notice);
+        const int64_t waited_ns = clock_ns() - begin;
+        if ((double)waited_ns * 1e-9 > t->timeout_s) return net_cannot(t, requests, n, "waited %.3g s", t->timeout_s);
+        pause_between_polls(waited_ns);
     }
 }
 
 static enum status wait_any(struct transport *t, struct net_request *const *requests, int n)
 {
     struct mpi_rank *m = rank_of(t);
-    const int64_t begin = clock_ns();
-    for (int polls = 0;; polls++) {
-        TRY(poll(t));
-        if (net_any_done(requests, n)) return OK;
-        if (m->failed >= 0) return net_cannot(t, requests, n, "rank %d failed: %s", m->failed, m->notice);
-        if (clock_seconds(begin, clock_ns()) > t->timeout_s)
-            return net_cannot(t, requests, n, "waited %.3g s", t->timeout_s);
-        pause_between_polls(polls);
-    }
+    atomic_store(&m->waits, true);
+    const enum status s = poll_until_any(m, requests, n);
+    atomic_store(&m->waits, false);
+    return s;
 }
+
+/* ---- The mover ---- */
+
+static void sleep_and_move(struct mpi_rank *m)
+{
+    if (m->n_slots == 1 || m->mover_status != OK) {
+        pthread_cond_wait(&m->work, &m->lock);
+        return;
+    }
+    pthread_mutex_unlock(&m->lock);
+    nanosleep(&(struct timespec){.tv_nsec = SLEEP_MAX_NS}, NULL);
+    pthread_mutex_lock(&m->lock);
+    if (m->leaves || atomic_load(&m->waits)) return;
+    m->mover_status = move_all(m);
+    if (m->mover_status != OK) snprintf(m->mover_message, sizeof m->mover_message, "%s", status_message());
+}
+
+static void *move(void *user)
+{
+    struct mpi_rank *m = user;
+    pthread_mutex_lock(&m->lock);
+    while (!m->leaves)
+        sleep_and_move(m);
+    pthread_mutex_unlock(&m->lock);
+    return NULL;
+}
+
+/* Signals are for the rank's own threads. */
+static enum status start_mover(struct mpi_rank *m)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->work, NULL);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int code = pthread_create(&m->mover, NULL, move, m);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code ? fail(E_NOMEM, "cannot start the thread that calls MPI: %s", strerror(code)) : OK;
+}
+
+static void end_mover(struct mpi_rank *m)
+{
+    pthread_mutex_lock(&m->lock);
+    m->leaves = true;
+    pthread_cond_signal(&m->work);
+    pthread_mutex_unlock(&m->lock);
+    pthread_join(m->mover, NULL);
+}
+
+/* ---- Failures, and the end ---- */
 
 /* Lets MPI work for a while, whatever comes of it. */
 static void linger(struct mpi_rank *m, int ms)
@@ -153,7 +250,21 @@ static void linger(struct mpi_rank *m, int ms)
     const int64_t begin = clock_ns();
     while (clock_ns() - begin < (int64_t)ms * 1000000) {
         poll(&m->base);
-        pause_between_polls(YIELDS);
+        pause_between_polls(YIELD_NS);
+    }
+}
+
+/* Lets go of all requests and starts to send the notice, unless the others have heard of it from where we have. */
+static void send_notices(struct mpi_rank *m)
+{
+    for (int i = 1; i < m->n_slots; i++)
+        m->owners[i] = NULL;
+    for (int peer = 0; peer < m->base.size && m->failed < 0; peer++) {
+        if (peer == m->base.rank || m->n_slots == MAX_SLOTS) continue;
+        m->owners[m->n_slots] = NULL;
+        if (MPI_Isend(m->own_notice, NOTICE_BYTES, MPI_CHAR, peer, NOTICE_TAG, m->comm, &m->slots[m->n_slots]) ==
+            MPI_SUCCESS)
+            m->n_slots++;
     }
 }
 
@@ -161,23 +272,19 @@ static void tell_and_detach(struct transport *t, enum status status, const char 
 {
     struct mpi_rank *m = rank_of(t);
     (void)status;
-    for (int i = 1; i < m->n_slots; i++)
-        m->owners[i] = NULL;
-    if (m->failed >= 0) return; /* the others have heard of it from where we have */
+    pthread_mutex_lock(&m->lock);
     snprintf(m->own_notice, sizeof m->own_notice, "%s", message);
-    for (int peer = 0; peer < t->size; peer++) {
-        if (peer == t->rank || m->n_slots == MAX_SLOTS) continue;
-        m->owners[m->n_slots] = NULL;
-        if (MPI_Isend(m->own_notice, NOTICE_BYTES, MPI_CHAR, peer, NOTICE_TAG, m->comm, &m->slots[m->n_slots]) ==
-            MPI_SUCCESS)
-            m->n_slots++;
-    }
-    linger(m, GRACE_MS);
+    m->mover_status = OK;
+    send_notices(m);
+    const bool first = m->failed < 0;
+    pthread_mutex_unlock(&m->lock);
+    if (first) linger(m, GRACE_MS);
 }
 
 static void leave(struct transport *t)
 {
     struct mpi_rank *m = rank_of(t);
+    end_mover(m);
     if (t->broken) {
         if (m->failed >= 0) linger(m, RETREAT_MS);
         MPI_Abort(m->comm, 1);
@@ -188,6 +295,8 @@ static void leave(struct transport *t)
     }
     MPI_Comm_free(&m->comm);
     MPI_Finalize();
+    pthread_cond_destroy(&m->work);
+    pthread_mutex_destroy(&m->lock);
     net_release(t);
     free(m);
 }
@@ -232,6 +341,7 @@ enum status net_mpi_open(struct transport **out)
     enum status s = check_tags(m);
     if (s == OK) s = net_init(&m->base, &operations, rank, size);
     if (s == OK) s = listen_for_failures(m);
+    if (s == OK) s = start_mover(m);
     if (s != OK) {
         net_release(&m->base);
         free(m);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Ranks as processes that mpirun or srun has started, with the progress of MPI made inside of calls.
+/* Ranks as processes that mpirun or srun has started. Messages move while the rank computes, by a thread of its own.
  *
  * A rank that fails tells the others, so that their waits name it, and ends the job when it closes its handle
  * (MPI_Abort); mpirun ends who does not notice with SIGTERM. Such ranks say what went wrong before they close. Sends

@@ -239,13 +239,13 @@ static enum status write_model(const struct checkpoint *c, const char *dir)
 {
     const struct params *p = c->optimizer->params;
     struct vector values = {.last = p->n};
-    const float *model;
+    float *model;
     char name[NAME_BYTES];
     TRY(team_model(c->team, &model));
     if (!c->team->writes_stage) return OK;
     if (c->lora.r) return write_adapter(c, model, dir);
     if (stage_of(c, p->all[0].name) != c->team->stage) values.first = 1; /* an embedding that the first stage has */
-    values.at = (float *)(uintptr_t)model + begin_of(p, &values);
+    values.at = model + begin_of(p, &values);
     model_file(name, c->team->stage, c->team->n_stages);
     return write_vectors(dir, name, p, &values, 1);
 }

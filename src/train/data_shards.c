@@ -17,7 +17,8 @@ enum status data_shards_open(struct data_shards *s, const struct recipe *r, cons
     if (!s->data) return fail(E_NOMEM, "training: out of memory");
     for (; s->n < all / n_replicas; s->n++)
         TRY(data_open(&s->data[s->n], &r->data, tokenizer, s->first + s->n * s->stride, all, (int)r->data_workers));
-    return OK;
+    s->beginning = data_shards_state(s);
+    return s->beginning ? OK : fail(E_NOMEM, "training: out of memory");
 }
 
 void data_shards_close(struct data_shards *s)
@@ -25,12 +26,18 @@ void data_shards_close(struct data_shards *s)
     for (int i = 0; i < s->n; i++)
         data_close(s->data[i]);
     free(s->data);
+    json_decref(s->beginning);
     *s = (struct data_shards){0};
 }
 
 enum status data_shards_draw(struct data_shards *s, struct train_batch *b)
 {
     return train_batch_draw(b, s->data, s->n);
+}
+
+enum status data_shards_rewind(struct data_shards *s)
+{
+    return data_shards_restore(s, s->beginning);
 }
 
 json_t *data_shards_state(const struct data_shards *s)

@@ -13,6 +13,7 @@ struct data_shards {
     struct data **data; /* [n], owned */
     int n;
     int first, stride; /* data[i] is shard first + i * stride */
+    json_t *beginning; /* their state before the first draw; owned */
 };
 
 /* How many there are of a recipe that n_replicas train. */
@@ -23,6 +24,9 @@ enum status data_shards_open(struct data_shards *out, const struct recipe *r, co
 void data_shards_close(struct data_shards *s); /* accepts a zero-initialised one */
 
 enum status data_shards_draw(struct data_shards *s, struct train_batch *b);
+
+/* What comes next is what came first: the same sequences, with the same prefixes and spans. */
+enum status data_shards_rewind(struct data_shards *s);
 
 /* [{"shard": 3, "state": data_state()}, ...], of these and maybe others when it is read. New reference, NULL without
  * memory. E_FORMAT: one of these is missing or is not a state. */

@@ -129,6 +129,19 @@ struct option_strings recipe_lora_targets(const struct recipe *r)
     return r->lora_targets.n ? r->lora_targets : (struct option_strings){usual, COUNT_OF(usual)};
 }
 
+/* Of DiLoCo's first paper, which streaming keeps; in SparseLoCo what is left over is the momentum, and there is no
+ * other.
+ */
+double recipe_outer_learning_rate(const struct recipe *r)
+{
+    return r->outer_learning_rate >= 0 ? r->outer_learning_rate : r->sync == SYNC_SPARSE ? 1 : .7;
+}
+
+double recipe_outer_momentum(const struct recipe *r)
+{
+    return r->outer_momentum >= 0 ? r->outer_momentum : r->sync == SYNC_SPARSE ? 0 : .9;
+}
+
 /* A setting of one format is not silently ignored by another. */
 static enum status check_source(const struct data_source *sources, int i, const char *list)
 {
@@ -187,6 +200,20 @@ static enum status check_adapter(const struct recipe *r)
     return OK;
 }
 
+/* What is to be remembered must come again. */
+static enum status check_epochs(const struct recipe *r)
+{
+    if (r->wire_activations < TRAIN_WIRE_AQ_INT8) return OK;
+    if (!r->epoch_steps)
+        return fail(E_ARG, "\"wire_activations\" sends how activations have changed since a sequence came by last, "
+                           "but no sequence comes twice; give \"epoch_steps\"");
+    if (r->steps > r->epoch_steps) return OK;
+    return fail(E_ARG,
+                "\"wire_activations\" sends how activations have changed since a sequence came by last, but in %" PRId64
+                " \"steps\" none comes twice, as \"epoch_steps\" is %" PRId64,
+                r->steps, r->epoch_steps);
+}
+
 enum status recipe_check(const struct recipe *r)
 {
     if (!r->model) return fail(E_ARG, "the recipe has no \"model\" to start from");
@@ -201,6 +228,7 @@ enum status recipe_check(const struct recipe *r)
     if (r->loss_scale_min > r->loss_scale)
         return fail(E_ARG, "\"loss_scale_min\" is %.9g, above \"loss_scale\", %.9g", r->loss_scale_min, r->loss_scale);
     TRY(check_data(r));
+    TRY(check_epochs(r));
     return check_adapter(r);
 }
 
@@ -219,6 +247,8 @@ json_t *recipe_json(const struct recipe *r)
 {
     struct recipe full = *r;
     if (r->adapter == ADAPTER_LORA) full.lora_targets = recipe_lora_targets(r);
+    full.outer_learning_rate = recipe_outer_learning_rate(r);
+    full.outer_momentum = recipe_outer_momentum(r);
     json_t *j = options_json(recipe_options, &full);
     if (!j) return NULL;
     if (json_object_set_new(j, "sources", sources_json(r->sources, r->data.n_sources)) ||

@@ -75,6 +75,15 @@
          NULL,                                                                                                          \
          "N",                                                                                                           \
          "parts of the data, which replicas share out (default 0: one each)"},                                          \
+        {"epoch-steps",                                                                                                 \
+         0,                                                                                                             \
+         OPTION_INT,                                                                                                    \
+         FIELD(epoch_steps),                                                                                            \
+         0,                                                                                                             \
+         1e9,                                                                                                           \
+         NULL,                                                                                                          \
+         "N",                                                                                                           \
+         "steps after which the same sequences come again (default 0: never the same)"},                                \
         {"precision",           0,    OPTION_CHOICE,                                                                    \
          FIELD(precision),      0,    0,                                                                                \
          TRAIN_PRECISION_NAMES, NULL, "of products and stored activations; weights and moments are kept in fp32"},      \
@@ -178,9 +187,18 @@
         {"pipeline-schedule",      0,    OPTION_CHOICE,                                                                 \
          FIELD(pipeline_schedule), 0,    0,                                                                             \
          TRAIN_PIPELINE_NAMES,     NULL, "in which order stages do their micro-batches"},                               \
-        {"wire-activations",      0,    OPTION_CHOICE,                                                                  \
-         FIELD(wire_activations), 0,    0,                                                                              \
-         TRAIN_WIRE_NAMES,        NULL, "how activations travel between stages"},                                       \
+        {"wire-activations",           0,    OPTION_CHOICE,                                                             \
+         FIELD(wire_activations),      0,    0,                                                                         \
+         TRAIN_WIRE_ACTIVATIONS_NAMES, NULL, "how activations travel between stages"},                                  \
+        {"aq-cache",                                                                                                    \
+         0,                                                                                                             \
+         OPTION_NUMBER,                                                                                                 \
+         FIELD(aq_cache),                                                                                               \
+         0,                                                                                                             \
+         1e6,                                                                                                           \
+         NULL,                                                                                                          \
+         "GB",                                                                                                          \
+         "wire-activations aq-*: memory of a rank for what it remembers, at most"},                                     \
         {"wire-gradients", 0,    OPTION_CHOICE,           FIELD(wire_gradients), 0, 0,                                  \
          TRAIN_WIRE_NAMES, NULL, "how their gradients do"},                                                             \
         {"sync",                                                                                                        \
@@ -195,7 +213,7 @@
          "divided among them), or parameters now and then"},                                                            \
         {"sync-wire",      0,    OPTION_CHOICE,                                                                         \
          FIELD(sync_wire), 0,    0,                                                                                     \
-         TRAIN_WIRE_NAMES, NULL, "diloco: how differences travel"},                                                     \
+         TRAIN_WIRE_NAMES, NULL, "diloco, streaming: how differences travel"},                                          \
         {"sync-warmup-steps",                                                                                           \
          0,                                                                                                             \
          OPTION_INT,                                                                                                    \
@@ -204,7 +222,7 @@
          1e9,                                                                                                           \
          NULL,                                                                                                          \
          "N",                                                                                                           \
-         "proxskip, diloco: steps at first whose gradients are summed"},                                                \
+         "where replicas take steps of their own: steps at first whose gradients are summed"},                          \
         {"sync-probability",                                                                                            \
          0,                                                                                                             \
          OPTION_NUMBER,                                                                                                 \
@@ -215,18 +233,60 @@
          "X",                                                                                                           \
          "proxskip: how often parameters are averaged"},                                                                \
         {"proxskip", 0, OPTION_CHOICE, FIELD(proxskip), 0, 0, TRAIN_PROXSKIP_NAMES, NULL, "which of its variants"},     \
-        {"sync-steps", 0, OPTION_INT, FIELD(sync_steps), 1, 1e9, NULL, "N", "diloco: steps between synchronisations"},  \
-        {"outer-learning-rate",           0, OPTION_NUMBER, FIELD(outer_learning_rate), 0, 10, NULL, "X",               \
-         "diloco: of the outer optimizer"},                                                                             \
+        {"sync-steps",                                                                                                  \
+         0,                                                                                                             \
+         OPTION_INT,                                                                                                    \
+         FIELD(sync_steps),                                                                                             \
+         1,                                                                                                             \
+         1e9,                                                                                                           \
+         NULL,                                                                                                          \
+         "N",                                                                                                           \
+         "diloco, streaming, sparse: steps between synchronisations"},                                                  \
+        {"outer-learning-rate",                                                                                         \
+         0,                                                                                                             \
+         OPTION_NUMBER,                                                                                                 \
+         FIELD(outer_learning_rate),                                                                                    \
+         -1,                                                                                                            \
+         10,                                                                                                            \
+         NULL,                                                                                                          \
+         "X",                                                                                                           \
+         "diloco, streaming, sparse: of the outer optimizer (default: -1, which is 0.7, in sparse 1)"},                 \
         {"outer-momentum",                                                                                              \
          0,                                                                                                             \
          OPTION_NUMBER,                                                                                                 \
          FIELD(outer_momentum),                                                                                         \
-         0,                                                                                                             \
+         -1,                                                                                                            \
          0.9999999,                                                                                                     \
          NULL,                                                                                                          \
          "X",                                                                                                           \
-         "diloco: of the outer optimizer (Nesterov)"},                                                                  \
+         "diloco, streaming, sparse: of the outer optimizer, Nesterov's (default: -1, which is 0.9, in sparse 0)"},     \
+        {"sync-fragments",                                                                                              \
+         0,                                                                                                             \
+         OPTION_INT,                                                                                                    \
+         FIELD(sync_fragments),                                                                                         \
+         1,                                                                                                             \
+         4096,                                                                                                          \
+         NULL,                                                                                                          \
+         "N",                                                                                                           \
+         "streaming: parts of the model that are synchronised one after the other, layers in turn"},                    \
+        {"sync-overlap",                                                                                                \
+         0,                                                                                                             \
+         OPTION_INT,                                                                                                    \
+         FIELD(sync_overlap),                                                                                           \
+         0,                                                                                                             \
+         1e9,                                                                                                           \
+         NULL,                                                                                                          \
+         "N",                                                                                                           \
+         "streaming: steps that are computed while a part is on its way"},                                              \
+        {"sync-mix",                                                                                                    \
+         0,                                                                                                             \
+         OPTION_NUMBER,                                                                                                 \
+         FIELD(sync_mix),                                                                                               \
+         1e-6,                                                                                                          \
+         1,                                                                                                             \
+         NULL,                                                                                                          \
+         "X",                                                                                                           \
+         "streaming: part of the result in the parameters that a replica goes on from"},                                \
         {"cocktail-sample",                                                                                             \
          0,                                                                                                             \
          OPTION_NUMBER,                                                                                                 \
@@ -257,6 +317,37 @@
         {"cocktail-positions",      0,    OPTION_CHOICE,                                                                \
          FIELD(cocktail_positions), 0,    0,                                                                            \
          TRAIN_POSITIONS_NAMES,     NULL, "cocktail: how it is said which are sent"},                                   \
+        {"sparse-chunk",                                                                                                \
+         0,                                                                                                             \
+         OPTION_INT,                                                                                                    \
+         FIELD(sparse_chunk),                                                                                           \
+         1,                                                                                                             \
+         1 << 20,                                                                                                       \
+         NULL,                                                                                                          \
+         "N",                                                                                                           \
+         "sparse: values of which the largest are sent"},                                                               \
+        {"sparse-keep", 0, OPTION_NUMBER, FIELD(sparse_keep), 1e-6, 1, NULL, "X", "sparse: part of them that is sent"}, \
+        {"sparse-bits",                                                                                                 \
+         0,                                                                                                             \
+         OPTION_INT,                                                                                                    \
+         FIELD(sparse_bits),                                                                                            \
+         1,                                                                                                             \
+         32,                                                                                                            \
+         NULL,                                                                                                          \
+         "N",                                                                                                           \
+         "sparse: bits of a value that is sent, 1 to 8, or 32"},                                                        \
+        {"sparse-decay",                                                                                                \
+         0,                                                                                                             \
+         OPTION_NUMBER,                                                                                                 \
+         FIELD(sparse_decay),                                                                                           \
+         0,                                                                                                             \
+         1,                                                                                                             \
+         NULL,                                                                                                          \
+         "X",                                                                                                           \
+         "sparse: what is left of what was not sent, at the next synchronisation"},                                     \
+        {"sparse-positions",           0,    OPTION_CHOICE,                                                             \
+         FIELD(sparse_positions),      0,    0,                                                                         \
+         TRAIN_SPARSE_POSITIONS_NAMES, NULL, "sparse: how it is said which are sent"},                                  \
         {"save-steps",                                                                                                  \
          0,                                                                                                             \
          OPTION_INT,                                                                                                    \
@@ -322,9 +413,11 @@
         .loss_scale_window = 1000, .loss_scale_hysteresis = 2, .learning_rate = 1e-5, .schedule = SCHEDULE_LINEAR,     \
         .warmup_steps = 10, .adam_beta1 = .9, .adam_beta2 = .999, .adam_epsilon = 1e-6, .weight_decay = .01,           \
         .max_grad_norm = 1, .adapter = ADAPTER_NONE, .lora_rank = 8, .lora_alpha = 16, .pipeline_stages = 1,           \
-        .pipeline_schedule = PIPELINE_1F1B, .sync_probability = .02, .sync_steps = 100, .outer_learning_rate = .7,     \
-        .outer_momentum = .9, .cocktail_sample = .1, .cocktail_keep = .2, .cocktail_bits = 4, .save_steps = 500,       \
-        .save_total_limit = 2, .eval_steps = 500, .eval_sequences = 64, .logging_steps = 1,                            \
+        .pipeline_schedule = PIPELINE_1F1B, .aq_cache = 4, .sync_probability = .02, .sync_steps = 100,                 \
+        .outer_learning_rate = -1, .outer_momentum = -1, .sync_fragments = 4, .sync_overlap = 1, .sync_mix = .5,       \
+        .cocktail_sample = .1, .cocktail_keep = .2, .cocktail_bits = 4, .sparse_chunk = 4096, .sparse_keep = 1. / 64,  \
+        .sparse_decay = .95, .sparse_bits = 2, .save_steps = 500, .save_total_limit = 2, .eval_steps = 500,            \
+        .eval_sequences = 64, .logging_steps = 1,                                                                      \
     }
 
 #endif

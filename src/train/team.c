@@ -86,7 +86,7 @@ enum status team_least(struct team *t, int64_t *value)
     return t->ops->least ? t->ops->least(t, value) : OK;
 }
 
-enum status team_model(struct team *t, const float **values)
+enum status team_model(struct team *t, float **values)
 {
     return t->ops->model(t, values);
 }
@@ -126,9 +126,13 @@ static enum status gradient(struct team *t, const struct train_batch *b, double 
     const int micro = (int)p->recipe->micro_batch_size;
     for (int first = 0; first < b->sequences; first += micro) {
         const struct train_rows rows = train_batch_rows(b, first, micro);
+        int64_t since = trace_now(p->trace);
         train_pass_forward(pass, &rows);
+        since = trace_next(p->trace, since, (struct trace_event){.kind = TRACE_FORWARD, .micro_batch = first / micro});
         train_pass_head(pass, (float)unit, p->loss);
+        since = trace_next(p->trace, since, (struct trace_event){.kind = TRACE_HEAD, .micro_batch = first / micro});
         train_pass_backward(pass);
+        trace_add(p->trace, since, (struct trace_event){.kind = TRACE_BACKWARD, .micro_batch = first / micro});
         train_batch_add_losses(b, first, micro, p->loss, out->all, out->by_source);
     }
     return OK;
@@ -145,13 +149,15 @@ static enum status losses(struct team *t, const struct train_batch *b, int n, co
 {
     const struct team_parts *p = parts_of(t);
     const struct train_rows rows = train_batch_rows(b, 0, n);
+    const int64_t since = trace_now(p->trace);
     train_pass_forward(p->trainee->pass, &rows);
     train_pass_loss(p->trainee->pass, p->loss);
+    trace_add(p->trace, since, (struct trace_event){.kind = TRACE_LOSSES});
     train_batch_add_losses(b, 0, n, p->loss, out->all, out->by_source);
     return OK;
 }
 
-static enum status own_model(struct team *t, const float **values)
+static enum status own_model(struct team *t, float **values)
 {
     *values = parts_of(t)->trainee->params->value;
     return OK;

@@ -15,6 +15,7 @@
 
 #include "train/batch.h"
 #include "train/optimizer.h"
+#include "train/trace.h"
 #include "train/trainee.h"
 
 /* What a rank trains with, from the opening of its parts on. All borrowed. */
@@ -22,7 +23,8 @@ struct team_parts {
     const struct recipe *recipe;
     struct trainee *trainee;
     struct optimizer *optimizer;
-    double *loss; /* [rows of a micro-batch]: room for train_pass_head() */
+    double *loss;        /* [rows of a micro-batch]: room for train_pass_head() */
+    struct trace *trace; /* NULL: none */
 };
 
 /* Losses of a replica's batch: complete on its last stage, zero on the others. */
@@ -88,9 +90,9 @@ struct team_ops {
     enum status (*meet)(struct team *t);
     enum status (*least)(struct team *t, int64_t *value);
 
-    /* The parameters that a checkpoint shows as the model's: the rank's own, or what replicas agree on. *values
-     * [n_values], borrowed until the next call. */
-    enum status (*model)(struct team *t, const float **values);
+    /* The parameters that are shown as the model's, in checkpoints and validations: the rank's own, or what replicas
+     * agree on. *values [n_values], borrowed until the next call, before which they must be what they were. */
+    enum status (*model)(struct team *t, float **values);
 
     /* What else a rank's state is made of: vectors [TEAM_MAX_VECTORS], of which it returns how many; numbers in a new
      * JSON object (NULL without memory). */
@@ -135,7 +137,7 @@ enum status team_sum(struct team *t, enum team_scope scope, double *values, int 
 enum status team_stop(struct team *t, bool *wanted);
 enum status team_meet(struct team *t);
 enum status team_least(struct team *t, int64_t *value);
-enum status team_model(struct team *t, const float **values);
+enum status team_model(struct team *t, float **values);
 int team_vectors(struct team *t, struct team_vector *vectors);
 json_t *team_state(const struct team *t);
 enum status team_restore(struct team *t, const json_t *state);

@@ -86,8 +86,10 @@ static enum status save(struct trainer *t, json_t *data)
     json_t *state = state_json(t, data);
     if (!state) return fail(E_NOMEM, "checkpoint of step %" PRId64 ": out of memory", t->step);
     const struct checkpoint c = checkpoint_of(t, state);
+    const int64_t since = trace_now(t->o->trace);
     enum status s = t->metrics ? metrics_sync(t->metrics) : OK; /* what they tell must not be behind the state */
     if (s == OK) s = checkpoint_save(&c, t->r->output, t->step, t->r->save_total_limit);
+    trace_add(t->o->trace, since, (struct trace_event){.kind = TRACE_CHECKPOINT});
     json_decref(state);
     return s;
 }
@@ -197,7 +199,7 @@ static enum status open_parts(struct trainer *t)
     t->by_source = calloc((size_t)n_sources, sizeof *t->by_source);
     t->scale = loss_scale_begin(r);
     if (!t->loss || !t->by_source) return fail(E_NOMEM, "training: out of memory");
-    return team_begin(t->team, &(struct team_parts){r, &t->trainee, t->optimizer, t->loss});
+    return team_begin(t->team, &(struct team_parts){r, &t->trainee, t->optimizer, t->loss, t->o->trace});
 }
 
 static enum status write_recipe(const struct recipe *r)
@@ -353,11 +355,21 @@ static void show(struct trainer *t, const struct metrics_step *m)
              t->r->steps, m->loss, m->flops_per_s * 1e-12, peak);
 }
 
+static bool due(int64_t step, int64_t every)
+{
+    return every > 0 && step % every == 0;
+}
+
 static enum status draw(struct trainer *t)
 {
     json_decref(t->data_before);
     t->data_before = data_shards_state(&t->shards);
-    if (t->team->stage == 0) TRY(data_shards_draw(&t->shards, &t->batch));
+    if (t->team->stage == 0) {
+        const int64_t since = trace_now(t->o->trace);
+        if (due(t->step, t->r->epoch_steps)) TRY(data_shards_rewind(&t->shards));
+        TRY(data_shards_draw(&t->shards, &t->batch));
+        trace_add(t->o->trace, since, (struct trace_event){.kind = TRACE_DRAW});
+    }
     return team_share(t->team, t->step, &t->batch);
 }
 
@@ -365,7 +377,9 @@ static enum status update(struct trainer *t, double mean, const struct metrics_s
 {
     double scale = optimizer_clip(t->optimizer, mean, m->grad_norm);
     TRY(team_before_update(t->team, &scale));
+    const int64_t since = trace_now(t->o->trace);
     optimizer_update(t->optimizer, scale, m->learning_rate);
+    trace_add(t->o->trace, since, (struct trace_event){.kind = TRACE_UPDATE});
     return OK;
 }
 
@@ -376,6 +390,7 @@ static enum status one_step(struct trainer *t)
     struct loss_sum sum = {0};
     double squares;
     t->blocks = 0;
+    trace_begin_step(t->o->trace, t->step + 1);
     TRY(draw(t));
     const double unit = unit_of(t);
     TRY(gradient(t, unit, &sum, &squares));
@@ -397,6 +412,7 @@ static enum status one_step(struct trainer *t)
     t->blocks = -1;
     m.tokens = t->tokens;
     m.seconds = clock_seconds(start, clock_ns());
+    if (trace_is_on(t->o->trace)) trace_add(t->o->trace, start, (struct trace_event){.kind = TRACE_STEP});
     m.tokens_per_s = (double)tokens_a_step(r) / m.seconds;
     m.flops_per_s = passes(r) * t->team->n_replicas * train_batch_flops(&t->batch, &t->trainee.config.model) /
                     m.seconds;
@@ -408,7 +424,20 @@ static enum status one_step(struct trainer *t)
 
 /* ---- Validation ---- */
 
-/* The same sequences every time, whatever has been trained on. Replicas take turns, each with its own parameters. */
+/* Puts the model in the place of the rank's own parameters, and these there; and back. */
+static void exchange(struct params *p, float *model)
+{
+    if (model == p->value) return;
+    for (size_t i = 0; i < p->n_values; i++) {
+        const float own = p->value[i];
+        p->value[i] = model[i];
+        model[i] = own;
+    }
+    params_changed(p);
+}
+
+/* The same sequences every time, whatever has been trained on, and the model that a checkpoint would have. Replicas
+ * take turns. */
 static enum status validate(struct trainer *t)
 {
     const struct recipe *r = t->r;
@@ -417,9 +446,12 @@ static enum status validate(struct trainer *t)
     struct data *data = NULL;
     struct loss_sum sum = {0};
     const struct team_losses losses = {&sum, t->by_source};
+    float *model;
     set.sources = r->validation;
     set.n_sources = r->n_validation;
+    TRY(team_model(t->team, &model));
     TRY(data_open(&data, &set, t->tokenizer, 0, 1, 0));
+    exchange(t->trainee.params, model);
     memset(t->by_source, 0, (size_t)r->n_validation * sizeof *t->by_source);
     enum status s = OK;
     for (int64_t i = 0; s == OK && i < r->eval_sequences; i += micro) {
@@ -428,10 +460,19 @@ static enum status validate(struct trainer *t)
         if (s == OK && i / micro % t->team->n_replicas == t->team->replica)
             s = team_losses(t->team, &t->eval_batch, n, &losses);
     }
+    exchange(t->trainee.params, model);
     data_close(data);
     if (s == OK) s = sum_losses(t, TEAM_ALL, &sum, r->n_validation);
     if (s != OK || !t->metrics) return s;
     return metrics_write_validation(t->metrics, t->step, &sum, r->validation, t->by_source, r->n_validation);
+}
+
+static enum status traced_validation(struct trainer *t)
+{
+    const int64_t since = trace_now(t->o->trace);
+    TRY(validate(t));
+    trace_add(t->o->trace, since, (struct trace_event){.kind = TRACE_VALIDATION});
+    return OK;
 }
 
 /* ---- The plan ---- */
@@ -478,11 +519,6 @@ enum status trainer_plan(struct trainer_plan *out, const struct recipe *r, const
 
 /* ---- The run ---- */
 
-static bool due(int64_t step, int64_t every)
-{
-    return every > 0 && step % every == 0;
-}
-
 static enum status go(struct trainer *t)
 {
     const struct recipe *r = t->r;
@@ -491,7 +527,7 @@ static enum status go(struct trainer *t)
         TRY(one_step(t));
         progress_update(&t->bar, (uint64_t)t->tokens);
         if (r->n_validation && (due(t->step, r->eval_steps) || (r->eval_steps && t->step == r->steps)))
-            TRY(validate(t));
+            TRY(traced_validation(t));
         stopped = t->o->stop && t->o->stop();
         TRY(team_stop(t->team, &stopped));
         if (stopped || t->step == r->steps || due(t->step, r->save_steps)) TRY(save(t, data_shards_state(&t->shards)));

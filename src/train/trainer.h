@@ -11,11 +11,12 @@
 struct trainer_options {
     enum cpu_level level;
     int threads;
-    bool resume;        /* from the last checkpoint, if there is one */
-    bool quiet;         /* no progress */
-    double peak_flops;  /* of the machine, for the fraction in the progress line; 0: unknown */
-    bool (*stop)(void); /* asked after every step; may be NULL */
-    struct team *team;  /* those who train together; NULL: this process alone */
+    bool resume;         /* from the last checkpoint, if there is one */
+    bool quiet;          /* no progress */
+    double peak_flops;   /* of the machine, for the fraction in the progress line; 0: unknown */
+    bool (*stop)(void);  /* asked after every step; may be NULL */
+    struct team *team;   /* those who train together; NULL: this process alone */
+    struct trace *trace; /* what is done when, of the steps that it is for; NULL: none */
 };
 
 /* Trains as the recipe says; with a team all its ranks do, each its part. Where `stop` asks for it, a checkpoint is

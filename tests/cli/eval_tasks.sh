@@ -44,6 +44,15 @@ run 0 eval --tasks mood.yaml --limit 2 -o results --prompt-mask causal --quiet
 head -n 1 results/mood.jsonl | grep -q '^{"mask":"causal","trial":0,"instance":0,"gold":"joy","answer":"[a-z]*","correct":[a-z]*,"probability":[01][.0-9]*,"log_likelihoods":{"sadness":-' ||
     die "the first answer is not as expected"
 
+# Other shots than the file's are other answers: what was written before does not count.
+run 0 eval --tasks mood.yaml --limit 2 -o results --prompt-mask causal --shots 1 --quiet --json
+has '"trials": 2, "shots": 1, '
+grep -q '"shots":1' results/mood.jsonl || die "not with one shot"
+run 0 eval --tasks mood.yaml --limit 2 --shots 0 --quiet --json
+has '"trials": 1, "shots": 0, '
+run 2 eval --text test.csv --shots 1
+complains '[-]-shots goes with --tasks'
+
 # Both masks: side by side, with their difference; the page.
 run 0 eval --tasks mood.yaml --compare-masks --report page.html -o both
 has '^task  mask    accuracy  95 % interval    macro-F1     exact       ECE  majority$'

@@ -108,7 +108,7 @@ N, steps = 6050882784, 27000
 plan = json.load(open('out'))
 rows = {s['name']: s for s in plan['synchronisations']}
 dense, skip = rows['allreduce'], rows['proxskip, p 0.02']
-assert len(rows) == 6 and dense['recipe'] and not skip['recipe']
+assert len(rows) == 8 and dense['recipe'] and not skip['recipe']
 assert abs(dense['copies_bytes'] / (4 * N * steps) - 1) < 1e-6 # "633 TB"
 # "12.7 TB": a coin, once in 50 steps, which of 27000 is 540, with a standard deviation of 23
 assert abs(skip['copies_bytes'] / dense['copies_bytes'] * steps - 540) < 4 * 23

@@ -73,6 +73,19 @@ flock whole "$GPTJT" train recipe.yaml --resume >out 2>err || status=$?
 [ $status = 1 ] || die "two processes in one run: $status"
 complains 'whole: another process is at work in it'
 
+# A trace: two steps of two micro-batches each.
+run 0 train recipe.yaml -o traced --trace trace.json --trace-steps 3-4
+same traced
+[ "$(grep -c '"name":"forward","ph":"X"' trace.json)" = 4 ] || die "not four forward passes in trace.json"
+[ "$(grep -c '"name":"checkpoint","ph":"X"' trace.json)" = 1 ] || die "not one checkpoint in trace.json"
+run 2 train recipe.yaml -o traced --trace-steps 3
+complains '--trace-steps needs --trace'
+run 2 train recipe.yaml -o traced2 --trace trace.json --trace-steps 4-3
+complains '--trace-steps is 4-3, neither a number of steps nor a range'
+run 1 train recipe.yaml -o traced2 --trace absent/trace.json
+complains 'absent/trace.json: cannot write beside it'
+[ ! -e traced2 ] || die "a run whose trace cannot be written has begun"
+
 # What ends a job ends it behind a step.
 "$GPTJT" train recipe.yaml -o ended --steps 100000 --save-steps 0 --eval-steps 0 --quiet 2>err &
 pid=$!

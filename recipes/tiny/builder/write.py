@@ -57,9 +57,10 @@ def question(rng: random.Random, family: Family, row: Row) -> dict[str, str]:
     return {"inputs": f"{text}\nAnswer:" if rng.random() < 0.5 else text, "targets": row.answer}
 
 
-# How many answered examples a prompt has; in stage 3 mostly one, as the card's have.
+# How many answered examples a prompt has; in stage 3 none or one, as the card's have: all but the answer is only read, and
+# short prompts leave more answers in as many tokens.
 P3_SHOTS = (0, 0, 0, 0, 0, 1, 1, 2, 3, 5)
-ANSWERS_SHOTS = (0, 0, 0, 1, 1, 1, 1, 1, 2, 3)
+ANSWERS_SHOTS = (0, 0, 0, 0, 0, 1, 1, 1, 1, 2)
 
 
 def prompt(
@@ -78,16 +79,16 @@ def prompt(
 
 
 def prompts(
-    rng: random.Random, family: Family, split: Split, n: int, shots_of: Sequence[int] = P3_SHOTS
+    rng: random.Random, family: Family, split: Split, n: int, *, stage3: bool = False
 ) -> Iterator[dict[str, str]]:
-    rows = family.rows(rng, split, n)
+    rows = family.rows(rng, split, n, asked=stage3)
     allowed = [[row for row in rows if family.may_train(row, p)] for p in family.phrasings]
     for _ in range(n):
         if family.questions and rng.random() < 0.12:
             record = question(rng, family, rng.choice(rows))
         else:
             i = 0 if rng.random() < 0.4 else rng.randrange(len(allowed))
-            record = prompt(rng, family, family.phrasings[i], allowed[i], shots_of)
+            record = prompt(rng, family, family.phrasings[i], allowed[i], ANSWERS_SHOTS if stage3 else P3_SHOTS)
         yield {"family": family.name, **record}
 
 
@@ -157,9 +158,11 @@ def write_held_out(out: Path, seed: int, family: Family, sizes: Sizes) -> None:
     """Shots are rows that may be trained on: a test measures the task on unseen queries."""
     first = family.phrasings[0]
     shots = [
-        r for r in family.rows(rng_of(seed, "shots", family.name), "train", sizes.shots) if family.may_train(r, first)
+        r
+        for r in family.rows(rng_of(seed, "shots", family.name), "train", sizes.shots, asked=True)
+        if family.may_train(r, first)
     ]
-    tests = family.rows(rng_of(seed, "test", family.name), "test", sizes.test)
+    tests = family.rows(rng_of(seed, "test", family.name), "test", sizes.test, asked=True)
     (out / f"{family.name}.yaml").write_text(held_out_yaml(family, seed), encoding="utf-8")
     _write_csv(out / f"{family.name}.shots.csv", first, shots)
     _write_csv(out / f"{family.name}.test.csv", first, tests)
@@ -186,12 +189,11 @@ def write_p3(out: Path, seed: int, families: Sequence[Family], sizes: Sizes) -> 
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("train", "validation", "answers"):
         split: Split = "validation" if name == "validation" else "train"
-        shots_of = ANSWERS_SHOTS if name == "answers" else P3_SHOTS
         records = []
         for family in families:
             weight = {"train": family.weight, "answers": family.answers}.get(name)
             n = sizes.prompts * weight if weight else sizes.validation
-            records += prompts(rng_of(seed, "p3", name, family.name), family, split, n, shots_of)
+            records += prompts(rng_of(seed, "p3", name, family.name), family, split, n, stage3=name == "answers")
         rng_of(seed, "p3", name).shuffle(records)
         with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)

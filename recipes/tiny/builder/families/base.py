@@ -51,14 +51,16 @@ class Family:
     weight: int = 1  # how much of it the training data has
     answers: int = 1  # and stage 3
     max_tokens: int = 30
+    asked: Callable[[random.Random, Split], Row] | None = None  # rows of stage 3 and of tests, if they are not draw's
 
-    def rows(self, rng: random.Random, split: Split, n: int) -> list[Row]:
+    def rows(self, rng: random.Random, split: Split, n: int, *, asked: bool = False) -> list[Row]:
         """At most n rows, all different; for classification no label has more than its share."""
+        draw = self.asked if asked and self.asked else self.draw
         found: dict[str, Row] = {}
         per_label = dict.fromkeys(self.labels, 0)
         most = max(1, n // max(1, len(self.labels)))
         for _ in range(n * 30):
-            row = self.draw(rng, split)
+            row = draw(rng, split)
             if row.text in found or self.labels and per_label[row.answer] >= most:
                 continue
             found[row.text] = row

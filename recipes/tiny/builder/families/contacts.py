@@ -142,7 +142,7 @@ def families(data: Entities) -> list[Family]:
         return Row(_json(c), c.csv)
 
     return [
-        Family("csv", CSV, csv, questions=CSV_QUESTIONS, weight=6, answers=14, max_tokens=60),
+        Family("csv", CSV, csv, questions=CSV_QUESTIONS, weight=6, answers=20, max_tokens=60),
         Family("email", MAIL, mail, questions=("{}\nWhat is the email address?",), max_tokens=40),
         Family("phone", PHONE, phone, questions=("{}\nWhat is the phone number?",)),
         Family("csv_to_json", TO_JSON, to_json, max_tokens=80),

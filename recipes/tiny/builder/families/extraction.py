@@ -11,6 +11,7 @@ from functools import cache
 from .. import names
 from ..entities import Entities, Split
 from .base import Family, Phrasing, Row
+from .composed import compose
 
 # P person in full, F given name alone, S family name with a title, C city, L other place, R region, O organization
 SENTENCES = tuple(
@@ -179,8 +180,12 @@ def _usable(lines: tuple[str, ...], split: Split) -> tuple[str, ...]:
     return known if split == "train" else known + new * (len(known) // len(new))
 
 
-def sentence(rng: random.Random, data: Entities, split: Split) -> tuple[str, list[str]]:
-    """A sentence and the names in it, as they come."""
+def template(rng: random.Random, split: Split) -> str:
+    return rng.choice(_usable(DEEDS if rng.random() < 0.35 else SENTENCES, split))
+
+
+def fill(rng: random.Random, data: Entities, split: Split, sentence: str) -> tuple[str, list[str]]:
+    """A template's sentence and the names in it, as they come."""
     found: list[str] = []
 
     def put(slot: re.Match[str]) -> str:
@@ -190,17 +195,20 @@ def sentence(rng: random.Random, data: Entities, split: Split) -> tuple[str, lis
         found.append(name)
         return name
 
-    template = rng.choice(_usable(DEEDS if rng.random() < 0.35 else SENTENCES, split))
-    return re.sub(r"\[([PFSCLRO])\]", put, template).replace("(deed)", data.deeds.draw(rng, split)), found
+    return re.sub(r"\[([PFSCLRO])\]", put, sentence).replace("(deed)", data.deeds.draw(rng, split)), found
 
 
 def families(data: Entities) -> list[Family]:
     def draw(rng: random.Random, split: Split) -> Row:
-        text, found = sentence(rng, data, split)
+        text, found = fill(rng, data, split, template(rng, split))
         if len(found) <= 2 and rng.random() < 0.3:
-            second, more = sentence(rng, data, split)
+            second, more = fill(rng, data, split, template(rng, split))
             if not set(found) & set(more):
                 text, found = f"{text} {second}", found + more
         return Row(text, ", ".join(found))
 
-    return [Family("entities", PHRASINGS, draw, questions=QUESTIONS, weight=6, answers=24, max_tokens=60)]
+    def asked(rng: random.Random, split: Split) -> Row:  # one sentence, as on GPT-JT's card
+        text, found = fill(rng, data, split, compose(rng, split, most=3))
+        return Row(text, ", ".join(found))
+
+    return [Family("entities", PHRASINGS, draw, questions=QUESTIONS, weight=6, answers=24, asked=asked, max_tokens=60)]
