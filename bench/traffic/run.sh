@@ -16,7 +16,8 @@ here=$(dirname "$0")
 runs=runs/traffic
 rates="1e-3 2e-3 4e-3"
 
-# Replicas meet every 50 steps (streaming: a quarter of the model every 12; sparse, which sends least: 10). No dense steps at first: the model that training starts from has had its own.
+# Replicas meet every 50 steps (streaming: a quarter of the model every 12; sparse, which sends least: every 10). No dense
+# steps at first: the model that training starts from has had its own.
 declare -A algorithms=(
     [allreduce]="--sync allreduce"
     [proxskip]="--sync proxskip"
