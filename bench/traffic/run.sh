@@ -27,7 +27,7 @@ declare -A algorithms=(
     [streaming-int4]="--sync streaming --sync-steps 48 --sync-wire int4"
     [sparse]="--sync sparse --sync-steps 10"
 )
-order="allreduce proxskip cocktail diloco-fp16 diloco-int4 streaming-int4 sparse"
+order=(allreduce proxskip cocktail diloco-fp16 diloco-int4 streaming-int4 sparse)
 
 train() { # NAME RATE SEED
     local dir=$runs/$1/$2-$3
@@ -39,8 +39,9 @@ train() { # NAME RATE SEED
     mv "$dir/report.part" "$dir/report"
 }
 
-for name in ${*:-$order}; do
-    [ -n "${algorithms[$name]:-}" ] || { echo "bench/traffic/run.sh: $name is none of: $order" >&2; exit 2; }
+[ $# -gt 0 ] || set -- "${order[@]}"
+for name in "$@"; do
+    [ -n "${algorithms[$name]:-}" ] || { echo "bench/traffic/run.sh: $name is none of: ${order[*]}" >&2; exit 2; }
     for rate in $rates; do train "$name" "$rate" 1; done
     best=$("$here/table.py" --best "$name")
     for seed in 2 3; do train "$name" "$best" "$seed"; done
