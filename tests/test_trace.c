@@ -333,7 +333,7 @@ static enum status compare(struct transport *t, void *user)
 {
     struct clocks *c = user;
     struct one_clock own = {t->rank ? c->ahead : 0};
-    return trace_compare_clocks(&c->found[t->rank], t, 1 - t->rank, 7, clock_ahead, &own);
+    return trace_ranks_compare_clocks(&c->found[t->rank], t, 1 - t->rank, 7, clock_ahead, &own);
 }
 
 static void clocks_are_compared_within_the_error_that_is_told(void **state)

@@ -16,7 +16,8 @@ here=$(dirname "$0")
 runs=runs/traffic
 rates="1e-3 2e-3 4e-3"
 
-# Replicas meet every 50 steps (streaming: a quarter of the model every 12; sparse, which sends least: 10). No dense steps at first: the model that training starts from has had its own.
+# Replicas meet every 50 steps (streaming: a quarter of the model every 12; sparse, which sends least: every 10). No dense
+# steps at first: the model that training starts from has had its own.
 declare -A algorithms=(
     [allreduce]="--sync allreduce"
     [proxskip]="--sync proxskip"
@@ -26,7 +27,7 @@ declare -A algorithms=(
     [streaming-int4]="--sync streaming --sync-steps 48 --sync-wire int4"
     [sparse]="--sync sparse --sync-steps 10"
 )
-order="allreduce proxskip cocktail diloco-fp16 diloco-int4 streaming-int4 sparse"
+order=(allreduce proxskip cocktail diloco-fp16 diloco-int4 streaming-int4 sparse)
 
 train() { # NAME RATE SEED
     local dir=$runs/$1/$2-$3
@@ -38,8 +39,9 @@ train() { # NAME RATE SEED
     mv "$dir/report.part" "$dir/report"
 }
 
-for name in ${*:-$order}; do
-    [ -n "${algorithms[$name]:-}" ] || { echo "bench/traffic/run.sh: $name is none of: $order" >&2; exit 2; }
+[ $# -gt 0 ] || set -- "${order[@]}"
+for name in "$@"; do
+    [ -n "${algorithms[$name]:-}" ] || { echo "bench/traffic/run.sh: $name is none of: ${order[*]}" >&2; exit 2; }
     for rate in $rates; do train "$name" "$rate" 1; done
     best=$("$here/table.py" --best "$name")
     for seed in 2 3; do train "$name" "$best" "$seed"; done

@@ -64,8 +64,8 @@ static enum status answer(struct trace_clock *out, struct transport *t, int tag,
     return receive_from(t, 0, tag, out, sizeof *out);
 }
 
-enum status trace_compare_clocks(struct trace_clock *out, struct transport *t, int peer, int tag, trace_clock_fn *clock,
-                                 void *user)
+enum status trace_ranks_compare_clocks(struct trace_clock *out, struct transport *t, int peer, int tag,
+                                       trace_clock_fn *clock, void *user)
 {
     return t->rank == 0 ? ask(out, t, peer, tag, clock, user) : answer(out, t, tag, clock, user);
 }
@@ -85,10 +85,10 @@ static struct trace_clock *clock_of(struct trace_rank *r, bool at_end)
 static enum status compare_all(struct trace_ranks *t, bool at_end)
 {
     const int me = t->all->me;
-    if (me) return trace_compare_clocks(clock_of(t->own, at_end), t->all->t, me, t->tag, own_clock, NULL);
+    if (me) return trace_ranks_compare_clocks(clock_of(t->own, at_end), t->all->t, me, t->tag, own_clock, NULL);
     *clock_of(t->own, at_end) = (struct trace_clock){.at_ns = clock_ns()};
     for (int peer = 1; peer < t->all->n; peer++)
-        TRY(trace_compare_clocks(clock_of(&t->ranks[peer], at_end), t->all->t, peer, t->tag, own_clock, NULL));
+        TRY(trace_ranks_compare_clocks(clock_of(&t->ranks[peer], at_end), t->all->t, peer, t->tag, own_clock, NULL));
     return OK;
 }
 

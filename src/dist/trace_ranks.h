@@ -28,7 +28,7 @@ enum status trace_ranks_write(struct trace_ranks *t, const char *path);
 
 /* How the clock of that rank differs from rank 0's: for tests with clocks of their own. Called by both. */
 typedef int64_t trace_clock_fn(void *user);
-enum status trace_compare_clocks(struct trace_clock *out, struct transport *t, int peer, int tag, trace_clock_fn *clock,
-                                 void *user);
+enum status trace_ranks_compare_clocks(struct trace_clock *out, struct transport *t, int peer, int tag,
+                                       trace_clock_fn *clock, void *user);
 
 #endif
