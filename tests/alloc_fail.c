@@ -13,13 +13,15 @@
 /* Only the test's own thread asks for memory: workers of a pool never do. */
 static struct {
     long count, at;
+    size_t bytes;
     bool for_good, failed;
     enum alloc_scope scope;
 } state;
 
-static bool refuse(void)
+static bool refuse(size_t bytes)
 {
     state.count++;
+    state.bytes += bytes;
     if (!state.at || state.count < state.at || (state.count > state.at && !state.for_good)) return false;
     state.failed = true;
     errno = ENOMEM;
@@ -47,7 +49,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 
 static void *json_alloc(size_t bytes)
 {
-    return state.scope == ALLOC_AND_JSON && refuse() ? NULL : __real_malloc(bytes);
+    return state.scope == ALLOC_AND_JSON && refuse(bytes) ? NULL : __real_malloc(bytes);
 }
 
 void alloc_fail_at(long n, bool for_good, enum alloc_scope scope)
@@ -56,6 +58,7 @@ void alloc_fail_at(long n, bool for_good, enum alloc_scope scope)
     state.for_good = for_good;
     state.scope = scope;
     state.count = 0;
+    state.bytes = 0;
     state.failed = false;
     json_set_alloc_funcs(json_alloc, free);
 }
@@ -65,6 +68,11 @@ long alloc_count(void)
     return state.count;
 }
 
+size_t alloc_bytes(void)
+{
+    return state.bytes;
+}
+
 bool alloc_failed(void)
 {
     return state.failed;
@@ -72,40 +80,40 @@ bool alloc_failed(void)
 
 void *__wrap_malloc(size_t bytes)
 {
-    return refuse() ? NULL : __real_malloc(bytes);
+    return refuse(bytes) ? NULL : __real_malloc(bytes);
 }
 
 void *__wrap_calloc(size_t n, size_t bytes)
 {
-    return refuse() ? NULL : __real_calloc(n, bytes);
+    return refuse(n * bytes) ? NULL : __real_calloc(n, bytes);
 }
 
 void *__wrap_realloc(void *p, size_t bytes)
 {
-    return refuse() ? NULL : __real_realloc(p, bytes);
+    return refuse(bytes) ? NULL : __real_realloc(p, bytes);
 }
 
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
 {
-    return refuse() ? NULL : __real_aligned_alloc(alignment, bytes);
+    return refuse(bytes) ? NULL : __real_aligned_alloc(alignment, bytes);
 }
 
 char *__wrap_strdup(const char *text)
 {
-    return refuse() ? NULL : __real_strdup(text);
+    return refuse(strlen(text) + 1) ? NULL : __real_strdup(text);
 }
 
 char *__wrap_strndup(const char *text, size_t n)
 {
-    return refuse() ? NULL : __real_strndup(text, n);
+    return refuse(strnlen(text, n) + 1) ? NULL : __real_strndup(text, n);
 }
 
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
-    return flags & MAP_ANONYMOUS && refuse() ? MAP_FAILED : __real_mmap(at, bytes, protection, flags, fd, offset);
+    return flags & MAP_ANONYMOUS && refuse(bytes) ? MAP_FAILED : __real_mmap(at, bytes, protection, flags, fd, offset);
 }
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *user)
 {
-    return refuse() ? EAGAIN : __real_pthread_create(thread, attributes, run, user);
+    return refuse(0) ? EAGAIN : __real_pthread_create(thread, attributes, run, user);
 }

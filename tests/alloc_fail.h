@@ -5,6 +5,7 @@
 #define GPTJT_TESTS_ALLOC_FAIL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum alloc_scope {
     ALLOC_OURS,     /* the library's own calls */
@@ -14,8 +15,9 @@ enum alloc_scope {
 /* From now on the n-th (from 1) allocation fails; for_good: all after it, too. n 0: none. */
 void alloc_fail_at(long n, bool for_good, enum alloc_scope scope);
 
-/* How many allocations there were since; and whether the n-th came. */
+/* How many allocations there were since, and of how many bytes in all; and whether the n-th came. */
 long alloc_count(void);
+size_t alloc_bytes(void);
 bool alloc_failed(void);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/pool.h"
 #include "dist/grid.h"
+#include "dist/traffic.h"
 #include "formats/source.h"
 #include "model/model_files.h"
 #include "model/synth.h"
@@ -504,15 +505,9 @@ static size_t ring_bytes(size_t n, int me)
     return group_ring_bytes(n, 4, NULL, 4, me, true) + group_ring_bytes(n, 4, NULL, 4, me, false);
 }
 
-struct traffic {
-    struct run *run;
-    bool wrong;
-};
-
 static enum status count_bytes(struct transport *t, void *user)
 {
-    struct traffic *traffic = user;
-    struct run *r = traffic->run;
+    struct run *r = user;
     struct team *team = NULL;
     TRY(grid_open(&team, t, &r->recipe));
     const struct trainer_options o = options_of(r, team);
@@ -556,7 +551,7 @@ static void what_is_sent_is_what_the_formulas_say(void **state)
         r.recipe.sync_wire = cases[i].wire;
         r.recipe.sync_probability = 0.4;
         r.recipe.sync_steps = r.recipe.sync_fragments = 3;
-        if (local_run(4, count_bytes, &(struct traffic){&r, false}) != OK) fail_msg("%s", status_message());
+        if (local_run(4, count_bytes, &r) != OK) fail_msg("%s", status_message());
         struct source *w = weights_of(&r, 9);
         size_t n = 0;
         for (int k = 0; k < w->n_entries; k++)
@@ -583,6 +578,105 @@ static void what_is_sent_is_what_the_formulas_say(void **state)
             const double bits = 0.1 * (1 + 0.2 * 4.125);
             if (!(fabs(((double)r.sent[1] - 2 * dense) / (7 * dense) - bits / 32) < 1e-3)) fail_msg("%zu", r.sent[1]);
         }
+        end(&r);
+    }
+}
+
+static enum status count_messages(struct transport *t, void *user)
+{
+    struct run *r = user;
+    TRY(rank_main(t, r));
+    r->sent[t->rank] = net_sent(t, NET_ACTIVATIONS).bytes + net_sent(t, NET_GRADIENTS).bytes;
+    return OK;
+}
+
+static void stages_send_what_the_formula_says(void **state)
+{
+    (void)state;
+    static const struct {
+        int schedule, activations, gradients;
+    } cases[] = {{PIPELINE_1F1B, TRAIN_WIRE_FP32, TRAIN_WIRE_FP32},
+                 {PIPELINE_GPIPE, TRAIN_WIRE_BF16, TRAIN_WIRE_INT8},
+                 {PIPELINE_ZB_H1, TRAIN_WIRE_INT4, TRAIN_WIRE_FP16}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct run r;
+        struct checkpoint_config c;
+        char name[32];
+        snprintf(name, sizeof name, "messages-%zu", i);
+        begin(&r, name);
+        r.recipe.eval_steps = 0;
+        r.recipe.pipeline_stages = 4;
+        r.recipe.pipeline_schedule = cases[i].schedule;
+        r.recipe.wire_activations = cases[i].activations;
+        r.recipe.wire_gradients = cases[i].gradients;
+        if (local_run(8, count_messages, &r) != OK) fail_msg("%s", status_message());
+        must(checkpoint_config_read(&c, model_dir));
+        const struct traffic_layout l = {&r.recipe, &c.model, 4, 2};
+        for (int rank = 0; rank < 8; rank++)
+            assert_int_equal(r.sent[rank], STEPS * traffic_pipeline_bytes(&l, rank % 4));
+        if (i == 0) /* four micro-batches of 16 tokens, 16 wide, in fp32, up and down */
+            assert_int_equal(r.sent[1], STEPS * 4 * 2 * 16 * 16 * 4);
+        end(&r);
+    }
+}
+
+/* What is planned without ranks is what ranks then do; parts of `sharded` end where parameters do, so these differ by
+ * rank, and agree in all. */
+static enum status compare_plan(struct transport *t, void *user)
+{
+    struct run *r = user;
+    struct team *team = NULL;
+    struct checkpoint_config c;
+    TRY(grid_open(&team, t, &r->recipe));
+    const struct trainer_options o = options_of(r, team);
+    const enum status s = trainer_run(&r->recipe, &o);
+    if (s != OK) net_fail(t, s);
+    must(checkpoint_config_read(&c, r->recipe.model));
+    const struct traffic_layout l = {&r->recipe, &c.model, team->n_stages, team->n_replicas};
+    const struct sync_shape shape = traffic_shape(&l, team->stage, team->replica);
+    r->sent[t->rank] = r->should[t->rank] = 0;
+    for (int64_t step = 0; s == OK && step < r->recipe.steps; step++) {
+        r->sent[t->rank] += grid_sync_bytes(team, step);
+        r->should[t->rank] += sync_shape_bytes(&shape, step);
+    }
+    grid_close(team);
+    return s;
+}
+
+static void plans_have_the_bytes_of_runs(void **state)
+{
+    (void)state;
+    static const struct {
+        int sync, wire;
+        bool tied;
+    } cases[] = {{SYNC_ALLREDUCE, 0, false},
+                 {SYNC_ALLREDUCE, 0, true},
+                 {SYNC_SHARDED, 0, false},
+                 {SYNC_PROXSKIP, 0, true},
+                 {SYNC_DILOCO, TRAIN_WIRE_INT4, true},
+                 {SYNC_STREAMING, TRAIN_WIRE_INT4, true},
+                 {SYNC_STREAMING, 0, false},
+                 {SYNC_SPARSE, 0, true},
+                 {SYNC_COCKTAIL, 0, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct run r;
+        char name[32];
+        size_t sent = 0, should = 0;
+        snprintf(name, sizeof name, "planned-%zu", i);
+        begin(&r, name);
+        if (cases[i].tied) r.recipe.model = tied_dir;
+        r.recipe.pipeline_stages = 2;
+        r.recipe.sync = cases[i].sync;
+        r.recipe.sync_wire = cases[i].wire;
+        r.recipe.sync_steps = r.recipe.sync_fragments = 2;
+        r.recipe.sync_probability = 0.5;
+        if (local_run(8, compare_plan, &r) != OK) fail_msg("%s", status_message());
+        for (int rank = 0; rank < 8; rank++) {
+            if (cases[i].sync != SYNC_SHARDED) assert_int_equal(r.sent[rank], r.should[rank]);
+            sent += r.sent[rank];
+            should += r.should[rank];
+        }
+        assert_true(sent > 0 && sent == should);
         end(&r);
     }
 }
@@ -842,6 +936,8 @@ int main(void)
         cmocka_unit_test(stages_do_not_change_what_replicas_do),
         cmocka_unit_test(dense_steps_at_first_are_those_of_allreduce),
         cmocka_unit_test(what_is_sent_is_what_the_formulas_say),
+        cmocka_unit_test(stages_send_what_the_formula_says),
+        cmocka_unit_test(plans_have_the_bytes_of_runs),
         cmocka_unit_test(a_run_that_goes_on_is_one_that_never_stopped),
         cmocka_unit_test(another_layout_goes_on_from_a_checkpoint),
         cmocka_unit_test(streaming_goes_on_from_every_step),

@@ -11,6 +11,7 @@
 #include "alloc_fail.h"
 #include "data/data.h"
 #include "dist/schedule_picture.h"
+#include "dist/sync.h"
 #include "engine/engine.h"
 #include "eval/classify.h"
 #include "eval/rows.h"
@@ -606,6 +607,64 @@ static void drawing_a_schedule(void **state)
     walk(draw_schedule, NULL, ALLOC_OURS, 1);
 }
 
+/* Of a replica that sends to nobody yet: an embedding that is not its, and two layers. */
+static size_t bytes_of_sync(const struct recipe *r, const struct sync_shape *shape)
+{
+    struct group peers = {.n = shape->n, .me = shape->me};
+    static char names[3][32] = {"transformer.wte.weight", "transformer.h.0.x", "transformer.h.1.x"};
+    const size_t begin = shape->all - shape->values, half = shape->values / 2;
+    struct param all[] = {{.name = names[0], .n = begin},
+                          {.name = names[1], .at = begin, .n = half},
+                          {.name = names[2], .at = begin + half, .n = half}};
+    struct params params = {.all = all, .n = 3, .n_values = shape->all};
+    struct optimizer optimizer = {.params = &params};
+    const struct sync_context c = {
+        .recipe = r, .peers = &peers, .params = &params, .optimizer = &optimizer, .begin = begin, .end = shape->all};
+    struct sync *s = NULL;
+    params.value = calloc(params.n_values, sizeof *params.value);
+    params.grad = calloc(params.n_values, sizeof *params.grad);
+    assert_true(params.value && params.grad);
+    alloc_fail_at(0, false, ALLOC_OURS);
+    assert_int_equal(sync_create(&s, &c), OK);
+    const size_t bytes = alloc_bytes();
+    sync_free(s);
+    free(params.value);
+    free(params.grad);
+    return bytes;
+}
+
+/* But for structures and lists of bounds. */
+static void synchronisation_takes_what_the_formulas_say(void **state)
+{
+    (void)state;
+    enum { SMALL = 2048 };
+    static const struct {
+        int sync, proxskip, wire, positions;
+    } cases[] = {{SYNC_ALLREDUCE, 0, 0, 0},
+                 {SYNC_SHARDED, 0, 0, 0},
+                 {SYNC_PROXSKIP, PROXSKIP_LOCAL, 0, 0},
+                 {SYNC_PROXSKIP, PROXSKIP_SHIFTED, 0, 0},
+                 {SYNC_DILOCO, 0, TRAIN_WIRE_FP32, 0},
+                 {SYNC_DILOCO, 0, TRAIN_WIRE_FP16, 0},
+                 {SYNC_DILOCO, 0, TRAIN_WIRE_INT4, 0},
+                 {SYNC_STREAMING, 0, TRAIN_WIRE_FP32, 0},
+                 {SYNC_STREAMING, 0, TRAIN_WIRE_INT4, 0},
+                 {SYNC_SPARSE, 0, 0, 0},
+                 {SYNC_COCKTAIL, 0, 0, TRAIN_POSITIONS_BITMASK},
+                 {SYNC_COCKTAIL, 0, 0, TRAIN_POSITIONS_GOLOMB}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct recipe r = recipe_defaults;
+        r.sync = cases[i].sync;
+        r.proxskip = cases[i].proxskip;
+        r.sync_wire = cases[i].wire;
+        r.cocktail_positions = cases[i].positions;
+        r.sync_fragments = 2;
+        const struct sync_shape shape = {.recipe = &r, .n = 3, .me = 1, .values = 90000, .all = 100000};
+        const size_t took = bytes_of_sync(&r, &shape), said = sync_shape_memory(&shape);
+        if (took < said || took > said + SMALL) fail_msg("case %zu takes %zu bytes, not %zu", i, took, said);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -623,6 +682,7 @@ int main(void)
         cmocka_unit_test(running_ranks),
         cmocka_unit_test(opening_a_stage_for_training),
         cmocka_unit_test(drawing_a_schedule),
+        cmocka_unit_test(synchronisation_takes_what_the_formulas_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,7 +127,8 @@ static enum status one_step(struct sync *s, struct world *w, int replica, int64_
         w->drift[replica][step][i] = theta ? theta[i] - x[i] : 0;
     if (s->ops->after_update) TRY(s->ops->after_update(s, step, 0));
     memcpy(w->x[replica][step], x, VALUES * sizeof *x);
-    w->should[replica] += sync_bytes(s, step);
+    const struct sync_shape shape = sync_shape_of(s);
+    w->should[replica] += sync_shape_bytes(&shape, step);
     return OK;
 }
 

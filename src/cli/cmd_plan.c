@@ -15,7 +15,8 @@ static const struct plan_settings defaults = {.common = COMMON_DEFAULTS,
                                               .recompute = true,
                                               .seed = 1,
                                               .restarts = 8,
-                                              .moves = 1000000};
+                                              .moves = 1000000,
+                                              .measure_s = 2};
 
 #define FIELD(name) .offset = offsetof(struct plan_settings, name)
 
@@ -55,13 +56,26 @@ static const struct option options[] = {
      .meta = "MODEL",
      .help = "train a model like this one: a Hugging Face directory of a gptj model, or OWNER/NAME in the cache; only "
              "its config.json is read"},
+    {.name = "recipe",
+     .type = OPTION_STRING,
+     FIELD(recipe),
+     .meta = "FILE",
+     .help = "train by this recipe: its model, batch, wires between stages, synchronisation and steps, over which "
+             "options here go"},
+    {.name = "steps",
+     .type = OPTION_INT,
+     FIELD(steps),
+     .min = 1,
+     .max = 1e9,
+     .meta = "N",
+     .help = "of the run, for what is sent in all (default: the recipe's, or 10000)"},
     {.name = "batch-size",
      .type = OPTION_INT,
      FIELD(batch_size),
      .min = 1,
      .max = 1 << 24,
      .meta = "N",
-     .help = "sequences of a step, of all replicas together; with --preset or -m"},
+     .help = "sequences of a step, of all replicas together; with a model or a recipe"},
     {.name = "micro-batch-size",
      .type = OPTION_INT,
      FIELD(micro_batch_size),
@@ -122,6 +136,19 @@ static const struct option options[] = {
      .max = 1e9,
      .meta = "SECONDS",
      .help = "that a message occupies its link"},
+    {.name = "measure",
+     .type = OPTION_STRING,
+     FIELD(measure),
+     .meta = "FILE",
+     .help = "under mpirun: measure the machines of all ranks and the links between them, and write them as a cluster "
+             "file"},
+    {.name = "measure-time",
+     .type = OPTION_NUMBER,
+     FIELD(measure_s),
+     .min = 1e-3,
+     .max = 3600,
+     .meta = "SECONDS",
+     .help = "--measure: for each link, each way, about; the links of different machines are measured at once"},
     {.name = "rankfile",
      .type = OPTION_STRING,
      FIELD(rankfile),
@@ -138,9 +165,9 @@ static const struct option options[] = {
     {0},
 };
 
-static const char *const for_clusters[] = {"replicas", "preset",    "model",   "batch-size", "micro-batch-size",
-                                           "seq-len",  "recompute", "seed",    "restarts",   "moves",
-                                           "refine",   "rankfile",  "hostfile"};
+static const char *const for_clusters[] = {
+    "replicas", "preset",   "model", "recipe", "batch-size", "micro-batch-size", "seq-len", "recompute",
+    "seed",     "restarts", "moves", "refine", "rankfile",   "hostfile",         "steps"};
 static const char *const for_pictures[] = {"micro-batches", "forward", "backward", "latency", "transfer"};
 static const char *const for_models[] = {"batch-size", "micro-batch-size", "seq-len"};
 
@@ -162,20 +189,52 @@ static enum status run_schedules(const struct plan_settings *set, option_given g
     return plan_schedules(set);
 }
 
+/* What the options say, and without a recipe their defaults, goes over what the recipe says. */
+static enum status read_recipe(struct recipe *r, const struct plan_settings *set, option_given given)
+{
+    option_given in_recipe = 0;
+    if (set->recipe)
+        TRY(recipe_read(r, set->recipe, &in_recipe));
+    else
+        *r = recipe_defaults;
+    const bool plain = !set->recipe;
+    if (plain) r->wire_activations = r->wire_gradients = TRAIN_WIRE_FP16;
+    if (plain || options_given(options, given, "batch-size")) r->batch_size = set->batch_size;
+    if (plain || options_given(options, given, "micro-batch-size")) r->micro_batch_size = set->micro_batch_size;
+    if (plain || options_given(options, given, "seq-len")) r->data.seq_len = set->seq_len;
+    if (plain || options_given(options, given, "recompute")) r->recompute = set->recompute;
+    if (plain || options_given(options, given, "steps")) r->steps = set->steps;
+    return OK;
+}
+
 static enum status run_cluster(const struct plan_settings *set, option_given given, const char *path)
 {
-    const bool model = set->preset || set->common.model;
+    const bool model = set->preset || set->common.model || set->recipe;
     const char *stray = find_given(given, for_pictures, COUNT_OF(for_pictures));
     if (stray) return fail(E_ARG, "--%s is for pictures of schedules, which need no cluster", stray);
     stray = find_given(given, for_models, COUNT_OF(for_models));
-    if (stray && !model) return fail(E_ARG, "--%s needs --preset or -m: DT-FM's task has its own", stray);
+    if (stray && !model) return fail(E_ARG, "--%s needs --preset, -m or --recipe: DT-FM's task has its own", stray);
     if (set->preset && set->common.model) return fail(E_ARG, "give --preset or -m, not both");
-    return plan_cluster(set, path);
+    struct recipe recipe = {0};
+    enum status s = read_recipe(&recipe, set, given);
+    if (s == OK) s = plan_cluster(set, &recipe, path);
+    recipe_free(&recipe);
+    return s;
+}
+
+static enum status run_measure(struct plan_settings *set, const struct option_args *args)
+{
+    const char *stray = find_given(args->given, for_clusters, COUNT_OF(for_clusters));
+    if (!stray) stray = find_given(args->given, for_pictures, COUNT_OF(for_pictures));
+    if (args->n_positional) return fail(E_ARG, "--measure writes a cluster file and plans nothing: give none");
+    if (stray) return fail(E_ARG, "--%s is for planning, which --measure does not do", stray);
+    return plan_measure(set);
 }
 
 static enum status run(void *settings, const struct option_args *args)
 {
-    const struct plan_settings *set = settings;
+    struct plan_settings *set = settings;
+    if (set->measure) return run_measure(set, args);
     if (!args->n_positional) return run_schedules(set, args->given);
     return run_cluster(set, args->given, args->positional[0]);
 }
@@ -184,19 +243,27 @@ const struct command command_plan = {
     .name = "plan",
     .summary = "place stages and replicas on machines, predict a step's time, draw schedules",
     .usage = "CLUSTER.yaml [--stages P] [--replicas D] [options]\n"
-             "       gptjt plan --stages P [--schedule NAME] [--micro-batches M] [options]",
+             "       gptjt plan --stages P [--schedule NAME] [--micro-batches M] [options]\n"
+             "       mpirun ... gptjt plan --measure CLUSTER.yaml",
     .about =
         "With a file that describes machines and the links between them (recipes/clusters has examples), decides "
         "which\n"
         "device computes which stage of which replica: first the placement that costs least by the model of DT-FM\n"
         "(Yuan et al. 2022), which counts communication only; then, for each schedule, the seconds of a step of it, "
         "by\n"
-        "a simulation of every pass and message and by the formula of a ring all-reduce, and the memory of each rank.\n"
-        "Replicas are numbered so that neighbours in the rings are near each other, which DT-FM's cost does not see.\n"
-        "Links are not shared in it, and gradients are averaged after the last backward pass. DT-FM's task is\n"
-        "simulated as preset 1.3b, 512 sequences of 2048 tokens a step.\n"
-        "Without a file, draws what each stage of a pipeline does when.",
+        "a simulation of every pass and message over links and network cards that they share, and the memory of each\n"
+        "rank. Replicas are numbered so that neighbours in the rings are near each other, which DT-FM's cost does not\n"
+        "see. DT-FM's task is simulated as preset 1.3b, 512 sequences of 2048 tokens, sharded. At last, for each way "
+        "to\n"
+        "keep replicas together, the mean step, the part of all devices' time in which they compute, and what is "
+        "sent:\n"
+        "by the rank that sends most, and counted as whole copies of the model, as GPT-JT's authors did.\n"
+        "Without a file, draws what each stage of a pipeline does when.\n"
+        "With --measure, writes such a file: how many operations a second each rank reaches in training while all of\n"
+        "them train, latency and rate of every link, each way, and what network cards carry.",
     .examples = "  gptjt plan recipes/clusters/dtfm-5-world.yaml --stages 8 --svg world.svg\n"
+                "  gptjt plan recipes/clusters/gptjt.yaml --recipe recipes/gpt-jt-6b-stage1.yaml --stages 2\n"
+                "  mpirun --hostfile hosts --bind-to none gptjt plan --measure home.yaml\n"
                 "  gptjt plan home.yaml --preset 6b --batch-size 64 --rankfile ranks --hostfile hosts\n"
                 "  mpirun --hostfile hosts --rankfile ranks gptjt train recipe.yaml\n"
                 "  gptjt plan --stages 4 --micro-batches 8\n"

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /* gptjt train: a recipe, from its first step or from its last checkpoint, alone or on several ranks; or what it would
  * take. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/amount.h"
-#include "bench/machine.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"
 #include "cli/model_path.h"
 #include "cli/ranks.h"
+#include "cli/train_plan.h"
 #include "dist/grid.h"
 #include "engine/engine.h"
 #include "train/recipe_options.h"
@@ -37,7 +35,7 @@ static const struct option options[] = {
     {.name = "dry-run",
      .type = OPTION_FLAG,
      .offset = offsetof(struct settings, dry_run),
-     .help = "print what the run would take and stop"},
+     .help = "print what the run would take and stop; with --ranks, what each of them would hold and send"},
     {.name = "ranks",
      .type = OPTION_INT,
      .offset = offsetof(struct settings, ranks),
@@ -60,65 +58,6 @@ static const struct option options[] = {
     COMMON_LOG_OPTIONS,
     {0},
 };
-
-/* ---- What a run would take ---- */
-
-/* Of the fp32 or bf16 unit, whichever the precision uses. */
-static enum status peak_flops(double *out, const struct recipe *r, const struct trainer_options *o)
-{
-    const enum probe_unit unit = r->precision == PRECISION_BF16 ? PROBE_BF16 : PROBE_F32;
-    struct machine m = {0};
-    enum status s = machine_open(&m, o->threads, o->level);
-    if (s == OK) *out = m.peak[unit].run ? m.peak_rate[unit] : m.peak_rate[PROBE_F32];
-    machine_close(&m);
-    return s;
-}
-
-static void print_bytes(const char *what, size_t bytes)
-{
-    printf("  %-28s %10s\n", what, amount_bytes(bytes).text);
-}
-
-static void print_time(double seconds)
-{
-    if (seconds < 120)
-        printf("%.0f seconds", seconds);
-    else if (seconds < 7200)
-        printf("%.0f minutes", seconds / 60);
-    else if (seconds < 48 * 3600)
-        printf("%.1f hours", seconds / 3600);
-    else
-        printf("%.1f days", seconds / 86400);
-}
-
-static enum status dry_run(const struct recipe *r, const struct trainer_options *o)
-{
-    /* What `gptjt bench --train` reaches; docs/PERFORMANCE.md. */
-    static const double usual = 0.6;
-    struct trainer_plan p;
-    double peak = 0;
-    TRY(trainer_plan(&p, r, o));
-    TRY(peak_flops(&peak, r, o));
-    const size_t all = p.mapped_bytes + p.weight_bytes + p.gradient_bytes + p.optimizer_bytes + p.activation_bytes +
-                       p.scratch_bytes;
-    printf("parameters     %s, of which %s are trained\n", amount_count(p.parameters).text,
-           amount_count(p.trained).text);
-    printf("steps          %s of %s sequences of %s tokens\n", amount_count(r->steps).text,
-           amount_count(r->batch_size).text, amount_count(r->data.seq_len).text);
-    printf("tokens         %s, %s a step\n", amount_count(p.tokens).text, amount_count(p.tokens_a_step).text);
-    printf("memory         %s\n", amount_bytes(all).text);
-    if (p.mapped_bytes) print_bytes("frozen weights, in the file", p.mapped_bytes);
-    print_bytes("weights", p.weight_bytes);
-    print_bytes("gradients", p.gradient_bytes);
-    print_bytes("optimizer", p.optimizer_bytes);
-    print_bytes("activations", p.activation_bytes);
-    print_bytes("scratch", p.scratch_bytes);
-    printf("operations     %.3g a step, of which products and attention are made\n", p.flops_a_step);
-    printf("expected time  ");
-    print_time(p.flops_a_step * (double)r->steps / (usual * peak));
-    printf(", if steps reach %.0f %% of the %.0f GFLOP/s this machine does now\n", 100 * usual, peak * 1e-9);
-    return OK;
-}
 
 /* ---- The command ---- */
 
@@ -152,7 +91,7 @@ static enum status on_a_team(const struct job *job, const struct trainer_options
  * cores. */
 static enum status alone(const struct job *job, struct trainer_options *o)
 {
-    if (!o->quiet) TRY(peak_flops(&o->peak_flops, job->recipe, o));
+    if (!o->quiet) TRY(train_peak_flops(&o->peak_flops, job->recipe, o));
     return trained(job, o);
 }
 
@@ -190,7 +129,7 @@ static enum status execute(struct settings *set, struct recipe *r)
     TRY(recipe_check(r));
     TRY(model_path_resolve(&path, r->model));
     r->model = path.dir;
-    if (set->dry_run) return dry_run(r, &job.options);
+    if (set->dry_run) return train_plan_print(r, &job.options, (int)set->ranks);
     interrupt_catch();
     return ranks_run((int)set->ranks, one_rank, &job);
 }
@@ -225,7 +164,7 @@ const struct command command_train = {
         "and what they wait for.",
     .examples = "  gptjt train recipes/finetune.yaml\n"
                 "  gptjt train recipes/finetune.yaml --steps 400 --resume\n"
-                "  gptjt train recipes/gpt-jt-6b-stage2.yaml --dry-run\n"
+                "  gptjt train recipes/gpt-jt-6b-stage2.yaml --dry-run --ranks 8 --pipeline-stages 2 --sync proxskip\n"
                 "  mpirun -n 4 gptjt train recipes/finetune.yaml --sync proxskip --batch-size 16",
     .options = options,
     .defaults = &defaults,

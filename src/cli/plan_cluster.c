@@ -30,12 +30,15 @@ struct planner {
     struct cluster cluster;
     bool dtfm; /* the task is DT-FM's */
     const char *model;
+    struct gptj_config config;
     struct step_task task;
     struct candidate *candidates; /* [n], owned */
     int n;
     struct candidate *best;
     struct progress bar;
     int restarts; /* of candidates that are done */
+    struct plan_sync syncs[PLAN_SYNCS];
+    int n_syncs;
 };
 
 /* ---- Task ---- */
@@ -58,24 +61,25 @@ static enum status read_model(struct gptj_config *out, const char *name)
     return OK;
 }
 
-static enum status read_task(struct planner *p)
+static enum status read_task(struct planner *p, struct recipe *recipe)
 {
     const struct plan_settings *set = p->set;
-    p->dtfm = !set->preset && !set->common.model;
+    const char *model = set->common.model ? set->common.model : recipe->model;
+    p->dtfm = !set->preset && !model;
+    p->model = set->preset ? set->preset : model;
+    p->task = (struct step_task){&p->config, recipe};
     if (p->dtfm) {
-        p->task = (struct step_task){
-            .batch_size = 512, .micro_batch_size = 1, .seq_len = 2048, .recompute = set->recompute};
-        return read_preset(&p->task.config, "1.3b");
+        recipe->batch_size = 512;
+        recipe->micro_batch_size = 1;
+        recipe->data.seq_len = 2048;
+        recipe->sync = SYNC_SHARDED; /* theirs is a parameter server that is */
+        return read_preset(&p->config, "1.3b");
     }
-    p->model = set->preset ? set->preset : set->common.model;
-    TRY(set->preset ? read_preset(&p->task.config, set->preset) : read_model(&p->task.config, set->common.model));
-    const int window = p->task.config.P;
-    if (set->seq_len > window)
-        return fail(E_ARG, "--seq-len is %" PRId64 ", more than the model's window of %d", set->seq_len, window);
-    p->task.batch_size = set->batch_size;
-    p->task.micro_batch_size = (int)set->micro_batch_size;
-    p->task.seq_len = set->seq_len ? (int)set->seq_len : window;
-    p->task.recompute = set->recompute;
+    TRY(set->preset ? read_preset(&p->config, set->preset) : read_model(&p->config, model));
+    if (!recipe->data.seq_len) recipe->data.seq_len = p->config.P;
+    if (recipe->data.seq_len > p->config.P)
+        return fail(E_ARG, "sequences of %" PRId64 " tokens are longer than the model's window of %d",
+                    recipe->data.seq_len, p->config.P);
     return OK;
 }
 
@@ -87,8 +91,9 @@ static struct placement_task cost_task(const struct planner *p, int stages, int 
     if (p->dtfm)
         return (struct placement_task){stages, replicas, dtfm->gradient_bytes * dtfm->stages / stages,
                                        dtfm->activation_bytes * dtfm->replicas / replicas};
-    return placement_task_of(stages, replicas, (double)gptj_config_parameters(&p->task.config), FP32,
-                             (double)p->task.batch_size / replicas * p->task.seq_len, p->task.config.D, FP16);
+    return placement_task_of(stages, replicas, (double)gptj_config_parameters(&p->config), FP32,
+                             (double)(p->task.recipe->batch_size * p->task.recipe->data.seq_len) / replicas,
+                             p->config.D, FP16);
 }
 
 /* ---- Candidates ---- */
@@ -99,9 +104,16 @@ static void add_candidate(struct planner *p, int stages, int replicas)
     p->candidates[p->n++] = (struct candidate){.stages = stages, .replicas = replicas};
 }
 
+/* 0: neither the user nor the recipe says. */
+static int given_stages(const struct planner *p)
+{
+    if (p->set->stages) return (int)p->set->stages;
+    return p->task.recipe->pipeline_stages > 1 ? (int)p->task.recipe->pipeline_stages : 0;
+}
+
 static enum status add_given(struct planner *p)
 {
-    const int devices = p->cluster.n_devices, stages = (int)p->set->stages, replicas = (int)p->set->replicas;
+    const int devices = p->cluster.n_devices, stages = given_stages(p), replicas = (int)p->set->replicas;
     const int given = stages ? stages : replicas, other = devices / given ? devices / given : 1;
     const struct placement_task task = {.stages = stages ? stages : other, .replicas = replicas ? replicas : other};
     TRY(placement_check(&task, devices));
@@ -115,13 +127,13 @@ static enum status list_candidates(struct planner *p)
     const int devices = p->cluster.n_devices;
     p->candidates = calloc((size_t)devices, sizeof *p->candidates);
     if (!p->candidates) return fail(E_NOMEM, "out of memory for %d devices", devices);
-    if (p->set->stages || p->set->replicas) return add_given(p);
+    if (given_stages(p) || p->set->replicas) return add_given(p);
     for (int s = 1; s <= devices && s <= PLACEMENT_MAX_STAGES; s++)
         if (devices % s == 0 && step_task_check(&p->task, s, devices / s) == OK) add_candidate(p, s, devices / s);
     if (p->n) return OK;
     return fail(E_ARG,
                 "%d devices cannot be divided for %d layers and a batch of %" PRId64 ": give --stages and --replicas",
-                devices, p->task.config.L, p->task.batch_size);
+                devices, p->config.L, p->task.recipe->batch_size);
 }
 
 static bool on_restart(void *user, int restarts)
@@ -165,15 +177,16 @@ static const struct placement_step *best_step(const struct candidate *c)
     return &c->steps[c->best];
 }
 
-static void simulate(struct candidate *c)
+static enum status simulate(struct candidate *c)
 {
     bool any = false;
     for (int k = 0; k < SCHEDULE_KINDS; k++) {
         if (!c->models[k]) continue;
-        c->steps[k] = placement_step(c->models[k], &c->placement);
+        TRY(placement_step_simulate(&c->steps[k], c->models[k], &c->placement));
         if (!any || is_better(&c->steps[k], best_step(c))) c->best = (enum schedule_kind)k;
         any = true;
     }
+    return OK;
 }
 
 static enum status try_candidate(struct planner *p, struct candidate *c)
@@ -186,7 +199,7 @@ static enum status try_candidate(struct planner *p, struct candidate *c)
         c->best = (enum schedule_kind)k;
     }
     TRY(placement_step_order(c->models[c->best], &c->placement)); /* rings are the same with any schedule */
-    simulate(c);
+    TRY(simulate(c));
     if (!p->best || is_better(best_step(c), best_step(p->best))) p->best = c;
     return OK;
 }
@@ -203,7 +216,8 @@ static enum status try_candidates(struct planner *p)
 
 /* ---- Refining ---- */
 
-/* The shortest step of any schedule. Once interrupted nothing is better any more, which ends the search soon. */
+/* The shortest step of any schedule, as estimated. Once interrupted nothing is better any more, which ends the search
+ * soon. */
 static double step_cost(const struct placement *placement, void *user)
 {
     struct planner *p = user;
@@ -212,7 +226,7 @@ static double step_cost(const struct placement *placement, void *user)
     if (interrupt_seen()) return INFINITY;
     for (int k = 0; k < SCHEDULE_KINDS; k++) {
         if (!p->best->models[k]) continue;
-        const struct placement_step step = placement_step(p->best->models[k], placement);
+        const struct placement_step step = placement_step_estimate(p->best->models[k], placement);
         if (step.short_rank < 0) least_s = fmin(least_s, step.step_s);
     }
     return least_s;
@@ -228,7 +242,7 @@ static enum status refine(struct planner *p)
     progress_end(&p->bar);
     TRY(s);
     if (interrupt_seen()) return fail(E_CANCELLED, "interrupted");
-    simulate(p->best);
+    TRY(simulate(p->best));
     struct placement_model *model;
     const struct placement_task task = cost_task(p, p->best->stages, p->best->replicas);
     TRY(placement_model_create(&model, &task, &p->cluster));
@@ -241,19 +255,19 @@ static enum status refine(struct planner *p)
 
 static double tokens_per_s(const struct planner *p, const struct placement_step *s)
 {
-    return (double)p->task.batch_size * p->task.seq_len / s->step_s;
+    return (double)(p->task.recipe->batch_size * p->task.recipe->data.seq_len) / s->step_s;
 }
 
 static void put_task(struct buf *out, const struct planner *p)
 {
-    const struct step_task *t = &p->task;
+    const struct recipe *r = p->task.recipe;
     buf_printf(out, "%s: %d devices of %d machines\n", p->cluster.name, p->cluster.n_devices, p->cluster.n_machines);
     if (p->dtfm)
         buf_puts(out, "DT-FM's task; simulated as preset 1.3b, ");
     else
         buf_printf(out, "%s, ", p->model);
-    buf_printf(out, "%" PRId64 " sequences of %d tokens a step in micro-batches of %d\n\n", t->batch_size, t->seq_len,
-               t->micro_batch_size);
+    buf_printf(out, "%" PRId64 " sequences of %" PRId64 " tokens a step in micro-batches of %" PRId64 "\n\n",
+               r->batch_size, r->data.seq_len, r->micro_batch_size);
 }
 
 static void put_candidates(struct buf *out, const struct planner *p)
@@ -288,14 +302,31 @@ static void put_memory(struct buf *out, const struct planner *p)
 {
     const struct candidate *c = p->best;
     const struct step_memory *memory = placement_step_model_memory(c->models[c->best]);
-    buf_printf(out, "\nmemory a rank with %s\n%-9s %9s  %9s %9s %9s %11s %9s\n", schedule_name(c->best), "", "total",
-               "weights", "gradients", "moments", "activations", "messages");
+    buf_printf(out, "\nmemory a rank with %s\n%-9s %9s  %9s %9s %9s %9s %11s %9s\n", schedule_name(c->best), "",
+               "total", "weights", "gradients", "moments", "sync", "activations", "messages");
     for (int s = 0; s < c->stages; s++) {
         const struct step_memory *m = &memory[s];
-        buf_printf(out, "stage %-3d %9s  %9s %9s %9s %11s %9s\n", s, amount_bytes(step_memory_bytes(m)).text,
+        buf_printf(out, "stage %-3d %9s  %9s %9s %9s %9s %11s %9s\n", s, amount_bytes(step_memory_bytes(m)).text,
                    amount_bytes(m->weights).text, amount_bytes(m->gradients).text, amount_bytes(m->moments).text,
-                   amount_bytes(m->activations).text, amount_bytes(m->messages).text);
+                   amount_bytes(m->sync).text, amount_bytes(m->activations).text, amount_bytes(m->messages).text);
     }
+}
+
+/* Of the busiest stage. */
+static double message_bytes(const struct planner *p)
+{
+    const struct traffic_layout l = {p->task.recipe, &p->config, p->best->stages, p->best->replicas};
+    double most = 0;
+    for (int s = 0; s < l.stages; s++)
+        most = fmax(most, (double)traffic_pipeline_bytes(&l, s));
+    return most;
+}
+
+static void put_messages(struct buf *out, const struct planner *p)
+{
+    const double bytes = message_bytes(p);
+    if (bytes > 0)
+        buf_printf(out, "\nbetween stages a rank sends %s a step at most\n", amount_bytes((uint64_t)bytes).text);
 }
 
 static enum status print_text(const struct planner *p)
@@ -309,6 +340,8 @@ static enum status print_text(const struct planner *p)
                c->cost.pipeline_s);
     put_steps(&out, p);
     put_memory(&out, p);
+    put_messages(&out, p);
+    if (p->n_syncs) plan_syncs_text(&out, p->syncs, p->n_syncs);
     const enum status s = buf_status(&out);
     if (s == OK) fwrite(out.data, 1, out.len, stdout);
     buf_free(&out);
@@ -360,9 +393,10 @@ static json_t *memory_json(const struct candidate *c)
     json_t *stages = json_array();
     for (int s = 0; s < c->stages; s++) {
         const struct step_memory *m = &memory[s];
-        json_append(&stages, json_pack("{s:I, s:I, s:I, s:I, s:I}", "weights", (json_int_t)m->weights, "gradients",
-                                       (json_int_t)m->gradients, "moments", (json_int_t)m->moments, "activations",
-                                       (json_int_t)m->activations, "messages", (json_int_t)m->messages));
+        json_append(&stages,
+                    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "weights", (json_int_t)m->weights, "gradients",
+                              (json_int_t)m->gradients, "moments", (json_int_t)m->moments, "sync", (json_int_t)m->sync,
+                              "activations", (json_int_t)m->activations, "messages", (json_int_t)m->messages));
     }
     return stages;
 }
@@ -372,9 +406,11 @@ static enum status print_json(const struct planner *p)
     json_t *tried = json_array();
     for (int i = 0; i < p->n; i++)
         json_append(&tried, candidate_json(p, &p->candidates[i]));
-    return cli_json_print(json_pack("{s:s, s:i, s:o, s:o, s:o, s:o}", "cluster", p->cluster.name, "devices",
+    return cli_json_print(json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "cluster", p->cluster.name, "devices",
                                     p->cluster.n_devices, "best", candidate_json(p, p->best), "memory",
-                                    memory_json(p->best), "ranks", ranks_json(p), "tried", tried));
+                                    memory_json(p->best), "ranks", ranks_json(p), "tried", tried,
+                                    "between_stages_bytes", cli_json_number(message_bytes(p)), "synchronisations",
+                                    plan_syncs_json(p->syncs, p->n_syncs)));
 }
 
 /* ---- Running ---- */
@@ -393,14 +429,22 @@ static enum status write_file(const struct planner *p, const char *path, show_fn
     return s;
 }
 
-static enum status execute(struct planner *p, const char *path)
+static enum status compare_syncs(struct planner *p)
+{
+    const struct candidate *c = p->best;
+    if (c->replicas == 1) return OK;
+    return plan_syncs(p->syncs, &p->n_syncs, &p->task, &c->placement, c->best, &p->cluster);
+}
+
+static enum status execute(struct planner *p, struct recipe *recipe, const char *path)
 {
     TRY(cluster_read(&p->cluster, path));
-    TRY(read_task(p));
+    TRY(read_task(p, recipe));
     TRY(list_candidates(p));
     interrupt_catch();
     TRY(try_candidates(p));
     if (p->set->refine_s > 0) TRY(refine(p));
+    TRY(compare_syncs(p));
     TRY(write_file(p, p->set->rankfile, placement_rankfile));
     TRY(write_file(p, p->set->hostfile, placement_hostfile));
     TRY(write_file(p, p->set->svg, placement_svg));
@@ -414,10 +458,10 @@ static void close_candidate(struct candidate *c)
     placement_free(&c->placement);
 }
 
-enum status plan_cluster(const struct plan_settings *set, const char *path)
+enum status plan_cluster(const struct plan_settings *set, struct recipe *recipe, const char *path)
 {
     struct planner p = {.set = set};
-    const enum status s = execute(&p, path);
+    const enum status s = execute(&p, recipe, path);
     for (int i = 0; i < p.n; i++)
         close_candidate(&p.candidates[i]);
     free(p.candidates);

@@ -269,13 +269,19 @@ enum status compressed_mean_finish(struct compressed_mean *m, float *mean)
     return OK;
 }
 
-size_t compressed_mean_bytes(const struct compressed_mean *m, const size_t *bounds)
+/* Its part of each other chunk, and its own chunk's result to all others. */
+size_t compressed_mean_bytes(const struct mean_codec *codec, int n, int me, mean_chunk_fn *chunk, const void *user)
 {
-    const int me = m->g->me;
+    const size_t result = message_bytes(codec, chunk(user, me));
     size_t bytes = 0;
-    for (int member = 0; member < m->g->n; member++)
-        if (member != me)
-            bytes += message_bytes(&m->codec, bounds[member + 1] - bounds[member]) +
-                     message_bytes(&m->codec, bounds[me + 1] - bounds[me]);
+    for (int c = 0; c < n; c++)
+        if (c != me) bytes += message_bytes(codec, chunk(user, c)) + result;
     return bytes;
+}
+
+size_t compressed_mean_memory(const struct mean_codec *codec, int members, size_t n, size_t most)
+{
+    const size_t entry = sizeof(uint32_t) + sizeof(float);
+    return n * sizeof(float) + most * (entry + 2 * sizeof(float)) +
+           (size_t)members * (2 * message_bytes(codec, most) + sizeof(struct mean_peer));
 }

@@ -55,7 +55,10 @@ void compressed_mean_progress(struct compressed_mean *m);
 /* mean [bounds[members]], the same bits everywhere. */
 enum status compressed_mean_finish(struct compressed_mean *m, float *mean);
 
-/* What this member sends for such a vector; at most, where positions are coded as GOLOMB. */
-size_t compressed_mean_bytes(const struct compressed_mean *m, const size_t *bounds);
+/* What member me of n sends, where chunk c has chunk(user, c) values; at most, where positions are coded as GOLOMB. And
+ * what compressed_mean_open() allocates. */
+typedef size_t mean_chunk_fn(const void *user, int c);
+size_t compressed_mean_bytes(const struct mean_codec *codec, int n, int me, mean_chunk_fn *chunk, const void *user);
+size_t compressed_mean_memory(const struct mean_codec *codec, int members, size_t n, size_t most);
 
 #endif

@@ -18,7 +18,7 @@ static enum status begin_next(struct gradient_sum *d)
     d->done = begin;
     d->active = true;
     d->since_ns = trace_now(d->trace);
-    if (d->since_ns) d->ring_bytes = group_allreduce_bytes(d->g, n, sizeof(float), NULL);
+    if (d->since_ns) d->ring_bytes = group_allreduce_bytes(d->g->n, d->g->me, n, sizeof(float), NULL);
     return group_begin_allreduce(d->g, NET_SYNC, d->x + begin, n);
 }
 
@@ -50,10 +50,18 @@ enum status gradient_sum_finish(struct gradient_sum *d)
     return OK;
 }
 
-size_t gradient_sum_bytes(const struct group *g, size_t n)
+static size_t bucket_bytes(int members, int me, size_t n)
 {
-    size_t bytes = 0;
-    for (size_t end = n; end; end = begin_of(end))
-        bytes += group_allreduce_bytes(g, end - begin_of(end), sizeof(float), NULL);
-    return bytes;
+    return group_allreduce_bytes(members, me, n, sizeof(float), NULL);
+}
+
+size_t gradient_sum_bytes(int members, int me, size_t n)
+{
+    return n / GRADIENT_SUM_BUCKET * bucket_bytes(members, me, GRADIENT_SUM_BUCKET) +
+           bucket_bytes(members, me, n % GRADIENT_SUM_BUCKET);
+}
+
+size_t gradient_sum_rings(size_t n)
+{
+    return (n + GRADIENT_SUM_BUCKET - 1) / GRADIENT_SUM_BUCKET;
 }

@@ -30,7 +30,8 @@ void gradient_sum_progress(struct gradient_sum *d, size_t from);
 /* All of x is: sums the rest. */
 enum status gradient_sum_finish(struct gradient_sum *d);
 
-/* Bytes that this member sends in all that. */
-size_t gradient_sum_bytes(const struct group *g, size_t n);
+/* Bytes that one of so many members sends in all that; and how many rings it is. */
+size_t gradient_sum_bytes(int members, int me, size_t n);
+size_t gradient_sum_rings(size_t n);
 
 #endif

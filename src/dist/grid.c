@@ -15,6 +15,7 @@
 #include "dist/pipeline.h"
 #include "dist/sync.h"
 #include "dist/trace_ranks.h"
+#include "dist/traffic.h"
 #include "ops/train.h"
 
 static_assert((int)PIPELINE_GPIPE == (int)SCHEDULE_GPIPE && (int)PIPELINE_1F1B == (int)SCHEDULE_1F1B &&
@@ -57,8 +58,7 @@ static const struct grid *const_grid_of(const struct team *t)
 
 static void layers(const struct team *t, const struct gptj_config *c, int stage, int *first, int *last)
 {
-    *first = c->L * stage / t->n_stages;
-    *last = c->L * (stage + 1) / t->n_stages;
+    traffic_layers(c, stage, t->n_stages, first, last);
 }
 
 static struct pipeline_options pipeline_options(const struct grid *g, int width)
@@ -122,11 +122,11 @@ static enum status check_sync(const struct recipe *r, int64_t layers)
 }
 
 /* Of the stage with the most neighbours. Doubles do not overflow. */
-static enum status check_cache(const struct recipe *r, const struct transport *t, int width)
+static enum status check_cache(const struct recipe *r, int n_ranks, bool says, int width)
 {
     const int64_t stages = r->pipeline_stages;
     if (!wire_is_remembered((enum train_wire)r->wire_activations) || stages == 1) return OK;
-    const double sequences = (double)r->epoch_steps * (double)r->batch_size * (double)stages / t->size;
+    const double sequences = (double)r->epoch_steps * (double)r->batch_size * (double)stages / n_ranks;
     const double gb = (stages > 2 ? 2 : 1) * sequences * (double)r->data.seq_len * width * sizeof(f16) * 1e-9;
     if (gb > r->aq_cache)
         return fail(
@@ -134,14 +134,14 @@ static enum status check_cache(const struct recipe *r, const struct transport *t
             "\"wire_activations\": to remember %.0f sequences of an epoch a rank takes %.3g GB, and \"aq_cache\" "
             "is %.3g; shorter epochs or more replicas take less",
             sequences, gb, r->aq_cache);
-    if (t->rank == 0)
+    if (says)
         log_line(LOG_INFO, "activations of %.0f sequences are remembered, in up to %.3g GB a rank", sequences, gb);
     return OK;
 }
 
-static enum status check_layout(const struct recipe *r, const struct transport *t)
+/* says: to the log what is remembered. */
+static enum status check_layout(const struct recipe *r, int n_ranks, bool says)
 {
-    const int n_ranks = t->size;
     const int64_t stages = r->pipeline_stages, replicas = n_ranks / stages, shards = r->data_shards;
     if (n_ranks % stages)
         return fail(E_ARG, "%d ranks cannot be divided into replicas of %" PRId64 " \"pipeline_stages\"", n_ranks,
@@ -165,7 +165,7 @@ static enum status check_layout(const struct recipe *r, const struct transport *
     if (r->adapter != ADAPTER_NONE && stages > 1)
         return fail(E_UNSUPPORTED, "\"adapter\": adapters are trained without \"pipeline_stages\"");
     TRY(check_sync(r, config.model.L));
-    return check_cache(r, t, config.model.D);
+    return check_cache(r, n_ranks, says, config.model.D);
 }
 
 /* ---- Opening ---- */
@@ -423,7 +423,7 @@ static enum status stop(struct team *t, bool *wanted)
     struct grid *g = grid_of(t);
     g->stop_wanted |= *wanted;
     *wanted = false;
-    if (!sync_meets(g->sync, g->step)) return OK;
+    if (!sync_meets(g->recipe, g->step)) return OK;
     double any = g->stop_wanted;
     const int64_t since = trace_now(g->parts.trace);
     TRY(group_max(&g->all, &any, 1));
@@ -489,20 +489,29 @@ static const struct team_ops operations = {.layers = layers,
                                            .vectors = vectors,
                                            .restore = restore};
 
-enum status grid_open(struct team **out, struct transport *t, const struct recipe *recipe)
+static struct grid *new_grid(const struct recipe *recipe, struct transport *t, int n_ranks, int rank)
 {
-    TRY(check_layout(recipe, t));
     struct grid *g = calloc(1, sizeof *g);
-    if (!g) return fail(E_NOMEM, "training: out of memory");
+    const struct sync_ops *ops = sync_ops((enum train_sync)recipe->sync);
     const int P = (int)recipe->pipeline_stages;
+    if (!g) return NULL;
     g->team = (struct team){.ops = &operations,
-                            .replica = t->rank / P,
-                            .n_replicas = t->size / P,
-                            .stage = t->rank % P,
+                            .replica = rank / P,
+                            .n_replicas = n_ranks / P,
+                            .stage = rank % P,
                             .n_stages = P,
-                            .own_steps = sync_ops((enum train_sync)recipe->sync)->own_steps};
+                            .own_steps = ops->own_steps,
+                            .n_updaters = ops->updates ? n_ranks / P : 1};
     g->t = t;
     g->recipe = recipe;
+    return g;
+}
+
+enum status grid_open(struct team **out, struct transport *t, const struct recipe *recipe)
+{
+    TRY(check_layout(recipe, t->size, t->rank == 0));
+    struct grid *g = new_grid(recipe, t, t->size, t->rank);
+    if (!g) return fail(E_NOMEM, "training: out of memory");
     enum status s = open_groups(g);
     if (s == OK) s = output_owner_find(&g->team, &g->all, recipe->output);
     if (s != OK) {
@@ -511,6 +520,24 @@ enum status grid_open(struct team **out, struct transport *t, const struct recip
     }
     *out = &g->team;
     return OK;
+}
+
+enum status grid_sketch(struct team **out, const struct recipe *recipe, int n_ranks, int rank)
+{
+    TRY(check_layout(recipe, n_ranks, false));
+    struct grid *g = new_grid(recipe, NULL, n_ranks, rank);
+    if (!g) return fail(E_NOMEM, "training: out of memory");
+    *out = &g->team;
+    return OK;
+}
+
+struct grid_memory grid_memory(const struct team *team, const struct gptj_config *c)
+{
+    const struct grid *g = const_grid_of(team);
+    const struct pipeline_options o = pipeline_options(g, c->D);
+    const struct traffic_layout l = {g->recipe, c, team->n_stages, team->n_replicas};
+    const struct sync_shape shape = traffic_shape(&l, team->stage, team->replica);
+    return (struct grid_memory){pipeline_bytes(&o), sync_shape_memory(&shape)};
 }
 
 void grid_close(struct team *team)
@@ -556,6 +583,6 @@ enum status grid_report(struct team *team, struct buf *out)
 
 size_t grid_sync_bytes(const struct team *team, int64_t step)
 {
-    const struct grid *g = const_grid_of(team);
-    return sync_bytes(g->sync, step);
+    const struct sync_shape shape = sync_shape_of(const_grid_of(team)->sync);
+    return sync_shape_bytes(&shape, step);
 }

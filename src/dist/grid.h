@@ -4,6 +4,7 @@
 #ifndef GPTJT_DIST_GRID_H
 #define GPTJT_DIST_GRID_H
 
+#include "formats/gptj_config.h"
 #include "net/transport.h"
 #include "train/team.h"
 
@@ -12,6 +13,16 @@
  * borrowed. */
 enum status grid_open(struct team **out, struct transport *t, const struct recipe *recipe);
 void grid_close(struct team *team); /* accepts NULL; after net_fail() if something failed */
+
+/* That rank's team without any transport, to be asked for its layers and slots, and for the bytes below: for plans. The
+ * same errors; *out is owned: grid_close(). */
+enum status grid_sketch(struct team **out, const struct recipe *recipe, int n_ranks, int rank);
+
+/* What a rank's team allocates, of a model. */
+struct grid_memory {
+    size_t messages, sync; /* between stages; of the synchronisation */
+};
+struct grid_memory grid_memory(const struct team *team, const struct gptj_config *c);
 
 /* What was sent, for people, on rank 0: by purpose, on average and at most, by rank and step. All ranks call it. */
 enum status grid_report(struct team *team, struct buf *out);

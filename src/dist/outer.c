@@ -72,6 +72,11 @@ void outer_close(struct outer *o)
     *o = (struct outer){0};
 }
 
+size_t outer_memory(const struct sync_shape *s, size_t most)
+{
+    return (2 * s->all + most) * sizeof(float);
+}
+
 void outer_begin_anew(struct outer *o, struct sync *s)
 {
     const struct params *p = o->c.params;
@@ -96,9 +101,8 @@ void outer_follow(struct outer *o, struct sync *s, int64_t step)
     if (o->dense && !sync_shares(r, step + 1)) outer_begin_anew(o, s);
 }
 
-bool outer_due(const struct sync *s, int64_t step)
+bool outer_due(const struct recipe *r, int64_t step)
 {
-    const struct recipe *r = s->c.recipe;
     return !sync_shares(r, step) && (step + 1 - r->sync_warmup_steps) % r->sync_steps == 0;
 }
 

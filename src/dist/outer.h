@@ -39,6 +39,9 @@ struct outer {
 enum status outer_open(struct outer *o, const struct sync_context *c, int n_parts);
 void outer_close(struct outer *o); /* accepts a zero-initialised one */
 
+/* What it allocates, where the largest part has that many values. */
+size_t outer_memory(const struct sync_shape *s, size_t most);
+
 /* From the parameters as they are; all of the algorithm's vectors (sync_ops.vectors) become zero but theta. */
 void outer_begin_anew(struct outer *o, struct sync *s);
 
@@ -50,7 +53,7 @@ void outer_follow(struct outer *o, struct sync *s, int64_t step);
 
 /* Where the whole model is synchronised at once: H steps after the last dense one, or the beginning, and every H from
  * there. */
-bool outer_due(const struct sync *s, int64_t step);
+bool outer_due(const struct recipe *r, int64_t step);
 
 /* theta, or the parameters after a dense step: what is shown as the model. */
 float *outer_model(const struct outer *o);

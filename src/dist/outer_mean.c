@@ -36,12 +36,21 @@ static const size_t *bounds_of(const struct outer_mean *m, int part)
     return m->bounds + (size_t)part * ((size_t)peers_of(m)->n + 1);
 }
 
+static struct mean_codec codec_of(const struct recipe *r)
+{
+    return (struct mean_codec){.values = wire_of_deltas((enum train_wire)r->sync_wire)};
+}
+
+bool outer_mean_is_direct(const struct recipe *r)
+{
+    return r->sync_wire != TRAIN_WIRE_FP32;
+}
+
 enum status outer_mean_open(struct outer_mean *m, struct outer *o)
 {
-    const enum train_wire wire = (enum train_wire)o->c.recipe->sync_wire;
     const size_t n = o->c.params->n_values, chunk = group_chunk(o->most, o->c.peers->n, 1);
-    const struct mean_codec codec = {.values = wire_of_deltas(wire)};
-    *m = (struct outer_mean){.o = o, .part = -1, .narrow = wire != TRAIN_WIRE_FP32 && o->c.peers->n > 1};
+    const struct mean_codec codec = codec_of(o->c.recipe);
+    *m = (struct outer_mean){.o = o, .part = -1, .narrow = outer_mean_is_direct(o->c.recipe) && o->c.peers->n > 1};
     if (!m->narrow) return OK;
     m->left = calloc(n, sizeof *m->left);
     m->error = calloc(n, sizeof *m->error);
@@ -150,10 +159,31 @@ enum status outer_mean_finish(struct outer_mean *m)
     return OK;
 }
 
-size_t outer_mean_bytes(const struct outer_mean *m, int part)
+struct part_shape {
+    size_t values;
+    int n;
+};
+
+static size_t chunk_values(const void *user, int c)
 {
-    if (m->narrow) return compressed_mean_bytes(&m->mean, bounds_of(m, part));
-    return group_allreduce_bytes(peers_of(m), part_of(m, part)->n, sizeof(float), NULL);
+    const struct part_shape *p = user;
+    return group_chunk(p->values, p->n, c + 1) - group_chunk(p->values, p->n, c);
+}
+
+size_t outer_mean_bytes(const struct sync_shape *s, size_t values)
+{
+    const struct part_shape part = {values, s->n};
+    const struct mean_codec codec = codec_of(s->recipe);
+    if (!outer_mean_is_direct(s->recipe)) return group_allreduce_bytes(s->n, s->me, values, sizeof(float), NULL);
+    return values ? compressed_mean_bytes(&codec, s->n, s->me, chunk_values, &part) : 0;
+}
+
+size_t outer_mean_memory(const struct sync_shape *s, size_t most)
+{
+    const size_t chunk = group_chunk(most, s->n, 1);
+    const struct mean_codec codec = codec_of(s->recipe);
+    if (!outer_mean_is_direct(s->recipe) || s->n == 1) return 0;
+    return (2 * s->all + chunk) * sizeof(float) + compressed_mean_memory(&codec, s->n, most, chunk);
 }
 
 int outer_mean_vectors(const struct outer_mean *m, struct team_vector *out)

@@ -28,7 +28,11 @@ enum status outer_mean_begin(struct outer_mean *m, int part);
 void outer_mean_progress(struct outer_mean *m); /* a failure is kept for finish() */
 enum status outer_mean_finish(struct outer_mean *m);
 
-size_t outer_mean_bytes(const struct outer_mean *m, int part); /* that this member sends */
+/* What a replica sends for a part of that many values; whether it does so directly (sync.h); and what
+ * outer_mean_open() allocates, where the largest part has `most`. */
+size_t outer_mean_bytes(const struct sync_shape *s, size_t values);
+bool outer_mean_is_direct(const struct recipe *r);
+size_t outer_mean_memory(const struct sync_shape *s, size_t most);
 
 /* What belongs to a checkpoint: at most 2. Returns how many. */
 int outer_mean_vectors(const struct outer_mean *m, struct team_vector *out);

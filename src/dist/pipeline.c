@@ -65,14 +65,18 @@ static size_t rows_of(const struct pipeline_options *o)
     return (size_t)o->sequences * (size_t)o->seq_len;
 }
 
-static size_t message_bytes(const struct pipeline_options *o, enum train_wire wire)
+size_t pipeline_message_bytes(const struct pipeline_options *o, enum train_wire wire)
+{
+    const struct dense d = wire_is_remembered(wire) ? wire_of_moves(wire) : wire_of_rows(wire);
+    return dense_bytes(&d, rows_of(o), (size_t)o->width);
+}
+
+/* The first time what is remembered later travels whole. */
+static size_t buffer_bytes(const struct pipeline_options *o, enum train_wire wire)
 {
     const struct dense d = wire_of_rows(wire);
-    const size_t whole = dense_bytes(&d, rows_of(o), (size_t)o->width);
-    if (!wire_is_remembered(wire)) return whole;
-    const struct dense m = wire_of_moves(wire);
-    const size_t moves = dense_bytes(&m, rows_of(o), (size_t)o->width);
-    return whole > moves ? whole : moves;
+    const size_t whole = dense_bytes(&d, rows_of(o), (size_t)o->width), usual = pipeline_message_bytes(o, wire);
+    return whole > usual ? whole : usual;
 }
 
 /* Micro-batches that either side of a boundary remembers. */
@@ -102,8 +106,16 @@ size_t pipeline_bytes(const struct pipeline_options *o)
 {
     int n[4];
     buffers_of(o, n);
-    return (size_t)(n[0] + n[1]) * message_bytes(o, o->activations) +
-           (size_t)(n[2] + n[3]) * message_bytes(o, o->gradients) + cache_bytes(o);
+    return (size_t)(n[0] + n[1]) * buffer_bytes(o, o->activations) +
+           (size_t)(n[2] + n[3]) * buffer_bytes(o, o->gradients) + cache_bytes(o);
+}
+
+size_t pipeline_sent_bytes(const struct pipeline_options *o)
+{
+    const size_t n = (size_t)o->n_micro_batches;
+    const size_t up = o->stage + 1 < o->n_stages ? pipeline_message_bytes(o, o->activations) : 0;
+    const size_t down = o->stage > 0 ? pipeline_message_bytes(o, o->gradients) : 0;
+    return n * (up + down);
 }
 
 static enum status channel_open(struct channel *c, const struct pipeline_options *o, int stage,
@@ -117,7 +129,7 @@ static enum status channel_open(struct channel *c, const struct pipeline_options
                           .codec = wire_of_rows(wire),
                           .rows = rows_of(o),
                           .cols = (size_t)o->width,
-                          .bytes = message_bytes(o, wire),
+                          .bytes = buffer_bytes(o, wire),
                           .n = n};
     if (!n) return OK;
     c->buffers = malloc((size_t)n * c->bytes);

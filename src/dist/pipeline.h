@@ -29,6 +29,12 @@ struct pipeline;
 
 /* What pipeline_create() takes for messages, and to remember activations. */
 size_t pipeline_bytes(const struct pipeline_options *o);
+
+/* What this stage sends in one step, activations and gradients; and one message of either, of what is remembered (aq-*)
+ * not the first time. */
+size_t pipeline_sent_bytes(const struct pipeline_options *o);
+size_t pipeline_message_bytes(const struct pipeline_options *o, enum train_wire wire);
+
 enum status pipeline_create(struct pipeline **out, const struct pipeline_options *o);
 void pipeline_free(struct pipeline *p); /* accepts NULL; after net_fail() if messages may be under way */
 

@@ -8,104 +8,111 @@
 #include <string.h>
 
 #include "dist/pipeline.h"
-#include "dist/schedule_time.h"
+#include "dist/placement_step_model.h"
 #include "train/batch.h"
+#include "train/optimizer.h"
 #include "train/trainee.h"
-
-enum { MESSAGE_BYTES = 2 }; /* of a value: fp16 */
-
-/* Floating-point operations of a micro-batch. */
-struct stage_work {
-    double forward, inputs, weights;
-};
-
-struct placement_step_model {
-    struct step_task task;
-    const struct cluster *c;
-    int stages, replicas;
-    struct schedule schedule;
-    struct schedule_timeline timeline;
-    double message_bytes;
-    struct stage_work *work;                   /* [stages] */
-    struct step_memory *memory;                /* [stages] */
-    struct schedule_stage_time *stage_times;   /* [stages] of a replica */
-    struct schedule_boundary_time *boundaries; /* [stages], the last one unused */
-    double *ends;                              /* [stages]: when the last replica has done its list */
-};
 
 uint64_t step_memory_bytes(const struct step_memory *m)
 {
-    return m->weights + m->gradients + m->moments + m->activations + m->messages;
+    return m->weights + m->gradients + m->moments + m->sync + m->activations + m->messages;
 }
 
 /* ---- Model ---- */
 
 enum status step_task_check(const struct step_task *task, int stages, int replicas)
 {
-    const int64_t a_round = (int64_t)replicas * task->micro_batch_size;
-    if (stages > task->config.L)
-        return fail(E_ARG, "%d stages are more than the model's %d layers", stages, task->config.L);
-    if (task->batch_size % a_round)
+    const struct recipe *r = task->recipe;
+    const int64_t a_round = replicas * r->micro_batch_size;
+    if (stages > task->config->L)
+        return fail(E_ARG, "%d stages are more than the model's %d layers", stages, task->config->L);
+    if (r->batch_size % a_round)
         return fail(E_ARG,
-                    "a batch of %" PRId64 " sequences cannot be divided among %d replicas in micro-batches of %d",
-                    task->batch_size, replicas, task->micro_batch_size);
-    if (task->batch_size / a_round > SCHEDULE_MAX_MICRO_BATCHES)
-        return fail(E_ARG, "%" PRId64 " micro-batches are more than %d", task->batch_size / a_round,
+                    "a batch of %" PRId64 " sequences cannot be divided among %d replicas in micro-batches of %" PRId64,
+                    r->batch_size, replicas, r->micro_batch_size);
+    if (r->batch_size / a_round > SCHEDULE_MAX_MICRO_BATCHES)
+        return fail(E_ARG, "%" PRId64 " micro-batches are more than %d", r->batch_size / a_round,
                     SCHEDULE_MAX_MICRO_BATCHES);
     return OK;
 }
 
-/* As every run cuts a model: grid.c. */
-static int first_layer(const struct placement_step_model *m, int stage)
-{
-    return (int)((int64_t)m->task.config.L * stage / m->stages);
-}
-
 static struct stage_work work_of(const struct placement_step_model *m, int stage)
 {
-    struct gptj_config layers = m->task.config;
-    layers.L = first_layer(m, stage + 1) - first_layer(m, stage);
-    const double sequences = m->task.micro_batch_size, length = m->task.seq_len, rows = sequences * length;
+    const struct recipe *r = m->task.recipe;
+    struct gptj_config layers = *m->task.config;
+    int first, last;
+    traffic_layers(&layers, stage, m->stages, &first, &last);
+    layers.L = last - first;
+    const double sequences = (double)r->micro_batch_size, length = (double)r->data.seq_len, rows = sequences * length;
     const double pairs = sequences * length * (length + 1) / 2;
     const double products = train_flops(&layers, rows, 0, stage + 1 < m->stages ? 0 : rows);
     const double attention = train_flops(&layers, 0, pairs, 0);
-    const double again = m->task.recompute ? train_flops(&layers, rows, pairs, 0) : 0;
+    const double again = r->recompute ? train_flops(&layers, rows, pairs, 0) : 0;
     return (struct stage_work){products + attention, products + 2 * attention + again, products};
+}
+
+static struct pipeline_options messages_of(const struct placement_step_model *m, int stage, enum schedule_kind kind)
+{
+    const struct recipe *r = m->task.recipe;
+    return (struct pipeline_options){.stage = stage,
+                                     .n_stages = m->stages,
+                                     .schedule = kind,
+                                     .n_micro_batches = m->schedule.n_micro_batches,
+                                     .sequences = (int)r->micro_batch_size,
+                                     .seq_len = (int)r->data.seq_len,
+                                     .width = m->task.config->D,
+                                     .activations = (enum train_wire)r->wire_activations,
+                                     .gradients = (enum train_wire)r->wire_gradients,
+                                     .epoch_steps = r->epoch_steps};
 }
 
 static struct step_memory memory_of(const struct placement_step_model *m, int stage, enum schedule_kind kind)
 {
-    const struct step_task *task = &m->task;
+    const struct recipe *r = m->task.recipe;
     const struct schedule_memory held = schedule_memory(&m->schedule.lists[stage]);
-    const struct trainee_options o = {.threads = 1,
-                                      .precision = PRECISION_BF16,
-                                      .sequences = task->micro_batch_size,
-                                      .seq_len = task->seq_len,
-                                      .recompute = task->recompute,
-                                      .first = first_layer(m, stage),
-                                      .last = first_layer(m, stage + 1),
-                                      .slots = held.activations,
-                                      .late = held.waiting};
-    const struct trainee_memory t = trainee_memory(&task->config, NULL, &o);
-    const struct pipeline_options messages = {.stage = stage,
-                                              .n_stages = m->stages,
-                                              .schedule = kind,
-                                              .n_micro_batches = m->schedule.n_micro_batches,
-                                              .sequences = task->micro_batch_size,
-                                              .seq_len = task->seq_len,
-                                              .width = task->config.D,
-                                              .activations = TRAIN_WIRE_FP16,
-                                              .gradients = TRAIN_WIRE_FP16};
-    return (struct step_memory){t.weight_bytes, t.gradient_bytes, 2 * sizeof(float) * t.values, t.activation_bytes,
-                                pipeline_bytes(&messages)};
+    const struct traffic_layout layout = placement_step_layout(m);
+    const struct sync_shape shape = traffic_shape(&layout, stage, 0);
+    const struct pipeline_options messages = messages_of(m, stage, kind);
+    struct trainee_options o = {.threads = 1,
+                                .precision = (enum train_precision)r->precision,
+                                .sequences = (int)r->micro_batch_size,
+                                .seq_len = (int)r->data.seq_len,
+                                .recompute = r->recompute,
+                                .slots = held.activations,
+                                .late = held.waiting};
+    traffic_layers(m->task.config, stage, m->stages, &o.first, &o.last);
+    const struct trainee_memory t = trainee_memory(m->task.config, NULL, &o);
+    const size_t divided = sync_ops((enum train_sync)r->sync)->updates ? (size_t)m->replicas : 1;
+    return (struct step_memory){.weights = t.weight_bytes,
+                                .gradients = t.gradient_bytes,
+                                .moments = optimizer_bytes(t.values / divided),
+                                .sync = sync_shape_memory(&shape),
+                                .activations = t.activation_bytes,
+                                .messages = pipeline_bytes(&messages)};
+}
+
+/* What replicas exchange in each kind of step, and in all. */
+static enum status fill_traffic(struct placement_step_model *m)
+{
+    const struct traffic_layout layout = placement_step_layout(m);
+    const int64_t steps = m->task.recipe->steps;
+    TRY(traffic_kinds_find(&m->kinds, &layout, steps ? steps : STEP_TASK_STEPS));
+    m->traffic = traffic_sum(&layout, &m->kinds);
+    m->exchanged = calloc((size_t)m->kinds.n * (size_t)m->stages, sizeof *m->exchanged);
+    if (!m->exchanged) return fail(E_NOMEM, "out of memory for the simulation of %d stages", m->stages);
+    for (int s = 0; s < m->stages; s++) {
+        const struct sync_shape shape = traffic_shape(&layout, s, 0);
+        for (int k = 0; k < m->kinds.n; k++)
+            m->exchanged[k * m->stages + s] = (double)sync_shape_bytes(&shape, m->kinds.all[k].step);
+    }
+    return OK;
 }
 
 static enum status fill_model(struct placement_step_model *m, enum schedule_kind kind)
 {
     const size_t n = (size_t)m->stages;
-    const struct step_task *task = &m->task;
-    const int n_micro_batches = (int)(task->batch_size / m->replicas / task->micro_batch_size);
-    TRY(schedule_create(&m->schedule, kind, m->stages, n_micro_batches));
+    const struct recipe *r = m->task.recipe;
+    TRY(schedule_create(&m->schedule, kind, m->stages, (int)(r->batch_size / m->replicas / r->micro_batch_size)));
     TRY(schedule_timeline_create(&m->timeline, &m->schedule));
     m->work = calloc(n, sizeof *m->work);
     m->memory = calloc(n, sizeof *m->memory);
@@ -114,12 +121,14 @@ static enum status fill_model(struct placement_step_model *m, enum schedule_kind
     m->ends = calloc(n, sizeof *m->ends);
     if (!m->work || !m->memory || !m->stage_times || !m->boundaries || !m->ends)
         return fail(E_NOMEM, "out of memory for the simulation of %d stages", m->stages);
-    m->message_bytes = (double)MESSAGE_BYTES * task->micro_batch_size * task->seq_len * task->config.D;
+    const struct pipeline_options messages = messages_of(m, 0, kind);
+    m->activation_bytes = (double)pipeline_message_bytes(&messages, messages.activations);
+    m->gradient_bytes = (double)pipeline_message_bytes(&messages, messages.gradients);
     for (int s = 0; s < m->stages; s++) {
         m->work[s] = work_of(m, s);
         m->memory[s] = memory_of(m, s, kind);
     }
-    return OK;
+    return fill_traffic(m);
 }
 
 enum status placement_step_model_create(struct placement_step_model **out, const struct step_task *task, int stages,
@@ -146,6 +155,7 @@ void placement_step_model_free(struct placement_step_model *m)
     if (!m) return;
     schedule_timeline_free(&m->timeline);
     schedule_free(&m->schedule);
+    free(m->exchanged);
     free(m->work);
     free(m->memory);
     free(m->stage_times);
@@ -159,6 +169,11 @@ const struct step_memory *placement_step_model_memory(const struct placement_ste
     return m->memory;
 }
 
+const struct traffic *placement_step_model_traffic(const struct placement_step_model *m)
+{
+    return &m->traffic;
+}
+
 /* ---- Simulation ---- */
 
 static struct shaped_link link_of(const struct cluster *c, int from, int to)
@@ -170,59 +185,95 @@ static struct shaped_link link_of(const struct cluster *c, int from, int to)
     return l;
 }
 
-static struct schedule_message_time message_of(const struct placement_step_model *m, int from, int to)
+static struct schedule_message_time message_of(const struct placement_step_model *m, int from, int to, double bytes)
 {
     const struct shaped_link l = link_of(m->c, from, to);
-    return (struct schedule_message_time){l.latency_s, m->message_bytes / l.bytes_per_s};
-}
-
-static const struct cluster_machine *machine_of(const struct placement_step_model *m, int device)
-{
-    return &m->c->machines[m->c->hosts[device]];
+    return (struct schedule_message_time){l.latency_s, bytes / l.bytes_per_s};
 }
 
 static void simulate_replica(struct placement_step_model *m, const struct placement *p, int replica)
 {
     for (int s = 0; s < m->stages; s++) {
         const int device = placement_device(p, s, replica);
-        const double speed = machine_of(m, device)->flops_per_s;
+        const double speed = placement_step_machine(m, device)->flops_per_s;
         const struct stage_work *w = &m->work[s];
         m->stage_times[s] = (struct schedule_stage_time){w->forward / speed, w->inputs / speed, w->weights / speed};
         if (s + 1 == m->stages) break;
         const int next = placement_device(p, s + 1, replica);
-        m->boundaries[s] = (struct schedule_boundary_time){message_of(m, device, next), message_of(m, next, device)};
+        m->boundaries[s] = (struct schedule_boundary_time){message_of(m, device, next, m->activation_bytes),
+                                                           message_of(m, next, device, m->gradient_bytes)};
     }
     const struct schedule_times times = {.stages = m->stage_times, .boundaries = m->boundaries};
     schedule_simulate(&m->timeline, &m->schedule, &times);
 }
 
 /* One step of a stage's ring from a replica to another. */
-static double ring_step_s(const struct placement_step_model *m, const struct placement *p, int stage, int from, int to)
+static double ring_step_s(const struct placement_step_model *m, const struct placement *p, int stage, int from, int to,
+                          double share, double latencies)
 {
     const struct shaped_link l = link_of(m->c, placement_device(p, stage, from), placement_device(p, stage, to));
-    return l.latency_s + (double)m->memory[stage].gradients / p->replicas / l.bytes_per_s;
+    return latencies * l.latency_s + share / l.bytes_per_s;
 }
 
-static double ring_s(const struct placement_step_model *m, const struct placement *p, int stage)
+static double ring_s(const struct placement_step_model *m, const struct placement *p, int stage, double bytes,
+                     double latencies)
 {
     const int n = p->replicas;
     double slowest_s = 0;
-    for (int r = 0; n > 1 && r < n; r++)
-        slowest_s = fmax(slowest_s, ring_step_s(m, p, stage, r, (r + 1) % n));
+    for (int r = 0; r < n; r++)
+        slowest_s = fmax(slowest_s,
+                         ring_step_s(m, p, stage, r, (r + 1) % n, placement_step_share(m, bytes), latencies));
     return 2 * (n - 1) * slowest_s;
 }
 
-static int find_short_rank(const struct placement_step_model *m, const struct placement *p)
+/* One way, of two: every replica's messages to all others. */
+static double direct_s(const struct placement_step_model *m, const struct placement *p, int stage, double bytes)
+{
+    double slowest_s = 0;
+    for (int r = 0; r < p->replicas; r++) {
+        const struct cluster_machine *own = placement_step_machine(m, placement_device(p, stage, r));
+        slowest_s = fmax(slowest_s, bytes / 2 / own->nic_bytes_per_s);
+        for (int other = 0; other < p->replicas; other++)
+            if (other != r)
+                slowest_s = fmax(slowest_s, ring_step_s(m, p, stage, r, other, placement_step_share(m, bytes), 1));
+    }
+    return 2 * slowest_s;
+}
+
+static double exchange_s(const struct placement_step_model *m, const struct placement *p, int stage, int kind)
+{
+    const struct recipe *r = m->task.recipe;
+    const int64_t step = m->kinds.all[kind].step;
+    const double bytes = m->exchanged[kind * m->stages + stage];
+    if (bytes <= 0) return 0;
+    if (placement_step_is_direct(r, step)) return direct_s(m, p, stage, bytes);
+    return ring_s(m, p, stage, bytes, sync_sums(r, step) ? placement_step_rings(m, stage) : 1);
+}
+
+/* Until all stages of all replicas are done, where the pipelines take pipeline_s and m->ends are known. */
+static double kind_s(const struct placement_step_model *m, const struct placement *p, int kind, double pipeline_s)
+{
+    const double beside = (double)placement_step_beside(m->task.recipe, m->kinds.all[kind].step);
+    double end_s = pipeline_s;
+    for (int s = 0; s < m->stages; s++) {
+        const double seconds = exchange_s(m, p, s, kind);
+        end_s = fmax(end_s, beside > 0 ? pipeline_s + seconds - beside * pipeline_s : m->ends[s] + seconds);
+    }
+    return end_s;
+}
+
+int placement_step_short_rank(const struct placement_step_model *m, const struct placement *p)
 {
     for (int rank = 0; rank < placement_ranks(p); rank++)
-        if ((double)step_memory_bytes(&m->memory[rank % m->stages]) > machine_of(m, p->devices[rank])->memory_bytes)
+        if ((double)step_memory_bytes(&m->memory[rank % m->stages]) >
+            placement_step_machine(m, p->devices[rank])->memory_bytes)
             return rank;
     return -1;
 }
 
-struct placement_step placement_step(struct placement_step_model *m, const struct placement *p)
+struct placement_step placement_step_estimate(struct placement_step_model *m, const struct placement *p)
 {
-    struct placement_step step = {.short_rank = find_short_rank(m, p)};
+    struct placement_step step = {.short_rank = placement_step_short_rank(m, p)};
     double busy_s = 0;
     memset(m->ends, 0, (size_t)m->stages * sizeof *m->ends);
     for (int r = 0; r < m->replicas; r++) {
@@ -234,11 +285,15 @@ struct placement_step placement_step(struct placement_step_model *m, const struc
             m->ends[s] = fmax(m->ends[s], run->spans[m->schedule.lists[s].n - 1].end_s);
         }
     }
-    step.step_s = step.pipeline_s;
-    for (int s = 0; s < m->stages; s++)
-        step.step_s = fmax(step.step_s, m->ends[s] + ring_s(m, p, s));
+    int64_t steps = 0;
+    for (int k = 0; k < m->kinds.n; k++) {
+        step.step_s += (double)m->kinds.all[k].steps * kind_s(m, p, k, step.pipeline_s);
+        steps += m->kinds.all[k].steps;
+    }
+    step.step_s /= (double)steps;
     step.sync_s = step.step_s - step.pipeline_s;
     step.bubble = 1 - busy_s / (placement_ranks(p) * step.pipeline_s);
+    step.busy = busy_s / (placement_ranks(p) * step.step_s);
     return step;
 }
 
@@ -262,8 +317,11 @@ static void fill_edges(struct tour *t, const struct placement_step_model *m, con
         t->order[a] = a;
         for (int b = 0; b < t->n; b++) {
             double slowest_s = 0;
-            for (int s = 0; s < p->stages; s++)
-                slowest_s = fmax(slowest_s, fmax(ring_step_s(m, p, s, a, b), ring_step_s(m, p, s, b, a)));
+            for (int s = 0; s < p->stages; s++) {
+                const double bytes = (double)m->memory[s].gradients / p->replicas;
+                slowest_s = fmax(slowest_s,
+                                 fmax(ring_step_s(m, p, s, a, b, bytes, 1), ring_step_s(m, p, s, b, a, bytes, 1)));
+            }
             t->edges[(size_t)a * (size_t)t->n + (size_t)b] = slowest_s;
         }
     }

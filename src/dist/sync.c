@@ -18,11 +18,54 @@ bool sync_shares(const struct recipe *r, int64_t step)
     return !sync_ops((enum train_sync)r->sync)->own_steps || step < r->sync_warmup_steps;
 }
 
-/* Gradients are summed here: in shared steps, unless the algorithm is one that does it otherwise. */
-static bool sums(const struct sync *s, int64_t step)
+/* In shared steps, unless the algorithm is one that does it otherwise. */
+bool sync_sums(const struct recipe *r, int64_t step)
 {
-    return sync_shares(s->c.recipe, step) && (s->ops->own_steps || !s->ops->combine);
+    const struct sync_ops *ops = sync_ops((enum train_sync)r->sync);
+    return sync_shares(r, step) && (ops->own_steps || !ops->combine);
 }
+
+bool sync_meets(const struct recipe *r, int64_t step)
+{
+    const struct sync_ops *ops = sync_ops((enum train_sync)r->sync);
+    return sync_shares(r, step) || !ops->meets || ops->meets(r, step);
+}
+
+/* ---- Formulas ---- */
+
+size_t sync_shape_bytes(const struct sync_shape *s, int64_t step)
+{
+    if (sync_sums(s->recipe, step)) return gradient_sum_bytes(s->n, s->me, s->values);
+    return sync_ops((enum train_sync)s->recipe->sync)->bytes(s, step);
+}
+
+size_t sync_shape_memory(const struct sync_shape *s)
+{
+    const struct sync_ops *ops = sync_ops((enum train_sync)s->recipe->sync);
+    return ops->memory ? ops->memory(s) : 0;
+}
+
+size_t sync_shape_mean_bytes(const struct sync_shape *s)
+{
+    return group_allreduce_bytes(s->n, s->me, s->values, sizeof(float), NULL);
+}
+
+size_t sync_shape_fragment(const struct sync_shape *s, int f)
+{
+    const int n = (int)s->recipe->sync_fragments;
+    if (s->fragment) return s->fragment(s, f);
+    return group_chunk(s->values, n, f + 1) - group_chunk(s->values, n, f);
+}
+
+size_t sync_shape_largest(const struct sync_shape *s)
+{
+    size_t most = 0;
+    for (int f = 0; f < s->recipe->sync_fragments; f++)
+        if (sync_shape_fragment(s, f) > most) most = sync_shape_fragment(s, f);
+    return most;
+}
+
+/* ---- Replicas at work ---- */
 
 enum status sync_create(struct sync **out, const struct sync_context *c)
 {
@@ -49,7 +92,7 @@ void sync_free(struct sync *s)
 
 void sync_progress(struct sync *s, int64_t step, size_t from)
 {
-    if (sums(s, step))
+    if (sync_sums(s->c.recipe, step))
         gradient_sum_progress(&s->sum, from > s->c.begin ? from - s->c.begin : 0);
     else if (s->ops->progress)
         s->ops->progress(s);
@@ -57,18 +100,20 @@ void sync_progress(struct sync *s, int64_t step, size_t from)
 
 enum status sync_combine(struct sync *s, int64_t step)
 {
-    if (sums(s, step)) return gradient_sum_finish(&s->sum);
+    if (sync_sums(s->c.recipe, step)) return gradient_sum_finish(&s->sum);
     return s->ops->combine ? s->ops->combine(s, step) : OK;
 }
 
-bool sync_meets(const struct sync *s, int64_t step)
+struct sync_shape sync_shape_of(const struct sync *s)
 {
-    return sync_shares(s->c.recipe, step) || !s->ops->meets || s->ops->meets(s, step);
-}
-
-size_t sync_bytes(const struct sync *s, int64_t step)
-{
-    return sums(s, step) ? gradient_sum_bytes(s->c.peers, sync_values(s)) : s->ops->bytes(s, step);
+    return (struct sync_shape){.recipe = s->c.recipe,
+                               .n = s->c.peers->n,
+                               .me = s->c.peers->me,
+                               .values = sync_values(s),
+                               .all = s->c.end,
+                               .parts = s->parts,
+                               .fragment = s->fragment,
+                               .source = s->source};
 }
 
 size_t sync_values(const struct sync *s)
@@ -94,9 +139,4 @@ enum status sync_mean(const struct sync *s, float *x)
     for (size_t i = s->c.begin; i < s->c.end; i++)
         x[i] *= share;
     return OK;
-}
-
-size_t sync_mean_bytes(const struct sync *s)
-{
-    return group_allreduce_bytes(s->c.peers, sync_values(s), sizeof(float), NULL);
 }

@@ -24,6 +24,24 @@ struct sync_context {
     size_t begin, end;   /* the vector's values that are synchronised: all but an embedding that another stage owns */
 };
 
+/* The replicas of a stage and what they keep together: all that traffic and memory depend on. Who plans has it without
+ * any ranks (traffic.h); what is planned and what is counted against the transport are the same functions of it. */
+struct sync_shape;
+typedef size_t sync_fragment_fn(const struct sync_shape *s, int fragment);
+
+struct sync_shape {
+    const struct recipe *recipe;
+    int n, me;           /* replicas, and which one */
+    size_t values;       /* that are synchronised */
+    size_t all;          /* of the stage's vector */
+    const size_t *parts; /* [n + 1], of sharded: which values each updates; NULL: equally many */
+
+    /* Values of a fragment, of streaming; NULL: equally many in each. And what it looks at. */
+    sync_fragment_fn *fragment;
+    const void *source;
+    int stage;
+};
+
 struct sync;
 
 /* What is NULL is nothing to do. */
@@ -50,16 +68,22 @@ struct sync_ops {
     enum status (*before_update)(struct sync *s, double *scale);
     enum status (*after_update)(struct sync *s, int64_t step, double learning_rate);
 
-    /* Whether replicas exchange something in this step of their own; NULL: always. */
-    bool (*meets)(const struct sync *s, int64_t step);
+    /* Whether replicas exchange something in this step of their own; NULL: always. And whether they do so by messages
+     * to each other (compressed_mean.h); else, and where it is NULL, in a ring. */
+    bool (*meets)(const struct recipe *r, int64_t step);
+    bool (*directly)(const struct recipe *r);
+
+    /* Steps whose passes go on while what is exchanged in one of one's own travels; NULL: 0. */
+    int64_t (*beside)(const struct recipe *r);
 
     /* As in team.h; without a model it is the parameters. */
     enum status (*model)(struct sync *s, float **values);
     int (*vectors)(struct sync *s, struct team_vector *vectors);
     enum status (*restore)(struct sync *s, bool known);
 
-    /* What this replica sends in a step whose gradients are not summed here. */
-    size_t (*bytes)(const struct sync *s, int64_t step);
+    /* What a replica sends in a step whose gradients are not summed here; and what open() allocates. */
+    size_t (*bytes)(const struct sync_shape *s, int64_t step);
+    size_t (*memory)(const struct sync_shape *s);
 };
 
 struct sync {
@@ -67,6 +91,9 @@ struct sync {
     struct sync_context c;
     struct gradient_sum sum; /* of shared steps */
     bool moved;              /* set where an algorithm has changed parameters: their copies have to follow */
+    const size_t *parts;     /* as in sync_shape, and the next two */
+    sync_fragment_fn *fragment;
+    const void *source;
 };
 
 /* By enum train_sync. */
@@ -77,6 +104,26 @@ extern const struct sync_ops sync_allreduce, sync_sharded, sync_proxskip, sync_d
 
 /* Whether replicas take this step together. */
 bool sync_shares(const struct recipe *r, int64_t step);
+
+/* Of those, whether gradients are summed by gradient_sum.h, while the backward pass goes on. */
+bool sync_sums(const struct recipe *r, int64_t step);
+
+/* Whether each replica knows after this step what the others have done. */
+bool sync_meets(const struct recipe *r, int64_t step);
+
+/* What replica s->me sends in a step: the formula, which the transport's count must agree with. At most, where its
+ * messages have positions in Golomb's code. */
+size_t sync_shape_bytes(const struct sync_shape *s, int64_t step);
+
+/* Of fragment f; the largest one's; and how many there are. */
+size_t sync_shape_fragment(const struct sync_shape *s, int f);
+size_t sync_shape_largest(const struct sync_shape *s);
+
+/* What its algorithm allocates for itself, beside parameters, gradients and moments. */
+size_t sync_shape_memory(const struct sync_shape *s);
+
+/* What a mean of that many values in fp32 sends. */
+size_t sync_shape_mean_bytes(const struct sync_shape *s);
 
 /* ---- For the grid ---- */
 
@@ -90,12 +137,8 @@ void sync_progress(struct sync *s, int64_t step, size_t from);
 /* The gradients are complete; makes them one where the step is shared. */
 enum status sync_combine(struct sync *s, int64_t step);
 
-/* Whether each replica knows after this step what the others have done. */
-bool sync_meets(const struct sync *s, int64_t step);
-
-/* What this replica sends in a step: the formula, which the transport's count must agree with. Also when the run has
- * ended and its parameters are gone. */
-size_t sync_bytes(const struct sync *s, int64_t step);
+/* What this replica has to do with; also when the run has ended and its parameters are gone. parts are borrowed. */
+struct sync_shape sync_shape_of(const struct sync *s);
 
 /* ---- For algorithms ---- */
 
@@ -106,6 +149,5 @@ void sync_clear_gaps(const struct sync *s, float *x);
 
 /* x [n_values]: those of them become the mean of all replicas'. */
 enum status sync_mean(const struct sync *s, float *x);
-size_t sync_mean_bytes(const struct sync *s); /* that it sends */
 
 #endif

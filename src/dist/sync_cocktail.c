@@ -34,17 +34,19 @@ struct cocktail {
 
 /* ---- Which parameters ---- */
 
-static size_t chunk_begin(const struct sync *s, int member)
-{
-    return s->c.begin + group_chunk(s->c.end - s->c.begin, s->c.peers->n, member);
-}
-
-static struct subset subset_of(const struct sync *s, int member)
+static struct subset subset_of(const struct sync_shape *s, int member)
 {
     return (struct subset){.kind = SUBSET_ROLLING,
-                           .n = chunk_begin(s, member + 1) - chunk_begin(s, member),
-                           .stride = subset_stride(s->c.recipe->cocktail_sample),
+                           .n = group_chunk(s->values, s->n, member + 1) - group_chunk(s->values, s->n, member),
+                           .stride = subset_stride(s->recipe->cocktail_sample),
                            .multiple = 1};
+}
+
+/* Of a member's chunk, how many take part in a step. */
+static size_t chunk_values(const void *shape, int member)
+{
+    const struct subset subset = subset_of(shape, member);
+    return subset_count(&subset, 0);
 }
 
 static uint64_t number_of(const struct sync *s, int64_t step)
@@ -57,8 +59,10 @@ typedef void piece_fn(struct cocktail *k, size_t at, const size_t *where, size_t
 
 static void each_piece(struct cocktail *k, int64_t step, int member, piece_fn *each)
 {
-    const struct subset subset = subset_of(&k->sync, member);
-    const size_t n = k->bounds[member + 1] - k->bounds[member], begin = chunk_begin(&k->sync, member);
+    const struct sync_shape shape = sync_shape_of(&k->sync);
+    const struct subset subset = subset_of(&shape, member);
+    const size_t n = k->bounds[member + 1] - k->bounds[member];
+    const size_t begin = k->sync.c.begin + group_chunk(shape.values, shape.n, member);
     size_t where[PIECE];
     for (size_t done = 0; done < n; done += PIECE) {
         const size_t now = n - done < PIECE ? n - done : PIECE;
@@ -110,12 +114,12 @@ static enum status open_all(struct sync *s)
     const struct sync_context *c = &s->c;
     const size_t n = c->params->n_values, members = (size_t)c->peers->n;
     const struct mean_codec codec = codec_of(c->recipe);
+    const struct sync_shape shape = sync_shape_of(s);
     size_t all = 0, most = 0;
     k->bounds = calloc(members + 1, sizeof *k->bounds);
     if (!k->bounds) return fail(E_NOMEM, "cocktail: out of memory");
     for (int member = 0; member < c->peers->n; member++) {
-        const struct subset subset = subset_of(&k->sync, member);
-        const size_t count = subset_count(&subset, 0);
+        const size_t count = chunk_values(&shape, member);
         all += count;
         if (count > most) most = count;
         k->bounds[member + 1] = all;
@@ -218,15 +222,41 @@ static enum status restore(struct sync *s, bool known)
     return OK;
 }
 
-static size_t bytes(const struct sync *s, int64_t step)
+static size_t bytes(const struct sync_shape *s, int64_t step)
 {
     (void)step;
-    const struct cocktail *k = (const struct cocktail *)s;
-    return compressed_mean_bytes(&k->mean, k->bounds);
+    const struct mean_codec codec = codec_of(s->recipe);
+    return compressed_mean_bytes(&codec, s->n, s->me, chunk_values, s);
+}
+
+static size_t memory(const struct sync_shape *s)
+{
+    const struct mean_codec codec = codec_of(s->recipe);
+    size_t sampled = 0, most = 0;
+    for (int member = 0; member < s->n; member++) {
+        const size_t count = chunk_values(s, member);
+        sampled += count;
+        if (count > most) most = count;
+    }
+    return sizeof(float) * (2 * s->all + sampled + most) + compressed_mean_memory(&codec, s->n, sampled, most);
+}
+
+static bool directly(const struct recipe *r)
+{
+    (void)r;
+    return true;
+}
+
+static int64_t beside(const struct recipe *r)
+{
+    (void)r;
+    return 1;
 }
 
 const struct sync_ops sync_cocktail = {.size = sizeof(struct cocktail),
                                        .own_steps = true,
+                                       .beside = beside,
+                                       .directly = directly,
                                        .open = open_all,
                                        .close = close_all,
                                        .begin = begin,
@@ -235,4 +265,5 @@ const struct sync_ops sync_cocktail = {.size = sizeof(struct cocktail),
                                        .model = model,
                                        .vectors = vectors,
                                        .restore = restore,
-                                       .bytes = bytes};
+                                       .bytes = bytes,
+                                       .memory = memory};

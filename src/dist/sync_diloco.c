@@ -31,7 +31,7 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
     (void)learning_rate;
     struct diloco *d = (struct diloco *)s;
     outer_follow(&d->outer, s, step);
-    if (!outer_due(s, step)) return OK;
+    if (!outer_due(s->c.recipe, step)) return OK;
     outer_take(&d->outer, 0);
     TRY(outer_mean_begin(&d->mean, 0));
     TRY(outer_mean_finish(&d->mean));
@@ -60,9 +60,14 @@ static enum status restore(struct sync *s, bool known)
     return OK;
 }
 
-static size_t bytes(const struct sync *s, int64_t step)
+static size_t bytes(const struct sync_shape *s, int64_t step)
 {
-    return outer_due(s, step) ? outer_mean_bytes(&((const struct diloco *)s)->mean, 0) : 0;
+    return outer_due(s->recipe, step) ? outer_mean_bytes(s, s->values) : 0;
+}
+
+static size_t memory(const struct sync_shape *s)
+{
+    return outer_memory(s, s->values) + outer_mean_memory(s, s->values);
 }
 
 const struct sync_ops sync_diloco = {.size = sizeof(struct diloco),
@@ -71,7 +76,9 @@ const struct sync_ops sync_diloco = {.size = sizeof(struct diloco),
                                      .close = close_all,
                                      .after_update = after_update,
                                      .meets = outer_due,
+                                     .directly = outer_mean_is_direct,
                                      .model = model,
                                      .vectors = vectors,
                                      .restore = restore,
-                                     .bytes = bytes};
+                                     .bytes = bytes,
+                                     .memory = memory};

@@ -50,9 +50,8 @@ static enum status open_vectors(struct sync *s)
 
 /* ---- Steps ---- */
 
-static bool coin(const struct sync *s, int64_t step)
+static bool coin(const struct recipe *r, int64_t step)
 {
-    const struct recipe *r = s->c.recipe;
     return !sync_shares(r, step) && rng_uniform(r->data.seed, STREAM_COIN, (uint64_t)step) < r->sync_probability;
 }
 
@@ -115,8 +114,8 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
     const bool shift = s->c.recipe->proxskip == PROXSKIP_FROZEN && s->c.optimizer->updates > 0;
     for (size_t i = s->c.begin; shift && i < s->c.end; i++)
         x[i] = (float)((double)x[i] + a.eta * (double)p->h[i] / divisor(&a, i));
-    if (coin(s, step)) TRY(average(p, &a));
-    s->moved = shift || coin(s, step);
+    if (coin(s->c.recipe, step)) TRY(average(p, &a));
+    s->moved = shift || coin(s->c.recipe, step);
     return OK;
 }
 
@@ -138,9 +137,14 @@ static int vectors(struct sync *s, struct team_vector *out)
     return p->h ? 1 : 0;
 }
 
-static size_t bytes(const struct sync *s, int64_t step)
+static size_t bytes(const struct sync_shape *s, int64_t step)
 {
-    return coin(s, step) ? sync_mean_bytes(s) : 0;
+    return coin(s->recipe, step) ? sync_shape_mean_bytes(s) : 0;
+}
+
+static size_t memory(const struct sync_shape *s)
+{
+    return s->all * sizeof(float) * (s->recipe->proxskip == PROXSKIP_LOCAL ? 1 : 2);
 }
 
 const struct sync_ops sync_proxskip = {.size = sizeof(struct proxskip),
@@ -152,4 +156,5 @@ const struct sync_ops sync_proxskip = {.size = sizeof(struct proxskip),
                                        .meets = coin,
                                        .model = model,
                                        .vectors = vectors,
-                                       .bytes = bytes};
+                                       .bytes = bytes,
+                                       .memory = memory};

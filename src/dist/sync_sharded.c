@@ -8,7 +8,7 @@
 
 struct sharded {
     struct sync sync;
-    size_t *bounds; /* [replicas + 1] of the vector */
+    size_t *bounds; /* [replicas + 1] of the vector: sync.parts */
 };
 
 /* The first parameter of member k's part: those before it have k / n of all values, or the next number above. */
@@ -38,6 +38,7 @@ static enum status open_bounds(struct sync *sync)
         const int first = first_of(p, k, n);
         s->bounds[k] = first < p->n ? p->all[first].at : p->n_values;
     }
+    sync->parts = s->bounds;
     return OK;
 }
 
@@ -46,16 +47,11 @@ static void close_bounds(struct sync *s)
     free(((struct sharded *)s)->bounds);
 }
 
-static const size_t *bounds_of(const struct sync *s)
-{
-    return ((const struct sharded *)s)->bounds;
-}
-
 static enum status combine(struct sync *s, int64_t step)
 {
     (void)step;
     const struct params *p = s->c.params;
-    return group_reduce_scatter(s->c.peers, NET_SYNC, p->grad, p->n_values, bounds_of(s));
+    return group_reduce_scatter(s->c.peers, NET_SYNC, p->grad, p->n_values, s->parts);
 }
 
 static enum status after_update(struct sync *s, int64_t step, double learning_rate)
@@ -63,16 +59,15 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
     (void)step;
     (void)learning_rate;
     struct params *p = s->c.params;
-    TRY(group_allgather(s->c.peers, NET_SYNC, p->value, p->n_values, sizeof *p->value, bounds_of(s)));
+    TRY(group_allgather(s->c.peers, NET_SYNC, p->value, p->n_values, sizeof *p->value, s->parts));
     s->moved = true;
     return OK;
 }
 
-static size_t bytes(const struct sync *s, int64_t step)
+static size_t bytes(const struct sync_shape *s, int64_t step)
 {
     (void)step;
-    const struct group *g = s->c.peers;
-    return group_allreduce_bytes(g, bounds_of(s)[g->n], sizeof(float), bounds_of(s));
+    return group_allreduce_bytes(s->n, s->me, s->all, sizeof(float), s->parts);
 }
 
 const struct sync_ops sync_sharded = {.size = sizeof(struct sharded),

@@ -158,7 +158,7 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
     (void)learning_rate;
     struct sparse_sync *k = (struct sparse_sync *)s;
     outer_follow(&k->outer, s, step);
-    if (!outer_due(s, step)) return OK;
+    if (!outer_due(s->c.recipe, step)) return OK;
     outer_take(&k->outer, 0);
     TRY(average(k));
     outer_step(&k->outer, 0);
@@ -190,10 +190,18 @@ static enum status restore(struct sync *s, bool known)
 }
 
 /* At most, where positions are coded as GOLOMB. */
-static size_t bytes(const struct sync *s, int64_t step)
+static size_t bytes(const struct sync_shape *s, int64_t step)
 {
-    const struct sparse_sync *k = (const struct sparse_sync *)s;
-    return outer_due(s, step) ? (size_t)(s->c.peers->n - 1) * k->max_bytes : 0;
+    const struct sparse codec = codec_of(s->recipe, s->values);
+    return outer_due(s->recipe, step) ? (size_t)(s->n - 1) * sparse_max_bytes(&codec) : 0;
+}
+
+static size_t memory(const struct sync_shape *s)
+{
+    const struct sparse codec = codec_of(s->recipe, s->values);
+    return outer_memory(s, s->values) + s->all * sizeof(float) +
+           positions_count(&codec.positions) * (sizeof(uint32_t) + sizeof(float)) +
+           (size_t)s->n * sparse_max_bytes(&codec);
 }
 
 const struct sync_ops sync_sparse = {.size = sizeof(struct sparse_sync),
@@ -205,4 +213,5 @@ const struct sync_ops sync_sparse = {.size = sizeof(struct sparse_sync),
                                      .model = model,
                                      .vectors = vectors,
                                      .restore = restore,
-                                     .bytes = bytes};
+                                     .bytes = bytes,
+                                     .memory = memory};

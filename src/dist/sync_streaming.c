@@ -25,10 +25,18 @@ struct streaming {
     bool resumed; /* no step has begun since */
 };
 
+static size_t fragment_values(const struct sync_shape *s, int fragment)
+{
+    const struct outer *o = s->source;
+    return o->parts[fragment].n;
+}
+
 static enum status open_all(struct sync *s)
 {
     struct streaming *k = (struct streaming *)s;
     k->late = -1;
+    s->fragment = fragment_values;
+    s->source = &k->outer;
     TRY(outer_open(&k->outer, &s->c, (int)s->c.recipe->sync_fragments));
     return outer_mean_open(&k->mean, &k->outer);
 }
@@ -43,15 +51,15 @@ static void close_all(struct sync *s)
 /* ---- When ---- */
 
 /* The steps of a replica's own up to this one, with it. */
-static int64_t own_steps(const struct sync *s, int64_t step)
+static int64_t own_steps(const struct recipe *r, int64_t step)
 {
-    return step + 1 - s->c.recipe->sync_warmup_steps;
+    return step + 1 - r->sync_warmup_steps;
 }
 
 /* The fragment that was sent that many steps before the end of own step n; -1: none. */
-static int sent_before(const struct sync *s, int64_t n, int64_t steps)
+static int sent_before(const struct recipe *r, int64_t n, int64_t steps)
 {
-    const int64_t F = s->c.recipe->sync_fragments, H = s->c.recipe->sync_steps;
+    const int64_t F = r->sync_fragments, H = r->sync_steps;
     for (int f = 0; f < F; f++) {
         const int64_t since = n - steps - (f + 1) * H / F;
         if (since >= 0 && since % H == 0) return f;
@@ -60,10 +68,9 @@ static int sent_before(const struct sync *s, int64_t n, int64_t steps)
 }
 
 /* Once in H steps, when the last fragment is received. */
-static bool meets(const struct sync *s, int64_t step)
+static bool meets(const struct recipe *r, int64_t step)
 {
-    const struct recipe *r = s->c.recipe;
-    return sent_before(s, own_steps(s, step), r->sync_overlap) == r->sync_fragments - 1;
+    return sent_before(r, own_steps(r, step), r->sync_overlap) == r->sync_fragments - 1;
 }
 
 /* ---- A step ---- */
@@ -103,7 +110,7 @@ static enum status begin(struct sync *s, int64_t step)
     if (!k->resumed) return OK;
     k->resumed = false;
     for (int64_t steps = 0; k->late < 0 && steps < s->c.recipe->sync_overlap; steps++)
-        k->late = sent_before(s, own_steps(s, step - 1), steps);
+        k->late = sent_before(s->c.recipe, own_steps(s->c.recipe, step - 1), steps);
     k->stepped = true;
     return OK;
 }
@@ -117,10 +124,11 @@ static enum status after_update(struct sync *s, int64_t step, double learning_ra
 {
     (void)learning_rate;
     struct streaming *k = (struct streaming *)s;
-    const int64_t n = own_steps(s, step), overlap = s->c.recipe->sync_overlap;
+    const struct recipe *r = s->c.recipe;
+    const int64_t n = own_steps(r, step), overlap = r->sync_overlap;
     outer_follow(&k->outer, s, step);
-    if (overlap) TRY(merge(k, sent_before(s, n, overlap)));
-    TRY(send(k, sent_before(s, n, 0)));
+    if (overlap) TRY(merge(k, sent_before(r, n, overlap)));
+    TRY(send(k, sent_before(r, n, 0)));
     return overlap ? OK : merge(k, k->late);
 }
 
@@ -149,10 +157,21 @@ static enum status restore(struct sync *s, bool known)
     return OK;
 }
 
-static size_t bytes(const struct sync *s, int64_t step)
+static size_t bytes(const struct sync_shape *s, int64_t step)
 {
-    const int fragment = sent_before(s, own_steps(s, step), 0);
-    return fragment < 0 ? 0 : outer_mean_bytes(&((const struct streaming *)s)->mean, fragment);
+    const int fragment = sent_before(s->recipe, own_steps(s->recipe, step), 0);
+    return fragment < 0 ? 0 : outer_mean_bytes(s, sync_shape_fragment(s, fragment));
+}
+
+static size_t memory(const struct sync_shape *s)
+{
+    const size_t most = sync_shape_largest(s);
+    return outer_memory(s, most) + outer_mean_memory(s, most);
+}
+
+static int64_t beside(const struct recipe *r)
+{
+    return r->sync_overlap;
 }
 
 const struct sync_ops sync_streaming = {.size = sizeof(struct streaming),
@@ -163,7 +182,10 @@ const struct sync_ops sync_streaming = {.size = sizeof(struct streaming),
                                         .progress = progress,
                                         .after_update = after_update,
                                         .meets = meets,
+                                        .directly = outer_mean_is_direct,
+                                        .beside = beside,
                                         .model = model,
                                         .vectors = vectors,
                                         .restore = restore,
-                                        .bytes = bytes};
+                                        .bytes = bytes,
+                                        .memory = memory};

@@ -123,15 +123,24 @@ static enum status refuse_dir(const char *dir, const char *const *tried)
     return fail(E_IO, "%s: no weights: none of %s, %s, %s, %s is there", dir, tried[0], tried[1], tried[2], tried[3]);
 }
 
+static const char *const weight_files[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+                                           "pytorch_model.bin.index.json"};
+
 enum status source_open_dir(struct source **out, const char *dir)
 {
-    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-                                        "pytorch_model.bin.index.json"};
     if (!file_is_dir(dir)) return fail(E_IO, "%s: is not a directory", dir);
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
+    for (size_t i = 0; i < COUNT_OF(weight_files); i++) {
         char path[4096];
-        TRY(file_join(path, sizeof path, dir, names[i]));
+        TRY(file_join(path, sizeof path, dir, weight_files[i]));
         if (file_exists(path)) return i % 2 ? shards_open(out, path) : source_open_file(out, path);
     }
-    return refuse_dir(dir, names);
+    return refuse_dir(dir, weight_files);
+}
+
+bool source_dir_has_weights(const char *dir)
+{
+    char path[4096];
+    for (size_t i = 0; i < COUNT_OF(weight_files); i++)
+        if (file_join(path, sizeof path, dir, weight_files[i]) == OK && file_exists(path)) return true;
+    return false;
 }

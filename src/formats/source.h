@@ -47,6 +47,7 @@ void source_close(struct source *s); /* accepts NULL */
 /* Opens the weights of a Hugging Face directory, trying in this order: model.safetensors,
  * model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json. *out is owned. */
 enum status source_open_dir(struct source **out, const char *dir);
+bool source_dir_has_weights(const char *dir); /* one of these files is there, whatever is in it */
 
 /* One weights file, kind told by its content, not its name. */
 enum status source_open_file(struct source **out, const char *path);

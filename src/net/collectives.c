@@ -112,10 +112,9 @@ size_t group_ring_bytes(size_t count, size_t width, const size_t *bounds, int n,
     return width * (all - (chunk_begin(count, bounds, n, left_out + 1) - chunk_begin(count, bounds, n, left_out)));
 }
 
-size_t group_allreduce_bytes(const struct group *g, size_t count, size_t width, const size_t *bounds)
+size_t group_allreduce_bytes(int n, int me, size_t count, size_t width, const size_t *bounds)
 {
-    return group_ring_bytes(count, width, bounds, g->n, g->me, true) +
-           group_ring_bytes(count, width, bounds, g->n, g->me, false);
+    return group_ring_bytes(count, width, bounds, n, me, true) + group_ring_bytes(count, width, bounds, n, me, false);
 }
 
 /* A segment: len bytes of x, 0 at the end of the ring. */

@@ -77,8 +77,8 @@ size_t group_chunk(size_t count, int n, int c);
 /* Bytes that member me sends in a reduce-scatter (which leaves chunk me out) or an all-gather (chunk me + 1). */
 size_t group_ring_bytes(size_t count, size_t width, const size_t *bounds, int n, int me, bool reduces);
 
-/* Bytes that this member sends in both, one after the other. */
-size_t group_allreduce_bytes(const struct group *g, size_t count, size_t width, const size_t *bounds);
+/* Bytes that member me of n sends in both, one after the other. */
+size_t group_allreduce_bytes(int n, int me, size_t count, size_t width, const size_t *bounds);
 
 /* x [count] += the other members' x: only chunk me, the rest is spoilt. bounds [n + 1] or NULL. */
 enum status group_reduce_scatter(struct group *g, enum net_purpose purpose, float *x, size_t count,

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/max_min.h"
+
 static const double poll_s = 1e-6;
 
 /* One end of a message. */
@@ -59,14 +61,15 @@ struct shaped {
     pthread_mutex_t mutex;
     int n;
     double now_s;
-    struct shaped_rank *ranks;    /* [n] */
-    struct shaped_link *links;    /* [n][n] */
-    struct pair *pairs;           /* [n][n] */
-    struct pair **leaving;        /* [n_leaving <= n * n]: whose first message is on its way out */
-    int *hosts;                   /* [n] */
-    double *nics;                 /* [n] */
-    double *spare_out, *spare_in; /* [n]: scratch of share() */
-    int *users_out, *users_in;
+    struct shaped_rank *ranks; /* [n] */
+    struct shaped_link *links; /* [n][n] */
+    struct pair *pairs;        /* [n][n] */
+    struct pair **leaving;     /* [n_leaving <= n * n]: whose first message is on its way out */
+    int *hosts;                /* [n] */
+    double *nics;              /* [n] */
+    struct max_min cards;
+    struct max_min_flow *flows; /* [n * n]: scratch of share() */
+    double *rates;
     struct failure *failures; /* [n_failures], by time; those before next_failure have happened */
     struct message *flying;   /* have left and not arrived */
     struct message *free, *all;
@@ -129,64 +132,15 @@ static void set_rate(struct shaped *w, struct message *m, double rate)
     m->until_s = w->now_s + m->bytes_left / rate;
 }
 
-/* What a message could have at most if all that share a card with it and have no rate yet got the same. */
-static double fair_rate(const struct shaped *w, const struct message *m)
-{
-    const int from = w->hosts[m->from], to = w->hosts[m->to];
-    double rate = w->links[m->from * w->n + m->to].bytes_per_s;
-    if (from == to) return rate;
-    rate = fmin(rate, w->spare_out[from] / w->users_out[from]);
-    return fmin(rate, w->spare_in[to] / w->users_in[to]);
-}
-
-static void count_user(struct shaped *w, const struct message *m, int n)
-{
-    const int from = w->hosts[m->from], to = w->hosts[m->to];
-    if (from == to) return;
-    w->users_out[from] += n;
-    w->users_in[to] += n;
-}
-
-static void take_rate(struct shaped *w, struct message *m, double rate)
-{
-    const int from = w->hosts[m->from], to = w->hosts[m->to];
-    count_user(w, m, -1);
-    if (from != to) {
-        w->spare_out[from] -= rate;
-        w->spare_in[to] -= rate;
-    }
-    set_rate(w, m, rate);
-}
-
-static void swap(struct pair **a, struct pair **b)
-{
-    struct pair *c = *a;
-    *a = *b;
-    *b = c;
-}
-
-/* Progressive filling: whoever is bound to the least now gets it, is settled, and leaves the rest to the others. */
 static void share(struct shaped *w)
 {
-    for (int h = 0; h < w->n; h++) {
-        w->spare_out[h] = w->spare_in[h] = w->nics[h];
-        w->users_out[h] = w->users_in[h] = 0;
+    for (int i = 0; i < w->n_leaving; i++) {
+        const struct message *m = w->leaving[i]->first;
+        w->flows[i] = (struct max_min_flow){w->hosts[m->from], w->hosts[m->to], link_of(w, m)->bytes_per_s};
     }
+    max_min_rates(w->rates, w->flows, w->n_leaving, &w->cards);
     for (int i = 0; i < w->n_leaving; i++)
-        count_user(w, w->leaving[i]->first, 1);
-    int settled = 0;
-    while (settled < w->n_leaving) {
-        double least = INFINITY;
-        for (int i = settled; i < w->n_leaving; i++)
-            least = fmin(least, fair_rate(w, w->leaving[i]->first));
-        /* A set is chosen before its members take anything; a rounding error wide, so that equals are settled together.
-         */
-        const int begin = settled;
-        for (int i = begin; i < w->n_leaving; i++)
-            if (fair_rate(w, w->leaving[i]->first) <= least * (1 + 1e-12)) swap(&w->leaving[settled++], &w->leaving[i]);
-        for (int i = begin; i < settled; i++)
-            take_rate(w, w->leaving[i]->first, least);
-    }
+        set_rate(w, w->leaving[i]->first, w->rates[i]);
     w->is_stale = false;
 }
 
@@ -568,12 +522,17 @@ static enum status allocate(struct shaped *w)
     w->failures = calloc(n * n, sizeof *w->failures);
     w->hosts = calloc(n * 3, sizeof *w->hosts);
     w->nics = calloc(n * 3, sizeof *w->nics);
-    if (!w->ranks || !w->links || !w->pairs || !w->leaving || !w->failures || !w->hosts || !w->nics)
+    w->flows = calloc(n * n, sizeof *w->flows);
+    w->rates = calloc(n * n, sizeof *w->rates);
+    if (!w->ranks || !w->links || !w->pairs || !w->leaving || !w->failures || !w->hosts || !w->nics || !w->flows ||
+        !w->rates)
         return fail(E_NOMEM, "out of memory for a network of %d ranks", w->n);
-    w->users_out = w->hosts + n;
-    w->users_in = w->hosts + 2 * n;
-    w->spare_out = w->nics + n;
-    w->spare_in = w->nics + 2 * n;
+    w->cards = (struct max_min){.n_hosts = w->n,
+                                .cards = w->nics,
+                                .spare_out = w->nics + n,
+                                .spare_in = w->nics + 2 * n,
+                                .users_out = w->hosts + n,
+                                .users_in = w->hosts + 2 * n};
     for (int i = 0; i < w->n; i++) {
         struct shaped_rank *r = &w->ranks[i];
         r->world = w;
@@ -611,6 +570,8 @@ void shaped_free(struct shaped *w)
         free(m);
     }
     pthread_mutex_destroy(&w->mutex);
+    free(w->rates);
+    free(w->flows);
     free(w->nics);
     free(w->hosts);
     free(w->failures);

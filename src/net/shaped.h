@@ -7,7 +7,7 @@
  * arrives latency_s later. Its send is done when it has left and the receive has been started, its receive when it has
  * arrived. rate is the link's bytes_per_s while nothing is shared. Where hosts have network cards, ranks of one host
  * share its card for what they send to other hosts and, separately, for what they receive: rates are max-min fair, as
- * of TCP streams (progressive filling; Bertsekas and Gallager 1992, "Data networks", 6.5.2).
+ * of TCP streams (max_min.h).
  *
  * Everything happens in the order of clocks, of ranks where these are equal: a rank's operation is carried out once no
  * other rank can have an earlier one (conservative simulation; Chandy and Misra 1979). So times do not depend on how

@@ -169,6 +169,7 @@ static const struct team_ops alone = {
 struct team *team_alone(struct team_alone *t)
 {
     *t = (struct team_alone){
-        .team = {.ops = &alone, .n_replicas = 1, .n_stages = 1, .owns_output = true, .writes_stage = true}};
+        .team = {
+            .ops = &alone, .n_replicas = 1, .n_stages = 1, .n_updaters = 1, .owns_output = true, .writes_stage = true}};
     return &t->team;
 }

@@ -109,6 +109,7 @@ struct team {
     const struct team_ops *ops;
     int replica, n_replicas, stage, n_stages;
     bool own_steps; /* replicas take optimizer steps of their own, so their parameters and moments differ */
+    int n_updaters; /* replicas that a stage's moments are divided among, about equally (updates() says how) */
 
     /* Of the ranks that see the same output directory: the lowest, and the lowest of this stage. */
     bool owns_output, writes_stage;

@@ -492,9 +492,9 @@ enum status trainer_plan(struct trainer_plan *out, const struct recipe *r, const
     struct team_alone one;
     const struct team *team = o->team ? o->team : team_alone(&one);
     TRY(checkpoint_config_read(&config, r->model));
-    TRY(source_open_dir(&src, r->model));
     const struct trainee_options set = trainee_options(r, o, team, &config.model);
-    const enum status s = gptj_check(&config.model, src);
+    if (set.lora.r || source_dir_has_weights(r->model)) TRY(source_open_dir(&src, r->model));
+    const enum status s = src ? gptj_check(&config.model, src) : OK;
     if (s == OK) {
         const struct gptj_config *c = &config.model;
         const struct trainee_memory m = trainee_memory(c, src, &set);
@@ -508,7 +508,7 @@ enum status trainer_plan(struct trainer_plan *out, const struct recipe *r, const
             .mapped_bytes = m.mapped_bytes,
             .weight_bytes = m.weight_bytes,
             .gradient_bytes = m.gradient_bytes,
-            .optimizer_bytes = optimizer_bytes(m.values),
+            .optimizer_bytes = optimizer_bytes(m.values / (size_t)team->n_updaters),
             .activation_bytes = m.activation_bytes +
                                 train_batch_bytes(r->batch_size / team->n_replicas, r->data.seq_len),
             .scratch_bytes = m.scratch_bytes};

@@ -23,7 +23,8 @@ struct trainer_options {
  * written and the status is E_CANCELLED. */
 enum status trainer_run(const struct recipe *recipe, const struct trainer_options *options);
 
-/* What a run would take, before it begins. */
+/* What a run would take, before it begins, or what a rank of a team's would. Weights that are to be trained need not be
+ * there yet: their sizes follow from config.json. */
 struct trainer_plan {
     int64_t parameters, trained;   /* of the model, and those that change */
     int64_t tokens_a_step, tokens; /* with padding and prefixes */

@@ -93,6 +93,48 @@ has '^1f1b .*best$'
 lacks '^gpipe '
 has '^stage 1  *[0-9.]* GB '
 
+# ---- A recipe, and what it costs to keep replicas together ----
+# shellcheck disable=SC2086
+run 0 plan "$clusters/gptjt.yaml" --recipe "$clusters/../gpt-jt-6b-stage1.yaml" --preset 6b --stages 2 --steps 27000 $small
+has '^6b, 64 sequences of 2048 tokens a step in micro-batches of 1$'
+has '^between stages a rank sends 268.4 MB a step at most$'
+has '^allreduce  .* 18.15 GB    490.1 TB           653.5 TB .*<- the recipe$'
+has '^cocktail 0.1/0.2/4 bits .* 103.5 MB '
+# shellcheck disable=SC2086
+run 0 plan "$clusters/gptjt.yaml" --recipe "$clusters/../gpt-jt-6b-stage1.yaml" --preset 6b --stages 2 --steps 27000 $small --json
+python3 - <<'PYTHON' || die "not the card's numbers"
+import json
+N, steps = 6050882784, 27000
+plan = json.load(open('out'))
+rows = {s['name']: s for s in plan['synchronisations']}
+dense, skip = rows['allreduce'], rows['proxskip, p 0.02']
+assert len(rows) == 8 and dense['recipe'] and not skip['recipe']
+assert abs(dense['copies_bytes'] / (4 * N * steps) - 1) < 1e-6 # "633 TB"
+# "12.7 TB": a coin, once in 50 steps, which of 27000 is 540, with a standard deviation of 23
+assert abs(skip['copies_bytes'] / dense['copies_bytes'] * steps - 540) < 4 * 23
+assert all(0 < s['busy'] < 1 and s['steps'] == steps and s['memory_bytes'] > 40e9 for s in rows.values())
+assert dense['step_s'] > rows['sharded']['step_s'] > skip['step_s'] > rows['diloco int4, H 100']['step_s']
+assert plan['between_stages_bytes'] == 16 * 2048 * 4096 * 2
+PYTHON
+cat >int8.yaml <<YAML
+model: $MODEL
+output: nowhere
+steps: 50
+batch_size: 8
+seq_len: 64
+sync: diloco
+sync_wire: int8
+sync_steps: 5
+pipeline_stages: 2
+sources: [{format: pile, paths: none}]
+YAML
+# shellcheck disable=SC2086
+run 0 plan mixed.yaml --recipe int8.yaml $small
+has '^diloco int8, H 5 .*<- the recipe$'
+has '^diloco int4, H 5 '
+has ', 8 sequences of 64 tokens a step in micro-batches of 1$'
+has '^stage 1  *[0-9.]* MB '
+
 # ---- Errors ----
 run 2 plan
 says 'gptjt plan: nothing to plan: give a CLUSTER.yaml, or --stages for pictures of schedules'
@@ -103,7 +145,7 @@ says 'gptjt plan: --svg draws one schedule: choose it with --schedule'
 run 2 plan mixed.yaml --latency 1
 says 'gptjt plan: --latency is for pictures of schedules, which need no cluster'
 run 2 plan mixed.yaml --batch-size 4
-says "gptjt plan: --batch-size needs --preset or -m: DT-FM's task has its own"
+says "gptjt plan: --batch-size needs --preset, -m or --recipe: DT-FM's task has its own"
 run 2 plan mixed.yaml --stages 5
 says 'gptjt plan: 5 stages of 1 replicas need 5 devices, and there are 4'
 run 2 plan mixed.yaml --stages 2 --replicas 3
@@ -117,7 +159,7 @@ says 'gptjt plan: --preset is "7b", not one of tiny, 125m, 350m, 1.3b, 2.7b, 6b'
 run 2 plan mixed.yaml --preset 6b -m "$MODEL"
 says 'gptjt plan: give --preset or -m, not both'
 run 2 plan mixed.yaml --preset 6b --seq-len 4096
-says "gptjt plan: --seq-len is 4096, more than the model's window of 2048"
+says "gptjt plan: sequences of 4096 tokens are longer than the model's window of 2048"
 sed 's/memory_gb/colour/' mixed.yaml >bad.yaml
 run 2 plan bad.yaml
 says 'gptjt plan: bad.yaml: machine: unknown field "colour"'

@@ -32,6 +32,13 @@ run 0 train recipe.yaml --dry-run
 has '^parameters     2,563,712, of which 2,563,712 are trained$'
 has '^steps          6 of 4 sequences of 32 tokens$'
 has '^expected time  '
+run 0 train recipe.yaml --dry-run --ranks 4 --pipeline-stages 2 --sync proxskip --sync-probability 1
+has '^ranks          4: 2 replicas of 2 stages, 1f1b$'
+has '^  stage 1   layers '
+has '^  between stages    49.2 KB a step,' # one micro-batch of 2 x 32 tokens, 192 wide, in fp32
+has '^  replicas           5.1 MB a step,'
+run 2 train recipe.yaml --dry-run --ranks 3 --pipeline-stages 2
+complains '3 ranks cannot be divided into replicas of 2 "pipeline_stages"'
 [ ! -e whole ] || die "a dry run has written something"
 
 run 0 train recipe.yaml
@@ -177,8 +184,6 @@ while [ $round -lt "${KILL_ROUNDS:-1}" ]; do
         "$GPTJT" train recipe.yaml -o killed --resume --quiet >out 2>err &
         pid=$!
         sleep "0.$(od -An -N1 -tu1 /dev/urandom | tr -d ' ')"
-        kill -9 $pid 2>/dev/null || true
-        wait $pid 2>/dev/null || true
     done
     run 0 train recipe.yaml -o killed --resume
     same killed
