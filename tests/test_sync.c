@@ -626,6 +626,20 @@ static void one_replica_sends_nothing(void **state)
     free(a);
 }
 
+/* A 6B stage is 64 rings, whose bytes are those of one; a small model's buckets are the smallest. */
+static void buckets_are_few(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 1 << 20, (1 << 26) - 1, 1 << 26, 1 << 27, 3025362944, 50000000000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const size_t n = sizes[i], bucket = gradient_sum_bucket(n), rings = gradient_sum_rings(n);
+        assert_true(rings <= GRADIENT_SUM_MOST && (rings - 1) * bucket < n && n <= rings * bucket);
+        assert_true(n < 1 << 26 ? bucket == GRADIENT_SUM_SMALLEST : rings > GRADIENT_SUM_MOST / 2 - 1);
+        const double ring = 2.0 * 3 / 4 * 4 * (double)n, sent = (double)gradient_sum_bytes(4, 1, n);
+        assert_true(fabs(sent - ring) <= 24.0 * (double)rings); /* chunks are whole values */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -637,6 +651,7 @@ int main(void)
         cmocka_unit_test(what_sparse_leaves_out_is_not_lost),
         cmocka_unit_test(dense_steps_come_first_and_count_from_their_end),
         cmocka_unit_test(what_lies_between_parameters_stays_zero),
+        cmocka_unit_test(buckets_are_few),
         cmocka_unit_test(one_replica_sends_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,18 +3,24 @@
 
 void gradient_sum_open(struct gradient_sum *d, struct group *g, float *x, size_t n, struct trace *trace)
 {
-    *d = (struct gradient_sum){.g = g, .x = x, .n = n, .done = n, .trace = trace};
+    *d = (struct gradient_sum){.g = g, .x = x, .n = n, .bucket = gradient_sum_bucket(n), .done = n, .trace = trace};
+}
+
+size_t gradient_sum_bucket(size_t n)
+{
+    const size_t times = n / ((size_t)GRADIENT_SUM_MOST * GRADIENT_SUM_SMALLEST);
+    return (times + 1) * GRADIENT_SUM_SMALLEST;
 }
 
 /* Where the bucket that ends at `end` begins: at multiples of the bucket's size. */
-static size_t begin_of(size_t end)
+static size_t begin_of(const struct gradient_sum *d, size_t end)
 {
-    return end ? (end - 1) / GRADIENT_SUM_BUCKET * GRADIENT_SUM_BUCKET : 0;
+    return end ? (end - 1) / d->bucket * d->bucket : 0;
 }
 
 static enum status begin_next(struct gradient_sum *d)
 {
-    const size_t begin = begin_of(d->done), n = d->done - begin;
+    const size_t begin = begin_of(d, d->done), n = d->done - begin;
     d->done = begin;
     d->active = true;
     d->since_ns = trace_now(d->trace);
@@ -35,7 +41,7 @@ void gradient_sum_progress(struct gradient_sum *d, size_t from)
     if (d->active && group_test(d->g, &over) != OK) return;
     if (!over) return;
     if (d->active) end_ring(d);
-    if (d->done && begin_of(d->done) >= from) (void)begin_next(d);
+    if (d->done && begin_of(d, d->done) >= from) (void)begin_next(d);
 }
 
 enum status gradient_sum_finish(struct gradient_sum *d)
@@ -57,11 +63,11 @@ static size_t bucket_bytes(int members, int me, size_t n)
 
 size_t gradient_sum_bytes(int members, int me, size_t n)
 {
-    return n / GRADIENT_SUM_BUCKET * bucket_bytes(members, me, GRADIENT_SUM_BUCKET) +
-           bucket_bytes(members, me, n % GRADIENT_SUM_BUCKET);
+    const size_t bucket = gradient_sum_bucket(n);
+    return n / bucket * bucket_bytes(members, me, bucket) + bucket_bytes(members, me, n % bucket);
 }
 
 size_t gradient_sum_rings(size_t n)
 {
-    return (n + GRADIENT_SUM_BUCKET - 1) / GRADIENT_SUM_BUCKET;
+    return (n + gradient_sum_bucket(n) - 1) / gradient_sum_bucket(n);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The sum of all replicas' gradients, by rings over buckets, while the backward pass still goes on: what lies behind in
- * the vector is complete first. Buckets are of a fixed size, so the sum's order of terms, and its bits, do not depend
- * on what overlaps. Li et al. 2020, "PyTorch distributed" (VLDB 13), section 3.2. */
+ * the vector is complete first. Buckets depend on the vector's size alone, so the sum's order of terms, and its bits,
+ * do not depend on what overlaps. Li et al. 2020, "PyTorch distributed" (VLDB 13), section 3.2. */
 #ifndef GPTJT_DIST_GRADIENT_SUM_H
 #define GPTJT_DIST_GRADIENT_SUM_H
 
@@ -11,7 +11,7 @@
 struct gradient_sum {
     struct group *g; /* borrowed */
     float *x;        /* [n], borrowed */
-    size_t n;
+    size_t n, bucket;
     size_t done; /* x [done, n) has been summed or is under way; n between steps */
     bool active; /* the ring that ends there is under way */
 
@@ -20,7 +20,10 @@ struct gradient_sum {
     size_t ring_bytes;   /* that it sends */
 };
 
-enum { GRADIENT_SUM_BUCKET = 1 << 20 }; /* values: 4 MiB */
+/* Values of a bucket for a vector of n: 4 MiB of them, or more where that would be more than 64 buckets: one follows
+ * the other, and each takes 2 (D - 1) times the latency of a link. */
+enum { GRADIENT_SUM_SMALLEST = 1 << 20, GRADIENT_SUM_MOST = 64 };
+size_t gradient_sum_bucket(size_t n);
 
 void gradient_sum_open(struct gradient_sum *d, struct group *g, float *x, size_t n, struct trace *trace);
 
