@@ -2,193 +2,38 @@
 /* Runs on several ranks, as threads, against runs alone: every layout and schedule gives the weights that one process
  * gives, algorithms are what they become at the ends of their settings, what is sent is what formulas say, and a run
  * that goes on from a checkpoint is one that never stopped. */
-#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "test.h"
-
-#include "base/file.h"
-#include "base/pool.h"
-#include "dist/grid.h"
 #include "dist/traffic.h"
 #include "formats/source.h"
-#include "model/model_files.h"
-#include "model/synth.h"
 #include "net/collectives.h"
-#include "net/local.h"
 #include "net/shaped.h"
-#include "tokenizer/tokenizer.h"
-#include "train/trainer.h"
+#include "tiny_run.h"
 
-#define BUNDLED "models/gpt-jt-tiny"
+enum { STEPS = 3 };
 
-enum { LAYERS = 4, STEPS = 3 };
-
-static void must(enum status s)
-{
-    if (s != OK) fail_msg("%s", status_message());
-}
-
-static char directory[] = P_tmpdir "/gptjt-test-XXXXXX";
-static char model_dir[64], tied_dir[64], odd_dir[64], text_path[64], recipe_path[64];
-
-/* ---- A model and something to train it on ---- */
-
-static bool go_on(void *user, uint64_t bytes)
-{
-    (void)user;
-    (void)bytes;
-    return true;
-}
-
-static void make_model(const char *dir, int width, bool tied)
-{
-    struct tokenizer *t = NULL;
-    struct pool *pool = NULL;
-    must(file_make_dirs(dir));
-    must(tokenizer_open(&t, BUNDLED));
-    struct synth s = {
-        .config = {.V = tokenizer_size(t), .P = 32, .D = width, .L = LAYERS, .H = 2, .R = 4, .tied = tied, .eos = 0},
-        .dtype = DTYPE_F32,
-        .seed = 3,
-        .init = true,
-        .initializer_range = 0.1};
-    tokenizer_close(t);
-    must(synth_complete(&s.config));
-    must(pool_create(&pool, 1));
-    must(synth_write(&s, dir, pool, go_on, NULL));
-    pool_free(pool);
-    for (const char *const *name = model_files_tokenizer; *name; name++) {
-        char from[256], to[256];
-        must(file_join(from, sizeof from, BUNDLED, *name));
-        must(file_join(to, sizeof to, dir, *name));
-        if (file_exists(from)) must(file_copy(to, from, 1 << 24));
-    }
-}
-
-static void write_text(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
+static char model_dir[64], tied_dir[64], odd_dir[64];
 
 static int make_all(void **state)
 {
-    (void)state;
-    if (!mkdtemp(directory)) return -1;
-    snprintf(model_dir, sizeof model_dir, "%s/model", directory);
-    snprintf(tied_dir, sizeof tied_dir, "%s/tied", directory);
-    snprintf(odd_dir, sizeof odd_dir, "%s/odd", directory);
-    snprintf(text_path, sizeof text_path, "%s/text.jsonl", directory);
-    snprintf(recipe_path, sizeof recipe_path, "%s/recipe.yaml", directory);
-    make_model(model_dir, 16, false);
-    make_model(tied_dir, 16, true);
-    make_model(odd_dir, 24, false); /* vectors that are filled up */
-    FILE *f = fopen(text_path, "w");
-    if (!f) return -1;
-    for (int i = 0; i < 64; i++)
-        fprintf(f, "{\"text\": \"Row %d has the number %d, which is followed by %d and many other words.\"}\n", i,
-                7 * i, 7 * i + 1);
-    if (fclose(f)) return -1;
-    char text[1024];
-    snprintf(
-        text, sizeof text,
-        "model: %s\nsteps: %d\nbatch_size: 8\nmicro_batch_size: 1\nseq_len: 16\nobjective: causal\nprecision: fp32\n"
-        "documents: join\nrecompute: false\nlearning_rate: 0.05\nschedule: constant\nwarmup_steps: 0\n"
-        "adam_epsilon: 0.01\nmax_grad_norm: 0\ndata_shards: 4\ndata_workers: 0\nsave_steps: 3\neval_steps: 3\n"
-        "eval_sequences: 5\nsave_total_limit: 0\nseed: 5\n"
-        "sources:\n  - {name: text, format: pile, paths: %s}\n"
-        "validation:\n  - {name: held, format: pile, paths: %s}\n",
-        model_dir, STEPS, text_path, text_path);
-    write_text(recipe_path, text);
+    if (tiny_make(state)) return -1;
+    snprintf(model_dir, sizeof model_dir, "%s/model", tiny_directory);
+    snprintf(tied_dir, sizeof tied_dir, "%s/tied", tiny_directory);
+    snprintf(odd_dir, sizeof odd_dir, "%s/odd", tiny_directory);
+    tiny_model(odd_dir, 24, false); /* vectors that are filled up */
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+static void begin(struct tiny_run *r, const char *name)
 {
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
+    tiny_begin(r, name);
+    r->recipe.save_steps = r->recipe.eval_steps = STEPS;
 }
 
-static int remove_all(void **state)
-{
-    (void)state;
-    return nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* ---- Runs ---- */
-
-struct run {
-    struct recipe recipe;
-    char output[128];
-    bool resume, stop;
-    size_t sent[16]; /* for synchronisation, by rank */
-    size_t should[16];
-};
-
-static void begin(struct run *r, const char *name)
-{
-    option_given given = 0;
-    *r = (struct run){0};
-    must(recipe_read(&r->recipe, recipe_path, &given));
-    snprintf(r->output, sizeof r->output, "%s/%s", directory, name);
-    r->recipe.output = r->output;
-}
-
-static void end(struct run *r)
-{
-    recipe_free(&r->recipe);
-}
-
-static bool always(void)
-{
-    return true;
-}
-
-static struct trainer_options options_of(const struct run *r, struct team *team)
-{
-    return (struct trainer_options){.level = kernels_best_level(),
-                                    .threads = 1,
-                                    .quiet = true,
-                                    .resume = r->resume,
-                                    .stop = r->stop ? always : NULL,
-                                    .team = team};
-}
-
-static enum status rank_main(struct transport *t, void *user)
-{
-    struct run *r = user;
-    struct team *team = NULL;
-    TRY(grid_open(&team, t, &r->recipe));
-    const struct trainer_options o = options_of(r, team);
-    enum status s = trainer_run(&r->recipe, &o);
-    r->sent[t->rank] = net_sent(t, NET_SYNC).bytes;
-    if (s == E_CANCELLED && r->stop) s = OK;
-    if (s != OK) net_fail(t, s);
-    grid_close(team);
-    return s;
-}
-
-static void train(struct run *r, int ranks)
-{
-    if (local_run(ranks, rank_main, r) != OK) fail_msg("%s, %d ranks: %s", r->output, ranks, status_message());
-}
-
-static void train_alone(struct run *r)
-{
-    const struct trainer_options o = options_of(r, NULL);
-    must(trainer_run(&r->recipe, &o));
-}
-
-static struct source *weights_of(const struct run *r, int step)
+static struct source *weights_of(const struct tiny_run *r, int step)
 {
     char dir[256];
     struct source *s = NULL;
@@ -198,7 +43,7 @@ static struct source *weights_of(const struct run *r, int step)
 }
 
 /* The largest difference of all weights, and how far the second run has moved from the beginning at most. */
-static double difference(const struct run *a, const struct run *b, int step, double *moved)
+static double difference(const struct tiny_run *a, const struct tiny_run *b, int step, double *moved)
 {
     struct source *x = weights_of(a, step), *y = weights_of(b, step), *start = NULL;
     double most = 0;
@@ -226,14 +71,14 @@ static double difference(const struct run *a, const struct run *b, int step, dou
 /* Sums of the same terms in another order: each of a few hundred thousand additions of a gradient may round otherwise,
  * by 2^-24 of sums that stay below a few times their result; an update is a smooth function of it, its epsilon being
  * far above the gradients. */
-static void expect_close(const struct run *a, const struct run *b, int step)
+static void expect_close(const struct tiny_run *a, const struct tiny_run *b, int step)
 {
     double moved, d = difference(a, b, step, &moved);
     assert_true(moved > 0.001);
     if (!(d <= 1e-4 * moved)) fail_msg("%s and %s differ by %g, having moved by %g", a->output, b->output, d, moved);
 }
 
-static void expect_same_bits(const struct run *a, const struct run *b, int step)
+static void expect_same_bits(const struct tiny_run *a, const struct tiny_run *b, int step)
 {
     double moved, d = difference(a, b, step, &moved);
     assert_true(moved > 0.001);
@@ -247,22 +92,22 @@ static void every_layout_and_schedule_gives_the_weights_of_one_process(void **st
     (void)state;
     static const int layouts[][2] = {{1, 1}, {2, 1}, {4, 1}, {1, 2}, {1, 4}, {2, 2}, {4, 2}};
     for (int tied = 0; tied < 2; tied++) {
-        struct run alone;
+        struct tiny_run alone;
         begin(&alone, tied ? "alone-tied" : "alone");
         if (tied) alone.recipe.model = tied_dir;
-        train_alone(&alone);
+        tiny_train(&alone, 0);
         for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
             const int D = layouts[i][0], P = layouts[i][1];
-            struct run runs[3];
+            struct tiny_run runs[3];
             for (int schedule = PIPELINE_GPIPE; schedule <= PIPELINE_ZB_H1; schedule++) {
-                struct run *r = &runs[schedule];
+                struct tiny_run *r = &runs[schedule];
                 char name[64];
                 snprintf(name, sizeof name, "%d-%d-%d-%d", tied, D, P, schedule);
                 begin(r, name);
                 r->recipe.pipeline_stages = P;
                 r->recipe.pipeline_schedule = schedule;
                 if (tied) r->recipe.model = tied_dir;
-                train(r, D * P);
+                tiny_train(r, D * P);
                 if (D == 1 && !tied)
                     expect_same_bits(r, &alone, STEPS);
                 else
@@ -270,9 +115,9 @@ static void every_layout_and_schedule_gives_the_weights_of_one_process(void **st
                 expect_same_bits(r, &runs[0], STEPS);
             }
             for (int schedule = 0; schedule < 3; schedule++)
-                end(&runs[schedule]);
+                tiny_end(&runs[schedule]);
         }
-        end(&alone);
+        tiny_end(&alone);
     }
 }
 
@@ -280,28 +125,28 @@ static void clipping_and_precisions_are_those_of_one_process(void **state)
 {
     (void)state;
     for (int precision = PRECISION_FP32; precision <= PRECISION_FP16; precision++) {
-        struct run alone, grid;
+        struct tiny_run alone, grid;
         begin(&alone, precision == PRECISION_FP32 ? "clip" : precision == PRECISION_BF16 ? "clip-bf16" : "clip-fp16");
         begin(&grid, precision == PRECISION_FP32 ? "clip4" : precision == PRECISION_BF16 ? "clip4-bf16" : "clip4-fp16");
-        struct run *both[] = {&alone, &grid};
+        struct tiny_run *both[] = {&alone, &grid};
         for (int i = 0; i < 2; i++) {
             both[i]->recipe.max_grad_norm = 0.2;
             both[i]->recipe.precision = precision;
         }
         grid.recipe.pipeline_stages = 2;
-        train_alone(&alone);
-        train(&grid, 4);
+        tiny_train(&alone, 0);
+        tiny_train(&grid, 4);
         if (precision == PRECISION_FP32) expect_close(&grid, &alone, STEPS);
         double moved, d = difference(&grid, &alone, STEPS, &moved);
         if (!(d <= 0.05 * moved)) fail_msg("precision %d: differ by %g of %g", precision, d, moved);
-        end(&alone);
-        end(&grid);
+        tiny_end(&alone);
+        tiny_end(&grid);
     }
 }
 
 /* ---- Validation ---- */
 
-static double last_validation(const struct run *r)
+static double last_validation(const struct tiny_run *r)
 {
     char path[256], line[4096], *at;
     double loss = NAN;
@@ -321,7 +166,7 @@ static void validation_is_of_the_model_that_a_checkpoint_has(void **state)
     (void)state;
     static const int syncs[] = {SYNC_PROXSKIP, SYNC_DILOCO, SYNC_COCKTAIL, SYNC_STREAMING, SYNC_SPARSE};
     for (int i = 0; i < 10; i++) {
-        struct run apart, without, alone;
+        struct tiny_run apart, without, alone;
         char names[3][32], checkpoint[256];
         snprintf(names[0], sizeof names[0], "validated-%d", i);
         snprintf(names[1], sizeof names[1], "not-validated-%d", i);
@@ -338,19 +183,19 @@ static void validation_is_of_the_model_that_a_checkpoint_has(void **state)
             r->pipeline_stages = 2;
             r->eval_steps = k ? 0 : 1;
             if (i % 2) r->model = tied_dir;
-            train(k ? &without : &apart, 4);
+            tiny_train(k ? &without : &apart, 4);
         }
         expect_same_bits(&apart, &without, STEPS);
         snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint-%d", apart.output, STEPS);
         alone.recipe.model = checkpoint;
         alone.recipe.learning_rate = 0;
         alone.recipe.steps = alone.recipe.eval_steps = 1;
-        train_alone(&alone);
+        tiny_train(&alone, 0);
         const double loss = last_validation(&apart), should = last_validation(&alone);
         if (!(fabs(loss - should) <= 1e-6 * should)) fail_msg("%s: %.9g, not %.9g", apart.output, loss, should);
-        end(&apart);
-        end(&without);
-        end(&alone);
+        tiny_end(&apart);
+        tiny_end(&without);
+        tiny_end(&alone);
     }
 }
 
@@ -359,19 +204,19 @@ static void validation_is_of_the_model_that_a_checkpoint_has(void **state)
 static void a_divided_optimizer_gives_the_weights_of_a_whole_one(void **state)
 {
     (void)state;
-    struct run whole, divided;
+    struct tiny_run whole, divided;
     for (int D = 2; D <= 4; D += 2) {
         begin(&whole, D == 2 ? "whole-2" : "whole-4");
         begin(&divided, D == 2 ? "divided-2" : "divided-4");
         divided.recipe.sync = SYNC_SHARDED;
-        train(&whole, D);
-        train(&divided, D);
+        tiny_train(&whole, D);
+        tiny_train(&divided, D);
         if (D == 2) /* a sum of two terms has one order */
             expect_same_bits(&divided, &whole, STEPS);
         else
             expect_close(&divided, &whole, STEPS);
-        end(&whole);
-        end(&divided);
+        tiny_end(&whole);
+        tiny_end(&divided);
     }
 }
 
@@ -380,7 +225,7 @@ static void a_divided_optimizer_gives_the_weights_of_a_whole_one(void **state)
 static void averaging_in_every_step_is_one_thing_by_any_name(void **state)
 {
     (void)state;
-    struct run runs[5];
+    struct tiny_run runs[5];
     static const char *const names[] = {"mean-allreduce", "mean-proxskip", "mean-diloco", "mean-shifted", "mean-bf16"};
     for (int i = 0; i < 5; i++) {
         begin(&runs[i], names[i]);
@@ -395,7 +240,7 @@ static void averaging_in_every_step_is_one_thing_by_any_name(void **state)
         r->outer_learning_rate = 1;
         r->outer_momentum = 0;
         r->proxskip = i == 3 ? PROXSKIP_SHIFTED : PROXSKIP_LOCAL;
-        train(&runs[i], 4);
+        tiny_train(&runs[i], 4);
     }
     for (int i = 1; i < 4; i++)
         expect_close(&runs[i], &runs[0], STEPS);
@@ -404,7 +249,7 @@ static void averaging_in_every_step_is_one_thing_by_any_name(void **state)
     double moved, d = difference(&runs[4], &runs[0], STEPS, &moved);
     if (!(d > 0 && d <= 0x1p-8 * moved)) fail_msg("bf16 differs by %g, having moved by %g", d, moved);
     for (int i = 0; i < 5; i++)
-        end(&runs[i]);
+        tiny_end(&runs[i]);
 }
 
 /* Cocktail averages what the last step led to, before this one: after the last step a replica is off by its own step.
@@ -413,10 +258,10 @@ static void averaging_in_every_step_is_one_thing_by_any_name(void **state)
 static void cocktail_with_all_its_values_is_the_mean_one_step_late(void **state)
 {
     (void)state;
-    struct run mean, late;
+    struct tiny_run mean, late;
     begin(&mean, "late-mean");
     begin(&late, "late-cocktail");
-    struct run *both[] = {&mean, &late};
+    struct tiny_run *both[] = {&mean, &late};
     for (int i = 0; i < 2; i++) {
         struct recipe *r = &both[i]->recipe;
         r->adam_epsilon = 1e3;
@@ -427,7 +272,7 @@ static void cocktail_with_all_its_values_is_the_mean_one_step_late(void **state)
         r->cocktail_sample = 1;
         r->cocktail_keep = 1;
         r->cocktail_bits = 32;
-        train(both[i], 4);
+        tiny_train(both[i], 4);
     }
     struct source *x = weights_of(&mean, 1), *y = weights_of(&late, 2);
     double most = 0;
@@ -439,8 +284,8 @@ static void cocktail_with_all_its_values_is_the_mean_one_step_late(void **state)
     source_close(x);
     source_close(y);
     if (!(most <= 1e-6)) fail_msg("differ by %g", most); /* of weights up to one, in fp32 */
-    end(&mean);
-    end(&late);
+    tiny_end(&mean);
+    tiny_end(&late);
 }
 
 /* The same two replicas, in one piece and in two: sums of two have one order. A tied embedding has its gradient from
@@ -450,7 +295,7 @@ static void stages_do_not_change_what_replicas_do(void **state)
     (void)state;
     static const int syncs[] = {SYNC_PROXSKIP, SYNC_PROXSKIP, SYNC_DILOCO, SYNC_COCKTAIL, SYNC_STREAMING, SYNC_SPARSE};
     for (int i = 0; i < 2 * (int)(sizeof syncs / sizeof *syncs); i++) {
-        struct run runs[2];
+        struct tiny_run runs[2];
         for (int k = 0; k < 2; k++) {
             char name[32];
             snprintf(name, sizeof name, "stages-%d-%d", i, k + 1);
@@ -466,37 +311,37 @@ static void stages_do_not_change_what_replicas_do(void **state)
             r->pipeline_stages = k + 1;
             r->steps = 5;
             r->save_steps = 0;
-            train(&runs[k], 2 * (k + 1));
+            tiny_train(&runs[k], 2 * (k + 1));
         }
         if (i % 2)
             expect_close(&runs[1], &runs[0], 5);
         else
             expect_same_bits(&runs[1], &runs[0], 5);
-        end(&runs[0]);
-        end(&runs[1]);
+        tiny_end(&runs[0]);
+        tiny_end(&runs[1]);
     }
 }
 
 static void dense_steps_at_first_are_those_of_allreduce(void **state)
 {
     (void)state;
-    struct run dense, warm;
+    struct tiny_run dense, warm;
     begin(&dense, "dense");
-    train(&dense, 4);
+    tiny_train(&dense, 4);
     for (int sync = SYNC_PROXSKIP; sync <= SYNC_SPARSE; sync++) {
         char name[32];
         snprintf(name, sizeof name, "warm-%d", sync);
         begin(&warm, name);
         warm.recipe.sync = sync;
         warm.recipe.sync_warmup_steps = STEPS;
-        train(&warm, 4);
+        tiny_train(&warm, 4);
         if (sync == SYNC_PROXSKIP)
             expect_close(&warm, &dense, STEPS); /* the checkpoint has a mean of equal numbers */
         else
             expect_same_bits(&warm, &dense, STEPS);
-        end(&warm);
+        tiny_end(&warm);
     }
-    end(&dense);
+    tiny_end(&dense);
 }
 
 /* Four members' rings over n values, in fp32. */
@@ -505,20 +350,19 @@ static size_t ring_bytes(size_t n, int me)
     return group_ring_bytes(n, 4, NULL, 4, me, true) + group_ring_bytes(n, 4, NULL, 4, me, false);
 }
 
-static enum status count_bytes(struct transport *t, void *user)
+/* Bytes by rank, once as they are and once as they should be. */
+struct counted {
+    struct tiny_run run;
+    size_t sent[TINY_MAX_RANKS], should[TINY_MAX_RANKS];
+};
+
+static void count_bytes(struct tiny_run *r, struct transport *t, struct team *team)
 {
-    struct run *r = user;
-    struct team *team = NULL;
-    TRY(grid_open(&team, t, &r->recipe));
-    const struct trainer_options o = options_of(r, team);
-    const enum status s = trainer_run(&r->recipe, &o);
-    if (s == OK)
-        for (int64_t step = 0; step < r->recipe.steps; step++)
-            r->should[t->rank] += grid_sync_bytes(team, step);
-    r->sent[t->rank] = net_sent(t, NET_SYNC).bytes;
-    if (s != OK) net_fail(t, s);
-    grid_close(team);
-    return s;
+    struct counted *c = (struct counted *)r;
+    c->sent[t->rank] = r->sent[t->rank][NET_SYNC];
+    c->should[t->rank] = 0;
+    for (int64_t step = 0; step < r->recipe.steps; step++)
+        c->should[t->rank] += grid_sync_bytes(team, step);
 }
 
 static void what_is_sent_is_what_the_formulas_say(void **state)
@@ -540,54 +384,53 @@ static void what_is_sent_is_what_the_formulas_say(void **state)
                  {SYNC_SPARSE, 0, 0},
                  {SYNC_SPARSE, 3, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct run r;
+        struct counted x;
+        struct tiny_run *r = &x.run;
         char name[32];
         snprintf(name, sizeof name, "bytes-%zu", i);
-        begin(&r, name);
-        r.recipe.steps = 9;
-        r.recipe.save_steps = r.recipe.eval_steps = 0; /* they take the mean of proxskip's parameters, too */
-        r.recipe.sync = cases[i].sync;
-        r.recipe.sync_warmup_steps = cases[i].warmup;
-        r.recipe.sync_wire = cases[i].wire;
-        r.recipe.sync_probability = 0.4;
-        r.recipe.sync_steps = r.recipe.sync_fragments = 3;
-        if (local_run(4, count_bytes, &r) != OK) fail_msg("%s", status_message());
-        struct source *w = weights_of(&r, 9);
+        begin(r, name);
+        r->look = count_bytes;
+        r->recipe.steps = 9;
+        r->recipe.save_steps = r->recipe.eval_steps = 0; /* they take the mean of proxskip's parameters, too */
+        r->recipe.sync = cases[i].sync;
+        r->recipe.sync_warmup_steps = cases[i].warmup;
+        r->recipe.sync_wire = cases[i].wire;
+        r->recipe.sync_probability = 0.4;
+        r->recipe.sync_steps = r->recipe.sync_fragments = 3;
+        tiny_train(r, 4);
+        struct source *w = weights_of(r, 9);
         size_t n = 0;
         for (int k = 0; k < w->n_entries; k++)
             n += ((size_t)tensor_elements(&w->entries[k].tensor) + 15) / 16 * 16;
         source_close(w);
         for (int rank = 0; rank < 4; rank++) {
-            if (cases[i].sync == SYNC_PROXSKIP) r.should[rank] += ring_bytes(n, rank); /* the checkpoint's mean */
-            assert_int_equal(r.sent[rank], r.should[rank]);
+            if (cases[i].sync == SYNC_PROXSKIP) x.should[rank] += ring_bytes(n, rank); /* the checkpoint's mean */
+            assert_int_equal(x.sent[rank], x.should[rank]);
         }
-        if (cases[i].sync == SYNC_ALLREDUCE) assert_int_equal(r.sent[1], 9 * ring_bytes(n, 1));
+        if (cases[i].sync == SYNC_ALLREDUCE) assert_int_equal(x.sent[1], 9 * ring_bytes(n, 1));
         const double dense = (double)ring_bytes(n, 1);
         const bool outer = cases[i].sync == SYNC_DILOCO || cases[i].sync == SYNC_STREAMING;
         if (outer && !cases[i].warmup && !cases[i].wire) /* fragments are multiples of four values */
-            assert_int_equal(r.sent[1], 3 * ring_bytes(n, 1));
+            assert_int_equal(x.sent[1], 3 * ring_bytes(n, 1));
         if (cases[i].wire && !cases[i].warmup) { /* a bf16 scale for 128 values */
             const double bits = cases[i].wire == TRAIN_WIRE_INT8 ? 8.125 : 4.125;
-            if (!(fabs((double)r.sent[1] / (3 * dense) - bits / 32) < 1e-3)) fail_msg("%zu bytes", r.sent[1]);
+            if (!(fabs((double)x.sent[1] / (3 * dense) - bits / 32) < 1e-3)) fail_msg("%zu bytes", x.sent[1]);
         }
         if (cases[i].sync == SYNC_SPARSE && !cases[i].warmup) { /* to three others; 2 bits, a scale each 64, 12 bits */
             const size_t kept = n / 4096 * 64 + (n % 4096 < 64 ? n % 4096 : 64);
-            assert_int_equal(r.sent[1], 3 * 3 * (kept * 2 / 8 + (kept + 63) / 64 * 2 + kept * 12 / 8));
+            assert_int_equal(x.sent[1], 3 * 3 * (kept * 2 / 8 + (kept + 63) / 64 * 2 + kept * 12 / 8));
         }
         if (cases[i].sync == SYNC_COCKTAIL) { /* of a tenth a bit each, and for a fifth of these 4 and a scale */
             const double bits = 0.1 * (1 + 0.2 * 4.125);
-            if (!(fabs(((double)r.sent[1] - 2 * dense) / (7 * dense) - bits / 32) < 1e-3)) fail_msg("%zu", r.sent[1]);
+            if (!(fabs(((double)x.sent[1] - 2 * dense) / (7 * dense) - bits / 32) < 1e-3)) fail_msg("%zu", x.sent[1]);
         }
-        end(&r);
+        tiny_end(r);
     }
 }
 
-static enum status count_messages(struct transport *t, void *user)
+static uint64_t between_stages(const struct tiny_run *r, int rank)
 {
-    struct run *r = user;
-    TRY(rank_main(t, r));
-    r->sent[t->rank] = net_sent(t, NET_ACTIVATIONS).bytes + net_sent(t, NET_GRADIENTS).bytes;
-    return OK;
+    return r->sent[rank][NET_ACTIVATIONS] + r->sent[rank][NET_GRADIENTS];
 }
 
 static void stages_send_what_the_formula_says(void **state)
@@ -599,7 +442,7 @@ static void stages_send_what_the_formula_says(void **state)
                  {PIPELINE_GPIPE, TRAIN_WIRE_BF16, TRAIN_WIRE_INT8},
                  {PIPELINE_ZB_H1, TRAIN_WIRE_INT4, TRAIN_WIRE_FP16}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct run r;
+        struct tiny_run r;
         struct checkpoint_config c;
         char name[32];
         snprintf(name, sizeof name, "messages-%zu", i);
@@ -609,38 +452,31 @@ static void stages_send_what_the_formula_says(void **state)
         r.recipe.pipeline_schedule = cases[i].schedule;
         r.recipe.wire_activations = cases[i].activations;
         r.recipe.wire_gradients = cases[i].gradients;
-        if (local_run(8, count_messages, &r) != OK) fail_msg("%s", status_message());
+        tiny_train(&r, 8);
         must(checkpoint_config_read(&c, model_dir));
         const struct traffic_layout l = {&r.recipe, &c.model, 4, 2};
         for (int rank = 0; rank < 8; rank++)
-            assert_int_equal(r.sent[rank], STEPS * traffic_pipeline_bytes(&l, rank % 4));
+            assert_int_equal(between_stages(&r, rank), STEPS * traffic_pipeline_bytes(&l, rank % 4));
         if (i == 0) /* four micro-batches of 16 tokens, 16 wide, in fp32, up and down */
-            assert_int_equal(r.sent[1], STEPS * 4 * 2 * 16 * 16 * 4);
-        end(&r);
+            assert_int_equal(between_stages(&r, 1), STEPS * 4 * 2 * 16 * 16 * 4);
+        tiny_end(&r);
     }
 }
 
 /* What is planned without ranks is what ranks then do; parts of `sharded` end where parameters do, so these differ by
  * rank, and agree in all. */
-static enum status compare_plan(struct transport *t, void *user)
+static void compare_plan(struct tiny_run *r, struct transport *t, struct team *team)
 {
-    struct run *r = user;
-    struct team *team = NULL;
+    struct counted *x = (struct counted *)r;
     struct checkpoint_config c;
-    TRY(grid_open(&team, t, &r->recipe));
-    const struct trainer_options o = options_of(r, team);
-    const enum status s = trainer_run(&r->recipe, &o);
-    if (s != OK) net_fail(t, s);
     must(checkpoint_config_read(&c, r->recipe.model));
     const struct traffic_layout l = {&r->recipe, &c.model, team->n_stages, team->n_replicas};
     const struct sync_shape shape = traffic_shape(&l, team->stage, team->replica);
-    r->sent[t->rank] = r->should[t->rank] = 0;
-    for (int64_t step = 0; s == OK && step < r->recipe.steps; step++) {
-        r->sent[t->rank] += grid_sync_bytes(team, step);
-        r->should[t->rank] += sync_shape_bytes(&shape, step);
+    x->sent[t->rank] = x->should[t->rank] = 0;
+    for (int64_t step = 0; step < r->recipe.steps; step++) {
+        x->sent[t->rank] += grid_sync_bytes(team, step);
+        x->should[t->rank] += sync_shape_bytes(&shape, step);
     }
-    grid_close(team);
-    return s;
 }
 
 static void plans_have_the_bytes_of_runs(void **state)
@@ -659,25 +495,27 @@ static void plans_have_the_bytes_of_runs(void **state)
                  {SYNC_SPARSE, 0, true},
                  {SYNC_COCKTAIL, 0, true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct run r;
+        struct counted x;
+        struct tiny_run *r = &x.run;
         char name[32];
         size_t sent = 0, should = 0;
         snprintf(name, sizeof name, "planned-%zu", i);
-        begin(&r, name);
-        if (cases[i].tied) r.recipe.model = tied_dir;
-        r.recipe.pipeline_stages = 2;
-        r.recipe.sync = cases[i].sync;
-        r.recipe.sync_wire = cases[i].wire;
-        r.recipe.sync_steps = r.recipe.sync_fragments = 2;
-        r.recipe.sync_probability = 0.5;
-        if (local_run(8, compare_plan, &r) != OK) fail_msg("%s", status_message());
+        begin(r, name);
+        r->look = compare_plan;
+        if (cases[i].tied) r->recipe.model = tied_dir;
+        r->recipe.pipeline_stages = 2;
+        r->recipe.sync = cases[i].sync;
+        r->recipe.sync_wire = cases[i].wire;
+        r->recipe.sync_steps = r->recipe.sync_fragments = 2;
+        r->recipe.sync_probability = 0.5;
+        tiny_train(r, 8);
         for (int rank = 0; rank < 8; rank++) {
-            if (cases[i].sync != SYNC_SHARDED) assert_int_equal(r.sent[rank], r.should[rank]);
-            sent += r.sent[rank];
-            should += r.should[rank];
+            if (cases[i].sync != SYNC_SHARDED) assert_int_equal(x.sent[rank], x.should[rank]);
+            sent += x.sent[rank];
+            should += x.should[rank];
         }
         assert_true(sent > 0 && sent == should);
-        end(&r);
+        tiny_end(r);
     }
 }
 
@@ -690,13 +528,13 @@ static void a_run_that_goes_on_is_one_that_never_stopped(void **state)
                                 SYNC_PROXSKIP,  SYNC_DILOCO,   SYNC_DILOCO,   SYNC_COCKTAIL,
                                 SYNC_COCKTAIL,  SYNC_COCKTAIL, SYNC_SPARSE,   SYNC_SPARSE};
     for (size_t i = 0; i < sizeof syncs / sizeof *syncs; i++) {
-        struct run whole, parts;
+        struct tiny_run whole, parts;
         char name[32];
         snprintf(name, sizeof name, "whole-run-%zu", i);
         begin(&whole, name);
         snprintf(name, sizeof name, "parts-run-%zu", i);
         begin(&parts, name);
-        struct run *both[] = {&whole, &parts};
+        struct tiny_run *both[] = {&whole, &parts};
         for (int k = 0; k < 2; k++) {
             struct recipe *r = &both[k]->recipe;
             r->steps = k ? 3 : 6;
@@ -712,14 +550,14 @@ static void a_run_that_goes_on_is_one_that_never_stopped(void **state)
             if (i == 9) r->cocktail_sample = r->cocktail_keep = 1;
             if (i == 11) r->sparse_positions = SPARSE_POSITIONS_GOLOMB;
             if (i == 6 || i >= 9) r->model = odd_dir;
-            train(both[k], 4);
+            tiny_train(both[k], 4);
         }
         parts.recipe.steps = 6;
         parts.resume = true;
-        train(&parts, 4);
+        tiny_train(&parts, 4);
         expect_same_bits(&parts, &whole, 6);
-        end(&whole);
-        end(&parts);
+        tiny_end(&whole);
+        tiny_end(&parts);
     }
 }
 
@@ -727,10 +565,10 @@ static void another_layout_goes_on_from_a_checkpoint(void **state)
 {
     (void)state;
     static const int ranks[] = {1, 4, 2, 4}, stages[] = {1, 2, 1, 1};
-    struct run whole, other;
+    struct tiny_run whole, other;
     begin(&whole, "layout-whole");
     whole.recipe.steps = 6;
-    train_alone(&whole);
+    tiny_train(&whole, 0);
     for (int sync = SYNC_ALLREDUCE; sync <= SYNC_SHARDED; sync++) {
         begin(&other, sync ? "layout-other-sharded" : "layout-other");
         other.recipe.sync = sync;
@@ -738,13 +576,13 @@ static void another_layout_goes_on_from_a_checkpoint(void **state)
         for (int i = 0; i < 4; i++) {
             other.recipe.steps = i < 3 ? i + 1 : 6;
             other.recipe.pipeline_stages = stages[i];
-            train(&other, ranks[i]);
+            tiny_train(&other, ranks[i]);
             other.resume = true;
         }
         expect_close(&other, &whole, 6);
-        end(&other);
+        tiny_end(&other);
     }
-    end(&whole);
+    tiny_end(&whole);
     for (int sync = SYNC_PROXSKIP; sync <= SYNC_SPARSE; sync++) {
         char name[32]; /* replicas are not what they were, so only that it goes on */
         snprintf(name, sizeof name, "layout-%d", sync);
@@ -752,15 +590,15 @@ static void another_layout_goes_on_from_a_checkpoint(void **state)
         other.recipe.sync = sync;
         other.recipe.sync_steps = 3;
         other.recipe.sync_fragments = 2;
-        train(&other, 4);
+        tiny_train(&other, 4);
         other.resume = true;
         other.recipe.steps = 6;
-        train(&other, 2);
-        end(&other);
+        tiny_train(&other, 2);
+        tiny_end(&other);
     }
 }
 
-static void stream(struct run *r, const char *name, int steps)
+static void stream(struct tiny_run *r, const char *name, int steps)
 {
     begin(r, name);
     r->recipe.model = odd_dir;
@@ -779,21 +617,21 @@ static void streaming_goes_on_from_every_step(void **state)
 {
     (void)state;
     enum { END = 9 };
-    struct run whole, parts;
+    struct tiny_run whole, parts;
     stream(&whole, "streamed", END);
-    train(&whole, 4);
+    tiny_train(&whole, 4);
     for (int step = 1; step < END; step++) {
         char name[32];
         snprintf(name, sizeof name, "streamed-%d", step);
         stream(&parts, name, step);
-        train(&parts, 4);
+        tiny_train(&parts, 4);
         parts.recipe.steps = END;
         parts.resume = true;
-        train(&parts, 4);
+        tiny_train(&parts, 4);
         expect_same_bits(&parts, &whole, END);
-        end(&parts);
+        tiny_end(&parts);
     }
-    end(&whole);
+    tiny_end(&whole);
 }
 
 /* Asked for from the first step on. */
@@ -804,7 +642,7 @@ static void a_stop_comes_when_replicas_next_meet(void **state)
         int sync, step;
     } cases[] = {{SYNC_DILOCO, 5}, {SYNC_STREAMING, 7}, {SYNC_SPARSE, 5}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct run runs[2];
+        struct tiny_run runs[2];
         for (int k = 0; k < 2; k++) {
             char name[32];
             snprintf(name, sizeof name, "stop-%zu-%d", i, k);
@@ -812,17 +650,17 @@ static void a_stop_comes_when_replicas_next_meet(void **state)
             runs[k].recipe.sync = cases[i].sync;
             runs[k].recipe.sync_warmup_steps = 0;
             runs[k].stop = k == 1;
-            train(&runs[k], 4);
+            tiny_train(&runs[k], 4);
         }
         char last[256];
         snprintf(last, sizeof last, "%s/checkpoint-%d", runs[1].output, cases[i].step);
         assert_true(file_is_dir(last));
         runs[1].stop = false;
         runs[1].resume = true;
-        train(&runs[1], 4);
+        tiny_train(&runs[1], 4);
         expect_same_bits(&runs[1], &runs[0], 9);
-        end(&runs[0]);
-        end(&runs[1]);
+        tiny_end(&runs[0]);
+        tiny_end(&runs[1]);
     }
 }
 
@@ -831,9 +669,9 @@ static void a_stop_comes_when_replicas_next_meet(void **state)
 static void a_skipped_step_keeps_what_was_averaged(void **state)
 {
     (void)state;
-    struct run whole, parts;
+    struct tiny_run whole, parts;
     for (int k = 0; k < 2; k++) {
-        struct run *r = k ? &parts : &whole;
+        struct tiny_run *r = k ? &parts : &whole;
         begin(r, k ? "skipped-parts" : "skipped");
         r->recipe.sync = SYNC_COCKTAIL;
         r->recipe.cocktail_sample = 1;
@@ -845,17 +683,17 @@ static void a_skipped_step_keeps_what_was_averaged(void **state)
     }
     enum { END = 12 };
     whole.recipe.steps = END;
-    train(&whole, 2);
+    tiny_train(&whole, 2);
     for (int step = 9; step < 11; step++) {
         parts.recipe.steps = step;
-        train(&parts, 2);
+        tiny_train(&parts, 2);
         parts.resume = true;
     }
     parts.recipe.steps = END;
-    train(&parts, 2);
+    tiny_train(&parts, 2);
     expect_same_bits(&parts, &whole, END);
-    end(&whole);
-    end(&parts);
+    tiny_end(&whole);
+    tiny_end(&parts);
 }
 
 /* ---- What cannot be ---- */
@@ -877,17 +715,17 @@ static void ranks_that_cannot_be_laid_out_are_refused(void **state)
         {8, 8, 8, 1, 0, ADAPTER_NONE, "model has 4 layers, too few for 8 \"pipeline_stages\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct run r;
+        struct tiny_run r;
         begin(&r, "refused");
         r.recipe.pipeline_stages = cases[i].stages;
         r.recipe.batch_size = cases[i].batch;
         r.recipe.micro_batch_size = cases[i].micro;
         r.recipe.data_shards = cases[i].shards;
         r.recipe.adapter = cases[i].adapter;
-        assert_true(local_run(cases[i].ranks, rank_main, &r) != OK);
+        assert_true(local_run(cases[i].ranks, tiny_rank, &r) != OK);
         if (!strstr(status_message(), cases[i].message))
             fail_msg("'%s' does not say '%s'", status_message(), cases[i].message);
-        end(&r);
+        tiny_end(&r);
     }
 }
 
@@ -909,7 +747,7 @@ static void synchronisations_that_cannot_be_are_refused(void **state)
         {SYNC_PROXSKIP, 5, 4, 3, 9, "frozen needs \"sync_warmup_steps\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct run r;
+        struct tiny_run r;
         begin(&r, "refused");
         r.recipe.sync = cases[i].sync;
         r.recipe.sync_fragments = cases[i].fragments;
@@ -917,10 +755,10 @@ static void synchronisations_that_cannot_be_are_refused(void **state)
         r.recipe.sync_steps = cases[i].steps;
         r.recipe.sparse_bits = r.recipe.cocktail_bits = cases[i].bits;
         r.recipe.proxskip = PROXSKIP_FROZEN;
-        assert_true(local_run(2, rank_main, &r) != OK);
+        assert_true(local_run(2, tiny_rank, &r) != OK);
         if (!strstr(status_message(), cases[i].message))
             fail_msg("'%s' does not say '%s'", status_message(), cases[i].message);
-        end(&r);
+        tiny_end(&r);
     }
 }
 
@@ -946,5 +784,5 @@ int main(void)
         cmocka_unit_test(synchronisations_that_cannot_be_are_refused),
         cmocka_unit_test(ranks_that_cannot_be_laid_out_are_refused),
     };
-    return cmocka_run_group_tests(tests, make_all, remove_all);
+    return cmocka_run_group_tests(tests, make_all, tiny_remove);
 }

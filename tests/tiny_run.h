@@ -39,7 +39,7 @@ static bool tiny_go_on(void *user, uint64_t bytes)
     return true;
 }
 
-static void tiny_model(const char *dir, bool tied)
+static void tiny_model(const char *dir, int width, bool tied)
 {
     struct tokenizer *t = NULL;
     struct pool *pool = NULL;
@@ -47,7 +47,7 @@ static void tiny_model(const char *dir, bool tied)
     must(tokenizer_open(&t, TINY_TOKENIZER));
     struct synth s = {.config = {.V = tokenizer_size(t),
                                  .P = 2 * TINY_SEQ_LEN,
-                                 .D = TINY_WIDTH,
+                                 .D = width,
                                  .L = TINY_LAYERS,
                                  .H = 2,
                                  .R = 4,
@@ -77,9 +77,9 @@ static int tiny_make(void **state)
     char path[64], text[64];
     if (!mkdtemp(tiny_directory)) return -1;
     snprintf(path, sizeof path, "%s/tied", tiny_directory);
-    tiny_model(path, true);
+    tiny_model(path, TINY_WIDTH, true);
     snprintf(path, sizeof path, "%s/model", tiny_directory);
-    tiny_model(path, false);
+    tiny_model(path, TINY_WIDTH, false);
     snprintf(text, sizeof text, "%s/text.jsonl", tiny_directory);
     FILE *f = fopen(text, "w");
     if (!f) return -1;
@@ -115,11 +115,17 @@ static int tiny_remove(void **state)
     return nftw(tiny_directory, tiny_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* On every rank behind a run, while its team is there. */
+struct tiny_run;
+typedef void tiny_look_fn(struct tiny_run *r, struct transport *t, struct team *team);
+
 struct tiny_run {
     struct recipe recipe;
     char output[128];
     bool resume;
+    bool stop;               /* it is told to end from its first step on */
     const char *trace_steps; /* NULL: no trace; else it is in OUTPUT.trace */
+    tiny_look_fn *look;      /* NULL: nobody does */
     uint64_t sent[TINY_MAX_RANKS][NET_PURPOSES];
 };
 
@@ -142,13 +148,22 @@ static void tiny_trace_path(char *out, size_t bytes, const struct tiny_run *r)
     snprintf(out, bytes, "%s.trace", r->output);
 }
 
+static bool tiny_always(void)
+{
+    return true;
+}
+
 /* t NULL: alone. */
 static enum status tiny_rank(struct transport *t, void *user)
 {
     struct tiny_run *r = user;
     struct trace trace = {0};
     char path[160];
-    struct trainer_options o = {.level = kernels_best_level(), .threads = 1, .quiet = true, .resume = r->resume};
+    struct trainer_options o = {.level = kernels_best_level(),
+                                .threads = 1,
+                                .quiet = true,
+                                .resume = r->resume,
+                                .stop = r->stop ? tiny_always : NULL};
     if (t) TRY(grid_open(&o.team, t, &r->recipe));
     if (r->trace_steps) {
         must(trace_open(&trace, r->trace_steps));
@@ -158,6 +173,8 @@ static enum status tiny_rank(struct transport *t, void *user)
     enum status s = trainer_run(&r->recipe, &o);
     for (enum net_purpose p = 0; t && p < NET_PURPOSES; p++)
         r->sent[t->rank][p] = net_sent(t, p).bytes;
+    if (s == E_CANCELLED && r->stop) s = OK;
+    if (s == OK && r->look) r->look(r, t, o.team);
     if (s == OK && o.trace) s = t ? grid_trace(o.team, path) : trace_write(&trace, path);
     if (t && s != OK) net_fail(t, s);
     grid_close(o.team);
