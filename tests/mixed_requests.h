@@ -148,6 +148,21 @@ static inline void free_truth(struct truth *t, const struct mix *x)
     gptjt_scores_free(t->scores, x->n_scores);
 }
 
+/* A progress that never goes back, and stops at a call of it. */
+struct meter {
+    size_t last, total, calls, stop_at; /* stop_at 0: never */
+};
+
+static inline bool advance(void *user, size_t done, size_t total)
+{
+    struct meter *m = user;
+    assert_true(done >= m->last && done <= total);
+    assert_true(m->total == 0 || m->total == total);
+    m->last = done;
+    m->total = total;
+    return ++m->calls != m->stop_at;
+}
+
 /* All together on s, which may remember a prompt. */
 static inline void compare_on(struct gptjt_session *s, const struct mix *x, const struct truth *t)
 {

@@ -85,6 +85,14 @@ static struct gptjt_engine *open_micro(void)
     return open_engine(MICRO_A, &o);
 }
 
+static void alone_on_micro(struct mix *x, struct truth *t)
+{
+    struct gptjt_engine *e = open_micro();
+    mix_requests(x, N, V, P);
+    alone(e, x, t);
+    gptjt_engine_close(e);
+}
+
 static enum status open_as_leader(struct gptjt_engine **out, void *scene)
 {
     *out = ((const struct scene *)scene)->open();
@@ -153,12 +161,9 @@ static void compare_in_little_and_much_room(struct gptjt_engine *e, const struct
 static void shared_requests_have_the_bits_they_have_alone(void **state)
 {
     (void)state;
-    struct gptjt_engine *e = open_micro();
     struct mix x;
     struct truth t;
-    mix_requests(&x, N, V, P);
-    alone(e, &x, &t);
-    gptjt_engine_close(e);
+    alone_on_micro(&x, &t);
     for (int n = 2; n <= 5; n++)
         run_crew(n, &(struct scene){
                         .leader = compare_in_little_and_much_room, .open = open_micro, .truth = &t, .all_work = true});
@@ -166,20 +171,6 @@ static void shared_requests_have_the_bits_they_have_alone(void **state)
 }
 
 /* ---- Stopping ---- */
-
-struct meter {
-    size_t last, total, calls, stop_at;
-};
-
-static bool advance(void *user, size_t done, size_t total)
-{
-    struct meter *m = user;
-    assert_true(done >= m->last && done <= total);
-    assert_true(m->total == 0 || m->total == total);
-    m->last = done;
-    m->total = total;
-    return ++m->calls != m->stop_at;
-}
 
 static void stop_everywhere(struct gptjt_engine *e, const struct scene *scene)
 {
@@ -208,12 +199,9 @@ static void stop_everywhere(struct gptjt_engine *e, const struct scene *scene)
 static void a_call_stopped_anywhere_changes_no_later_answer(void **state)
 {
     (void)state;
-    struct gptjt_engine *e = open_micro();
     struct mix x;
     struct truth t;
-    mix_requests(&x, N, V, P);
-    alone(e, &x, &t);
-    gptjt_engine_close(e);
+    alone_on_micro(&x, &t);
     run_crew(3, &(struct scene){.leader = stop_everywhere, .open = open_micro, .truth = &t});
     free_truth(&t, &x);
 }

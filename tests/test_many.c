@@ -153,20 +153,6 @@ static void stop_strings_and_callbacks_are_each_requests_own(void **state)
 
 /* ---- Progress, failure, limits ---- */
 
-struct meter {
-    size_t last, total, calls, stop_at;
-};
-
-static bool advance(void *user, size_t done, size_t total)
-{
-    struct meter *m = user;
-    assert_true(done >= m->last && done <= total);
-    assert_true(m->total == 0 || m->total == total);
-    m->last = done;
-    m->total = total;
-    return ++m->calls != m->stop_at;
-}
-
 static bool stop_some(void *user, int sequence, int32_t token, const char *text, size_t len)
 {
     (void)sequence, (void)token, (void)text, (void)len;

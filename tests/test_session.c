@@ -5,35 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "test.h"
-
-#include "gptjt.h"
-
-#define MICRO "tests/data/goldens/micro-a/bin-fp16-prefix"
+#include "mixed_requests.h"
 
 enum { PAGE = 32 };
 
-static void check(enum gptjt_status s)
+static struct gptjt_engine *open_micro(void)
 {
-    if (s != GPTJT_OK) fail_msg("status %d: %s", s, gptjt_error());
-}
-
-static struct gptjt_engine *open_engine(void)
-{
-    struct gptjt_engine *e;
     struct gptjt_engine_options o;
     gptjt_engine_options_init(&o);
     o.compute = GPTJT_COMPUTE_FP32;
     o.threads = 1;
-    check(gptjt_engine_open(&e, MICRO, &o));
-    return e;
-}
-
-static struct gptjt_session *open_session(struct gptjt_engine *e, size_t max_tokens)
-{
-    struct gptjt_session *s;
-    check(gptjt_session_create(&s, e, max_tokens));
-    return s;
+    return open_engine(MICRO_A, &o);
 }
 
 /* Prompts that share beginnings: the first n of a sequence that seed changes from position n/2 on. */
@@ -54,17 +36,6 @@ static struct gptjt_generate_request request(const int32_t *prompt, size_t n, in
     r.do_sample = n_sequences > 1;
     r.seed = 7;
     return r;
-}
-
-static void same_generation(const struct gptjt_generation *a, const struct gptjt_generation *b)
-{
-    assert_int_equal(a->n, b->n);
-    for (int i = 0; i < a->n; i++) {
-        const struct gptjt_completion *x = &a->completions[i], *y = &b->completions[i];
-        assert_int_equal(x->n_tokens, y->n_tokens);
-        assert_memory_equal(x->tokens, y->tokens, x->n_tokens * sizeof *x->tokens);
-        assert_memory_equal(x->logprobs, y->logprobs, x->n_tokens * sizeof *x->logprobs);
-    }
 }
 
 /* Generates on used and on a fresh session with exactly enough room: both must serve it, with the same bits. */
@@ -93,7 +64,7 @@ static const int counts[] = {1, 2, 5};
 static void every_shape_that_fits_is_served_whatever_ran_before(void **state)
 {
     (void)state;
-    struct gptjt_engine *e = open_engine();
+    struct gptjt_engine *e = open_micro();
     struct gptjt_session *used = open_session(e, gptjt_tokens_needed(65, 5, 33));
     unsigned seed = 0;
     EACH(size_t, n, prompts) EACH(int, n_new, news) EACH(int, count, counts)
@@ -112,7 +83,7 @@ static void every_shape_that_fits_is_served_whatever_ran_before(void **state)
 static void a_smaller_session_refuses_before_it_begins(void **state)
 {
     (void)state;
-    struct gptjt_engine *e = open_engine();
+    struct gptjt_engine *e = open_micro();
     EACH(size_t, n, prompts) EACH(int, n_new, news) EACH(int, count, counts)
     {
         int32_t ids[65];
@@ -136,27 +107,27 @@ static void a_smaller_session_refuses_before_it_begins(void **state)
 static void there_may_be_more_continuations_than_positions_in_the_window(void **state)
 {
     (void)state;
-    enum { N = 300 }; /* the window is 128 */
-    struct gptjt_engine *e = open_engine();
-    struct gptjt_session *s = open_session(e, gptjt_tokens_needed(3, N, 3));
+    enum { COUNT = 300 }; /* the window is 128 */
+    struct gptjt_engine *e = open_micro();
+    struct gptjt_session *s = open_session(e, gptjt_tokens_needed(3, COUNT, 3));
     const int32_t prompt[] = {5, 6, 7};
-    const struct gptjt_generate_request r = request(prompt, 3, N, 3);
+    const struct gptjt_generate_request r = request(prompt, 3, COUNT, 3);
     compare_generate(e, s, &r);
 
-    int32_t ids[N][3];
-    struct gptjt_span spans[N];
-    struct gptjt_score scores[N], alone;
-    for (int i = 0; i < N; i++) {
+    int32_t ids[COUNT][3];
+    struct gptjt_span spans[COUNT];
+    struct gptjt_score scores[COUNT], single;
+    for (int i = 0; i < COUNT; i++) {
         fill(ids[i], 3, (unsigned)i);
         spans[i] = (struct gptjt_span){ids[i], 1 + (size_t)i % 3};
     }
-    check(gptjt_score(s, (struct gptjt_span){prompt, 3}, GPTJT_MASK_AUTO, spans, N, scores));
-    for (int i = 0; i < N; i += 7) {
-        check(gptjt_score(s, (struct gptjt_span){prompt, 3}, GPTJT_MASK_AUTO, &spans[i], 1, &alone));
-        assert_true(alone.total == scores[i].total);
-        gptjt_scores_free(&alone, 1);
+    check(gptjt_score(s, (struct gptjt_span){prompt, 3}, GPTJT_MASK_AUTO, spans, COUNT, scores));
+    for (int i = 0; i < COUNT; i += 7) {
+        check(gptjt_score(s, (struct gptjt_span){prompt, 3}, GPTJT_MASK_AUTO, &spans[i], 1, &single));
+        assert_true(single.total == scores[i].total);
+        gptjt_scores_free(&single, 1);
     }
-    gptjt_scores_free(scores, N);
+    gptjt_scores_free(scores, COUNT);
     gptjt_session_close(s);
     gptjt_engine_close(e);
 }
@@ -172,7 +143,7 @@ static void tokens_needed_of_absurd_numbers_is_absurd_and_not_small(void **state
         assert_true(gptjt_tokens_needed(1, 1, *n) >= *n);
         assert_true(gptjt_tokens_needed(*n, *n, *n) == SIZE_MAX);
     }
-    struct gptjt_engine *e = open_engine();
+    struct gptjt_engine *e = open_micro();
     struct gptjt_session *s;
     assert_int_equal(gptjt_session_create(&s, e, gptjt_tokens_needed(1, SIZE_MAX / 64, 1)), GPTJT_E_LIMIT);
     gptjt_engine_close(e);
@@ -205,7 +176,7 @@ static bool burn_logits(void *user, size_t position, const float *logits)
 static void a_call_stopped_anywhere_changes_no_later_answer(void **state)
 {
     (void)state;
-    struct gptjt_engine *e = open_engine();
+    struct gptjt_engine *e = open_micro();
     struct gptjt_session *s = open_session(e, gptjt_tokens_needed(40, 2, 4));
     int32_t ids[40];
     struct fuse f;
@@ -251,7 +222,7 @@ static void options_outside_their_range_are_refused(void **state)
     o[3].compute = (enum gptjt_compute)4;
     o[4].cpu = "abacus";
     for (int i = 0; i < 5; i++)
-        assert_int_equal(gptjt_engine_open(&e, MICRO, &o[i]), GPTJT_E_ARG);
+        assert_int_equal(gptjt_engine_open(&e, MICRO_A, &o[i]), GPTJT_E_ARG);
     assert_int_equal(gptjt_engine_open(&e, "tests/data", NULL), GPTJT_E_IO);
 }
 
