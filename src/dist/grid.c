@@ -297,22 +297,18 @@ static void progress(struct team *t)
 /* From rank to rank of this pipeline, in a message of its own. */
 static enum status send_tied(struct grid *g, int to_stage, int tag, enum net_purpose purpose, const float *x)
 {
-    struct net_request r = {0};
     const int to = g->team.replica * g->team.n_stages + to_stage;
     const int64_t since = trace_now(g->parts.trace);
-    TRY(net_send(g->t, &r, to, purpose, tag, x, g->tied->n * sizeof *x));
-    TRY(net_wait(g->t, &r));
+    TRY(net_send_wait(g->t, to, purpose, tag, x, g->tied->n * sizeof *x));
     traced_tied(g, since, TRACE_SEND_EMBEDDING, to, purpose);
     return OK;
 }
 
 static enum status receive_tied(struct grid *g, int from_stage, int tag, enum net_purpose purpose, float *x)
 {
-    struct net_request r = {0};
     const int from = g->team.replica * g->team.n_stages + from_stage;
     const int64_t since = trace_now(g->parts.trace);
-    TRY(net_recv(g->t, &r, from, purpose, tag, x, g->tied->n * sizeof *x));
-    TRY(net_wait(g->t, &r));
+    TRY(net_recv_wait(g->t, from, purpose, tag, x, g->tied->n * sizeof *x));
     traced_tied(g, since, TRACE_RECEIVE_EMBEDDING, from, purpose);
     return OK;
 }

@@ -421,8 +421,7 @@ enum status pipeline_losses(struct pipeline *p, struct train_pass *pass, const s
     int64_t since = trace_now(p->o.trace);
     train_pass_use(pass, 0);
     if (in->n) {
-        TRY(net_recv(t, in->requests, in->peer, NET_ACTIVATIONS, TAG_LOSSES, in->buffers, in_bytes));
-        TRY(net_wait(t, in->requests));
+        TRY(net_recv_wait(t, in->peer, NET_ACTIVATIONS, TAG_LOSSES, in->buffers, in_bytes));
         TRY(dense_decode(train_pass_input(pass), &in->codec, rows_n, width, in->buffers, in_bytes));
         record(in, since, false, -1, in_bytes);
     }
@@ -435,8 +434,7 @@ enum status pipeline_losses(struct pipeline *p, struct train_pass *pass, const s
         return OK;
     }
     dense_encode(to->buffers, &to->codec, train_pass_output(pass), rows_n, width);
-    TRY(net_send(t, to->requests, to->peer, NET_ACTIVATIONS, TAG_LOSSES, to->buffers, to_bytes));
-    TRY(net_wait(t, to->requests));
+    TRY(net_send_wait(t, to->peer, NET_ACTIVATIONS, TAG_LOSSES, to->buffers, to_bytes));
     record(to, since, true, -1, to_bytes);
     return OK;
 }

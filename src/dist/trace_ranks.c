@@ -22,16 +22,12 @@ struct trace_ranks {
 
 static enum status send_to(struct transport *t, int to, int tag, const void *data, size_t bytes)
 {
-    struct net_request r = {0};
-    TRY(net_send(t, &r, to, NET_CONTROL, tag, data, bytes));
-    return net_wait(t, &r);
+    return net_send_wait(t, to, NET_CONTROL, tag, data, bytes);
 }
 
 static enum status receive_from(struct transport *t, int from, int tag, void *data, size_t bytes)
 {
-    struct net_request r = {0};
-    TRY(net_recv(t, &r, from, NET_CONTROL, tag, data, bytes));
-    return net_wait(t, &r);
+    return net_recv_wait(t, from, NET_CONTROL, tag, data, bytes);
 }
 
 /* ---- Clocks ---- */

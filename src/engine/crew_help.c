@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A helper of a crew: hears orders while it works, works on them in their order, and answers. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,11 +83,8 @@ static enum status hear_one(struct helping *h)
 {
     while (!h->n_inbox && !h->left) {
         const bool body = h->body_comes;
-        const double bound = h->t->timeout_s;
-        if (!body) h->t->timeout_s = (double)INFINITY; /* it may take the leader any time to have work */
-        const enum status s = net_wait(h->t, body ? &h->body : &h->head);
-        h->t->timeout_s = bound;
-        TRY(s);
+        /* It may take the leader any time to have work. */
+        TRY(body ? net_wait(h->t, &h->body) : net_wait_unbounded(h->t, &h->head));
         TRY(body ? keep_order(h) : take_order(h));
         if (!h->n_inbox) h->abandoned = false; /* it had been answered before this was said */
     }

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -260,6 +261,30 @@ enum status net_wait_all(struct transport *t, struct net_request *requests, int 
     for (int i = 0; i < n; i++)
         TRY(net_wait(t, &requests[i]));
     return OK;
+}
+
+enum status net_wait_unbounded(struct transport *t, struct net_request *r)
+{
+    const double bound = t->timeout_s;
+    t->timeout_s = (double)INFINITY;
+    const enum status s = net_wait(t, r);
+    t->timeout_s = bound;
+    return s;
+}
+
+enum status net_send_wait(struct transport *t, int to, enum net_purpose purpose, int tag, const void *data,
+                          size_t bytes)
+{
+    struct net_request r = {0};
+    TRY(net_send(t, &r, to, purpose, tag, data, bytes));
+    return net_wait(t, &r);
+}
+
+enum status net_recv_wait(struct transport *t, int from, enum net_purpose purpose, int tag, void *data, size_t bytes)
+{
+    struct net_request r = {0};
+    TRY(net_recv(t, &r, from, purpose, tag, data, bytes));
+    return net_wait(t, &r);
 }
 
 void net_compute(struct transport *t, double seconds)

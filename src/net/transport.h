@@ -133,6 +133,14 @@ enum status net_wait_any(struct transport *t, struct net_request *const *request
 enum status net_wait(struct transport *t, struct net_request *r);
 enum status net_wait_all(struct transport *t, struct net_request *requests, int n);
 
+/* Without a bound: for what others may take any time to say. */
+enum status net_wait_unbounded(struct transport *t, struct net_request *r);
+
+/* One message, started and waited for. */
+enum status net_send_wait(struct transport *t, int to, enum net_purpose purpose, int tag, const void *data,
+                          size_t bytes);
+enum status net_recv_wait(struct transport *t, int from, enum net_purpose purpose, int tag, void *data, size_t bytes);
+
 /* For while a rank computes. */
 enum status net_progress(struct transport *t);
 

@@ -113,11 +113,8 @@ enum status stage_head_form(struct stage_head *h, const struct gptj *m, const st
     h->post.order = (struct stage_order){.kind = STAGE_FORM};
     buf_append(&h->post.body, identity->data, identity->len);
     TRY(post_send(&h->post, r));
-    for (int i = 0; i < r->n - 1; i++) {
-        struct net_request ready = {0};
-        TRY(net_recv(r->t, &ready, r->first + 1 + i, NET_CONTROL, STAGE_READY_TAG, NULL, 0));
-        TRY(net_wait(r->t, &ready));
-    }
+    for (int i = 0; i < r->n - 1; i++)
+        TRY(net_recv_wait(r->t, r->first + 1 + i, NET_CONTROL, STAGE_READY_TAG, NULL, 0));
     TRY(post_wait(&h->post, r));
     buf_clear(&h->post.body);
     h->model = m;

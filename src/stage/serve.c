@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A stage that is not the head: runs each step through its layers, in the order in which they come. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,10 +132,8 @@ static enum status read_step(struct batch *b, const struct serving *s, struct la
 
 static enum status take_rows(struct serving *s, const struct lane *l, size_t bytes)
 {
-    struct net_request comes = {0};
     struct transport *t = s->ranks->t;
-    TRY(net_recv(t, &comes, t->rank - 1, NET_ACTIVATIONS, STAGE_ROWS_TAG, s->rows[SENDS], bytes));
-    TRY(net_wait(t, &comes));
+    TRY(net_recv_wait(t, t->rank - 1, NET_ACTIVATIONS, STAGE_ROWS_TAG, s->rows[SENDS], bytes));
     s->model->ops->fn->write(s->model->ops, l->workspace->x, s->rows[SENDS], bytes);
     return OK;
 }
@@ -170,12 +167,8 @@ static enum status hear_order(struct serving *s)
 {
     struct transport *t = s->ranks->t;
     struct net_request r = {0};
-    const double bound = t->timeout_s;
     TRY(net_recv(t, &r, s->ranks->first, NET_CONTROL, STAGE_ORDER_TAG, &s->order, sizeof s->order));
-    t->timeout_s = (double)INFINITY; /* it may take the head any time to have work */
-    const enum status heard = net_wait(t, &r);
-    t->timeout_s = bound;
-    TRY(heard);
+    TRY(net_wait_unbounded(t, &r)); /* it may take the head any time to have work */
     if (!s->order.bytes) return OK;
     if (s->order.bytes > s->body_bytes) {
         free(s->body);
@@ -184,17 +177,14 @@ static enum status hear_order(struct serving *s)
         if (!s->body) return fail(E_NOMEM, "out of memory for a step of %zu bytes", (size_t)s->order.bytes);
         s->body_bytes = s->order.bytes;
     }
-    TRY(net_recv(t, &r, s->ranks->first, NET_CONTROL, STAGE_BODY_TAG, s->body, s->order.bytes));
-    return net_wait(t, &r);
+    return net_recv_wait(t, s->ranks->first, NET_CONTROL, STAGE_BODY_TAG, s->body, s->order.bytes);
 }
 
 static enum status form(struct serving *s, stage_open_fn *open, void *user)
 {
-    struct net_request ready = {0};
     if (s->model) return fail(E_FORMAT, "a pipeline that is formed twice");
     TRY(open(&s->model, &s->kv_dtype, user, s->body, s->order.bytes));
-    TRY(net_send(s->ranks->t, &ready, s->ranks->first, NET_CONTROL, STAGE_READY_TAG, NULL, 0));
-    return net_wait(s->ranks->t, &ready);
+    return net_send_wait(s->ranks->t, s->ranks->first, NET_CONTROL, STAGE_READY_TAG, NULL, 0);
 }
 
 static enum status obey(struct serving *s, stage_open_fn *open, void *user)
