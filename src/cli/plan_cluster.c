@@ -312,21 +312,16 @@ static void put_memory(struct buf *out, const struct planner *p)
     }
 }
 
-/* Of the busiest stage. */
-static double message_bytes(const struct planner *p)
+static size_t message_bytes(const struct planner *p)
 {
     const struct traffic_layout l = {p->task.recipe, &p->config, p->best->stages, p->best->replicas};
-    double most = 0;
-    for (int s = 0; s < l.stages; s++)
-        most = fmax(most, (double)traffic_pipeline_bytes(&l, s));
-    return most;
+    return traffic_pipeline_most(&l);
 }
 
 static void put_messages(struct buf *out, const struct planner *p)
 {
-    const double bytes = message_bytes(p);
-    if (bytes > 0)
-        buf_printf(out, "\nbetween stages a rank sends %s a step at most\n", amount_bytes((uint64_t)bytes).text);
+    const size_t bytes = message_bytes(p);
+    if (bytes) buf_printf(out, "\nbetween stages a rank sends %s a step at most\n", amount_bytes(bytes).text);
 }
 
 static enum status print_text(const struct planner *p)
@@ -409,8 +404,8 @@ static enum status print_json(const struct planner *p)
     return cli_json_print(json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "cluster", p->cluster.name, "devices",
                                     p->cluster.n_devices, "best", candidate_json(p, p->best), "memory",
                                     memory_json(p->best), "ranks", ranks_json(p), "tried", tried,
-                                    "between_stages_bytes", cli_json_number(message_bytes(p)), "synchronisations",
-                                    plan_syncs_json(p->syncs, p->n_syncs)));
+                                    "between_stages_bytes", cli_json_number((double)message_bytes(p)),
+                                    "synchronisations", plan_syncs_json(p->syncs, p->n_syncs)));
 }
 
 /* ---- Running ---- */

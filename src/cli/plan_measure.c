@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "base/pool.h"
 #include "bench/train.h"
 #include "cli/plan.h"
 #include "cli/ranks.h"
@@ -38,10 +37,9 @@ static enum status train(double *flops_per_s, struct machine *m, const struct be
 
 static enum status measure_device(double *flops_per_s, const struct plan_settings *set)
 {
-    const int all = pool_default_threads(), ranks = ranks_on_this_machine(0);
     struct machine m = {0};
     struct bench_train b = {.machine = &m,
-                            .threads = all > ranks ? all / ranks : 1,
+                            .threads = ranks_default_threads(0),
                             .repeats = REPEATS,
                             .precision = PRECISION_BF16,
                             .sequences = 1,

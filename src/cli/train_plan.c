@@ -118,9 +118,7 @@ static enum status print_traffic(const struct recipe *r, const struct gptj_confi
     struct traffic_kinds kinds;
     TRY(traffic_kinds_find(&kinds, &l, r->steps));
     const struct traffic t = traffic_sum(&l, &kinds);
-    size_t between = 0;
-    for (int s = 0; s < l.stages; s++)
-        if (traffic_pipeline_bytes(&l, s) > between) between = traffic_pipeline_bytes(&l, s);
+    const size_t between = traffic_pipeline_most(&l);
     printf("sent by a rank at most\n  between stages %10s a step, %10s in all\n", amount_bytes(between).text,
            amount_bytes((uint64_t)((double)between * steps)).text);
     printf("  replicas       %10s a step, %10s in all; as copies of the model %s\n",

@@ -64,21 +64,11 @@ static void layers(const struct team *t, const struct gptj_config *c, int stage,
 static struct pipeline_options pipeline_options(const struct grid *g, int width)
 {
     const struct team *t = &g->team;
-    const struct recipe *r = g->recipe;
-    return (struct pipeline_options){.transport = g->t,
-                                     .first_rank = t->replica * t->n_stages,
-                                     .stage = t->stage,
-                                     .n_stages = t->n_stages,
-                                     .schedule = t->n_stages > 1 ? (enum schedule_kind)r->pipeline_schedule
-                                                                 : SCHEDULE_1F1B,
-                                     .n_micro_batches = (int)(r->batch_size / t->n_replicas / r->micro_batch_size),
-                                     .sequences = (int)r->micro_batch_size,
-                                     .seq_len = (int)r->data.seq_len,
-                                     .width = width,
-                                     .activations = (enum train_wire)r->wire_activations,
-                                     .gradients = (enum train_wire)r->wire_gradients,
-                                     .epoch_steps = r->epoch_steps,
-                                     .trace = g->parts.trace};
+    struct pipeline_options o = pipeline_options_of(g->recipe, t->stage, t->n_stages, t->n_replicas, width);
+    o.transport = g->t;
+    o.first_rank = t->replica * t->n_stages;
+    o.trace = g->parts.trace;
+    return o;
 }
 
 static void slots(const struct team *t, int n_micro_batches, int *n_slots, int *late)

@@ -60,6 +60,21 @@ void pipeline_slots(const struct pipeline_options *o, int *slots, int *late)
     *late = m.waiting;
 }
 
+struct pipeline_options pipeline_options_of(const struct recipe *r, int stage, int n_stages, int replicas, int width)
+{
+    return (struct pipeline_options){.stage = stage,
+                                     .n_stages = n_stages,
+                                     .schedule = n_stages > 1 ? (enum schedule_kind)r->pipeline_schedule
+                                                              : SCHEDULE_1F1B,
+                                     .n_micro_batches = (int)(r->batch_size / replicas / r->micro_batch_size),
+                                     .sequences = (int)r->micro_batch_size,
+                                     .seq_len = (int)r->data.seq_len,
+                                     .width = width,
+                                     .activations = (enum train_wire)r->wire_activations,
+                                     .gradients = (enum train_wire)r->wire_gradients,
+                                     .epoch_steps = r->epoch_steps};
+}
+
 static size_t rows_of(const struct pipeline_options *o)
 {
     return (size_t)o->sequences * (size_t)o->seq_len;

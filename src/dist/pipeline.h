@@ -25,6 +25,9 @@ struct pipeline_options {
     struct trace *trace; /* NULL: none. Borrowed */
 };
 
+/* Of a stage of a run by this recipe on so many replicas; transport, first_rank and trace are not in it. */
+struct pipeline_options pipeline_options_of(const struct recipe *r, int stage, int n_stages, int replicas, int width);
+
 struct pipeline;
 
 /* What pipeline_create() takes for messages, and to remember activations. */

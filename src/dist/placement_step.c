@@ -53,17 +53,9 @@ static struct stage_work work_of(const struct placement_step_model *m, int stage
 
 static struct pipeline_options messages_of(const struct placement_step_model *m, int stage, enum schedule_kind kind)
 {
-    const struct recipe *r = m->task.recipe;
-    return (struct pipeline_options){.stage = stage,
-                                     .n_stages = m->stages,
-                                     .schedule = kind,
-                                     .n_micro_batches = m->schedule.n_micro_batches,
-                                     .sequences = (int)r->micro_batch_size,
-                                     .seq_len = (int)r->data.seq_len,
-                                     .width = m->task.config->D,
-                                     .activations = (enum train_wire)r->wire_activations,
-                                     .gradients = (enum train_wire)r->wire_gradients,
-                                     .epoch_steps = r->epoch_steps};
+    struct pipeline_options o = pipeline_options_of(m->task.recipe, stage, m->stages, m->replicas, m->task.config->D);
+    o.schedule = kind;
+    return o;
 }
 
 static struct step_memory memory_of(const struct placement_step_model *m, int stage, enum schedule_kind kind)
@@ -174,7 +166,7 @@ const struct traffic *placement_step_model_traffic(const struct placement_step_m
     return &m->traffic;
 }
 
-/* ---- Simulation ---- */
+/* ---- Estimate ---- */
 
 static struct shaped_link link_of(const struct cluster *c, int from, int to)
 {

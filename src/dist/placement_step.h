@@ -7,13 +7,14 @@
  *               Per micro-batch: F is products and attention; I as many products and twice the attention, and F again
  *               with recompute; W as many products. All tokens see those before them, and all are targets.
  *   messages    of the recipe's wires, over the link of the two devices
- *   rings       in the order of replicas. A replica of D sends B bytes in a step (sync.h), in 2 (D - 1) messages, each
- * of which waits for the one before to have come round. Sums of gradients are many rings, one after the other
- *               (gradient_sum.h), with that many latencies
+ *   rings       in the order of replicas. A replica of D sends B bytes in a step (sync.h), in 2 (D - 1) messages,
+ *               each of which waits for the one before to have come round. Sums of gradients are many rings, one
+ *               after the other (gradient_sum.h), with that many latencies
  *   directly    to the owner of each chunk, and its result to all, B / 2 (D - 1) bytes each (compressed_mean.h)
  *   when        what is exchanged in a step of one's own begins when a replica has come to the end of its list, or
  *               beside the passes of one or more steps where the algorithm does that (sync.h): of several, as if an
- * equal part of it were in each. (A gathering ring, of `sparse`, is taken for a ring with twice as many messages.)
+ *               equal part of it were in each. (A gathering ring, of `sparse`, is taken for a ring with twice as
+ *               many messages.)
  *
  * Neither has an optimizer, codecs, or what it costs to move bytes; replicas begin steps together where they meet.
  *

@@ -5,7 +5,7 @@
  *
  *   A message of n bytes from i to j leaves when those before it from i to j have left, takes n / rate to do so, and
  *   arrives latency later. rate is the link's while nothing is shared. Where hosts have network cards, ranks of one
- * host share its card for what they send to other hosts and, separately, for what they receive: max_min.h.
+ *   host share its card for what they send to other hosts and, separately, for what they receive: max_min.h.
  *
  * Computing starts as soon as what it waits for has ended: who wants a rank to do one thing after the other says so.
  * Messages that one task makes ready leave in the order in which they were told to wait for it. */

@@ -131,14 +131,14 @@ struct traffic traffic_sum(const struct traffic_layout *l, const struct traffic_
 
 size_t traffic_pipeline_bytes(const struct traffic_layout *l, int stage)
 {
-    const struct recipe *r = l->recipe;
-    const struct pipeline_options o = {.stage = stage,
-                                       .n_stages = l->stages,
-                                       .n_micro_batches = (int)(r->batch_size / l->replicas / r->micro_batch_size),
-                                       .sequences = (int)r->micro_batch_size,
-                                       .seq_len = (int)r->data.seq_len,
-                                       .width = l->config->D,
-                                       .activations = (enum train_wire)r->wire_activations,
-                                       .gradients = (enum train_wire)r->wire_gradients};
+    const struct pipeline_options o = pipeline_options_of(l->recipe, stage, l->stages, l->replicas, l->config->D);
     return pipeline_sent_bytes(&o);
+}
+
+size_t traffic_pipeline_most(const struct traffic_layout *l)
+{
+    size_t most = 0;
+    for (int s = 0; s < l->stages; s++)
+        if (traffic_pipeline_bytes(l, s) > most) most = traffic_pipeline_bytes(l, s);
+    return most;
 }

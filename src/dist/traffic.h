@@ -24,8 +24,7 @@ struct traffic_layout {
 void traffic_layers(const struct gptj_config *c, int stage, int stages, int *first, int *last);
 
 /* What replica `member` of a stage synchronises. parts are left out: where `sharded` divides a vector at the ends of
- * parameters, ranks send up to a parameter more or less, and as much on average. */
-/* l is borrowed. */
+ * parameters, ranks send up to a parameter more or less, and as much on average. l is borrowed. */
 struct sync_shape traffic_shape(const struct traffic_layout *l, int stage, int member);
 
 /* Steps that are alike: `steps` of them, of which `step` is the first. The steps of a run are a few kinds: dense ones,
@@ -55,5 +54,6 @@ struct traffic traffic_sum(const struct traffic_layout *l, const struct traffic_
 
 /* What a stage sends in a step to its neighbours, activations and gradients. */
 size_t traffic_pipeline_bytes(const struct traffic_layout *l, int stage);
+size_t traffic_pipeline_most(const struct traffic_layout *l); /* the busiest one */
 
 #endif
