@@ -127,6 +127,17 @@ void outer_take(struct outer *o, int part)
     }
 }
 
+void outer_add_left(struct outer *o, int part, const float *left, float decay)
+{
+    const struct outer_part *p = &o->parts[part];
+    for (int k = 0; k < p->n_pieces; k++) {
+        const float *from = left + p->pieces[k].at;
+        float *delta = o->delta + p->pieces[k].begin;
+        for (size_t i = 0; i < p->pieces[k].n; i++)
+            delta[i] += decay * from[i];
+    }
+}
+
 void outer_step(struct outer *o, int part)
 {
     const struct outer_part *p = &o->parts[part];

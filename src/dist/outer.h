@@ -61,6 +61,9 @@ float *outer_model(const struct outer *o);
 /* delta [n] = theta - x of a part, zeros in between. */
 void outer_take(struct outer *o, int part);
 
+/* delta += decay times what is left of a part from before, left [n_values]. */
+void outer_add_left(struct outer *o, int part, const float *left, float decay);
+
 /* The optimizer's step, with delta as D. */
 void outer_step(struct outer *o, int part);
 

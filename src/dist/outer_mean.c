@@ -72,16 +72,6 @@ void outer_mean_close(struct outer_mean *m)
 
 /* ---- What is left out ---- */
 
-static void add_left(struct outer_mean *m, const struct outer_part *p)
-{
-    for (int k = 0; k < p->n_pieces; k++) {
-        const float *left = m->left + p->pieces[k].at;
-        float *delta = m->o->delta + p->pieces[k].begin;
-        for (size_t i = 0; i < p->pieces[k].n; i++)
-            delta[i] += left[i];
-    }
-}
-
 static void keep_left(struct outer_mean *m, const struct outer_part *p)
 {
     for (int k = 0; k < p->n_pieces; k++) {
@@ -112,7 +102,7 @@ static void move_error(struct outer_mean *m, int part, bool back)
 
 static enum status begin_narrow(struct outer_mean *m, int part)
 {
-    add_left(m, part_of(m, part));
+    outer_add_left(m->o, part, m->left, 1);
     move_error(m, part, false);
     TRY(compressed_mean_begin(&m->mean, m->o->delta, bounds_of(m, part), m->owned));
     keep_left(m, part_of(m, part));

@@ -49,6 +49,18 @@ static size_t chunk_values(const void *shape, int member)
     return subset_count(&subset, 0);
 }
 
+/* Of all chunks and of the largest; bounds [replicas + 1] of them, or NULL. */
+static void count_values(const struct sync_shape *s, size_t *all, size_t *most, size_t *bounds)
+{
+    *all = *most = 0;
+    for (int member = 0; member < s->n; member++) {
+        const size_t count = chunk_values(s, member);
+        *all += count;
+        if (count > *most) *most = count;
+        if (bounds) bounds[member + 1] = *all;
+    }
+}
+
 static uint64_t number_of(const struct sync *s, int64_t step)
 {
     return (uint64_t)(step - s->c.recipe->sync_warmup_steps);
@@ -115,15 +127,10 @@ static enum status open_all(struct sync *s)
     const size_t n = c->params->n_values, members = (size_t)c->peers->n;
     const struct mean_codec codec = codec_of(c->recipe);
     const struct sync_shape shape = sync_shape_of(s);
-    size_t all = 0, most = 0;
+    size_t all, most;
     k->bounds = calloc(members + 1, sizeof *k->bounds);
     if (!k->bounds) return fail(E_NOMEM, "cocktail: out of memory");
-    for (int member = 0; member < c->peers->n; member++) {
-        const size_t count = chunk_values(&shape, member);
-        all += count;
-        if (count > most) most = count;
-        k->bounds[member + 1] = all;
-    }
+    count_values(&shape, &all, &most, k->bounds);
     k->global = calloc(n, sizeof *k->global);
     k->error = calloc(n, sizeof *k->error);
     k->sampled = calloc(all, sizeof *k->sampled);
@@ -232,12 +239,8 @@ static size_t bytes(const struct sync_shape *s, int64_t step)
 static size_t memory(const struct sync_shape *s)
 {
     const struct mean_codec codec = codec_of(s->recipe);
-    size_t sampled = 0, most = 0;
-    for (int member = 0; member < s->n; member++) {
-        const size_t count = chunk_values(s, member);
-        sampled += count;
-        if (count > most) most = count;
-    }
+    size_t sampled, most;
+    count_values(s, &sampled, &most, NULL);
     return sizeof(float) * (2 * s->all + sampled + most) + compressed_mean_memory(&codec, s->n, sampled, most);
 }
 

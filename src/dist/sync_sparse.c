@@ -86,19 +86,6 @@ static void close_all(struct sync *s)
 
 /* ---- A synchronisation ---- */
 
-/* delta = beta e + theta - x. */
-static void add_left(struct sparse_sync *k)
-{
-    const struct outer_part *p = &k->outer.parts[0];
-    const float beta = (float)k->sync.c.recipe->sparse_decay;
-    for (int i = 0; i < p->n_pieces; i++) {
-        const float *left = k->left + p->pieces[i].at;
-        float *delta = k->outer.delta + p->pieces[i].begin;
-        for (size_t j = 0; j < p->pieces[i].n; j++)
-            delta[j] += beta * left[j];
-    }
-}
-
 /* e = delta. */
 static void keep_left(struct sparse_sync *k)
 {
@@ -137,7 +124,7 @@ static enum status average(struct sparse_sync *k)
     float *delta = k->outer.delta;
     const size_t n = k->outer.most;
     if (g->n == 1) return OK;
-    add_left(k);
+    outer_add_left(&k->outer, 0, k->left, (float)k->sync.c.recipe->sparse_decay);
     const size_t bytes = sparse_encode(k->messages + (size_t)g->me * k->max_bytes, &k->codec, delta, &k->entries);
     add_entries(k, -1);
     keep_left(k);
