@@ -391,7 +391,8 @@ static void what_is_sent_is_what_the_formulas_say(void **state)
         begin(r, name);
         r->look = count_bytes;
         r->recipe.steps = 9;
-        r->recipe.save_steps = r->recipe.eval_steps = 0; /* they take the mean of proxskip's parameters, too */
+        r->recipe.save_steps = 0;
+        r->recipe.eval_steps = 9; /* and a checkpoint, for both of which proxskip's parameters are averaged once */
         r->recipe.sync = cases[i].sync;
         r->recipe.sync_warmup_steps = cases[i].warmup;
         r->recipe.sync_wire = cases[i].wire;
@@ -404,7 +405,7 @@ static void what_is_sent_is_what_the_formulas_say(void **state)
             n += ((size_t)tensor_elements(&w->entries[k].tensor) + 15) / 16 * 16;
         source_close(w);
         for (int rank = 0; rank < 4; rank++) {
-            if (cases[i].sync == SYNC_PROXSKIP) x.should[rank] += ring_bytes(n, rank); /* the checkpoint's mean */
+            if (cases[i].sync == SYNC_PROXSKIP) x.should[rank] += ring_bytes(n, rank); /* that mean */
             assert_int_equal(x.sent[rank], x.should[rank]);
         }
         if (cases[i].sync == SYNC_ALLREDUCE) assert_int_equal(x.sent[1], 9 * ring_bytes(n, 1));

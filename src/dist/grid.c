@@ -39,6 +39,7 @@ struct grid {
     float *other;             /* [tied->n], on the first stage: its gradient on the last */
     int64_t step, steps;      /* the step under way; how many there were */
     bool updated;             /* the optimizer has been at work in it */
+    float *shown;             /* the model behind it; NULL: nobody has asked yet */
     bool stop_wanted;
     struct trace_ranks *trace; /* NULL: there is none */
     size_t seen;               /* of what is sent for synchronisation: what events of the trace tell of */
@@ -261,6 +262,7 @@ static enum status share(struct team *t, int64_t step, struct train_batch *b)
     g->step = step;
     g->steps++;
     g->updated = false;
+    g->shown = NULL;
     g->seen = net_sent(g->t, NET_SYNC).bytes;
     if (t->n_stages > 1) {
         TRY(pipeline_share(g->pipeline, b));
@@ -433,15 +435,23 @@ static enum status least(struct team *t, int64_t *value)
 
 /* ---- State ---- */
 
-static enum status model(struct team *t, float **values)
+static enum status agree(struct grid *g, float **values)
 {
-    struct grid *g = grid_of(t);
     *values = g->parts.trainee->params->value;
     if (!g->sync->ops->model) return OK;
     const int64_t since = trace_now(g->parts.trace);
     TRY(g->sync->ops->model(g->sync, values));
     traced_sync(g, since, TRACE_SYNC_MODEL);
     return copy_tied(g, NET_SYNC, *values);
+}
+
+/* Once a step, as it may be a mean of all parameters: validation and checkpoint have the same. */
+static enum status model(struct team *t, float **values)
+{
+    struct grid *g = grid_of(t);
+    if (!g->shown) TRY(agree(g, &g->shown));
+    *values = g->shown;
+    return OK;
 }
 
 static int vectors(struct team *t, struct team_vector *out)
