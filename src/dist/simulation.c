@@ -11,12 +11,12 @@
 
 struct task {
     int from, to;  /* ranks; to -1: computing on from */
-    double amount; /* seconds, or bytes that have not left */
+    double amount; /* seconds, or bytes */
     double latency_s;
-    int waits_for;                 /* so many that have not ended */
-    int edges, last_edge;          /* those that wait for it, in the order in which they said so; -1: none */
-    int next;                      /* of its pair's queue, or -1 */
-    double rate, since_s, until_s; /* of a message that leaves */
+    int waits_for;        /* so many that have not ended */
+    int edges, last_edge; /* those that wait for it, in the order in which they said so; -1: none */
+    int next;             /* of its pair's queue, or -1 */
+    struct max_min_leaving leaving;
     double start_s, end_s;
 };
 
@@ -200,7 +200,7 @@ static double next_time(const struct simulation *s)
 {
     double at_s = s->n_events ? s->heap[0].at_s : INFINITY;
     for (int i = 0; i < s->n_leaving; i++)
-        at_s = fmin(at_s, s->tasks[s->leaving[i]].until_s);
+        at_s = fmin(at_s, s->tasks[s->leaving[i]].leaving.until_s);
     return at_s;
 }
 
@@ -209,21 +209,9 @@ static double next_time(const struct simulation *s)
 static void begin_leaving(struct simulation *s, int task)
 {
     struct task *t = &s->tasks[task];
-    t->rate = link_of(s, t->from, t->to)->bytes_per_s;
-    t->since_s = s->now_s;
-    t->until_s = s->now_s + t->amount / t->rate;
+    max_min_leave(&t->leaving, t->amount, link_of(s, t->from, t->to)->bytes_per_s, s->now_s);
     s->leaving[s->n_leaving++] = task;
     s->is_stale = s->net.hosts != NULL;
-}
-
-static void set_rate(const struct simulation *s, struct task *t, double rate)
-{
-    if (rate == t->rate) return; /* the end stays the number it was */
-    const double passed_s = s->now_s - t->since_s;
-    if (passed_s > 0) t->amount = fmax(0, t->amount - t->rate * passed_s);
-    t->rate = rate;
-    t->since_s = s->now_s;
-    t->until_s = s->now_s + t->amount / rate;
 }
 
 static void share(struct simulation *s)
@@ -235,7 +223,7 @@ static void share(struct simulation *s)
     }
     max_min_rates(s->rates, s->flows, s->n_leaving, &s->cards);
     for (int i = 0; i < s->n_leaving; i++)
-        set_rate(s, &s->tasks[s->leaving[i]], s->rates[i]);
+        max_min_set_rate(&s->tasks[s->leaving[i]].leaving, s->rates[i], s->now_s);
     s->is_stale = false;
 }
 
@@ -286,7 +274,7 @@ static void end(struct simulation *s, int task)
 static void do_events(struct simulation *s)
 {
     for (int i = 0; i < s->n_leaving;)
-        if (s->tasks[s->leaving[i]].until_s <= s->now_s)
+        if (s->tasks[s->leaving[i]].leaving.until_s <= s->now_s)
             end_leaving(s, i);
         else
             i++;

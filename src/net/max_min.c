@@ -61,3 +61,15 @@ void max_min_rates(double *rates, const struct max_min_flow *flows, int n, const
     for (int settled = 0; settled < n;)
         settled += settle_least(rates, flows, n, m);
 }
+
+void max_min_leave(struct max_min_leaving *l, double bytes, double rate, double now_s)
+{
+    *l = (struct max_min_leaving){bytes, rate, now_s, now_s + bytes / rate};
+}
+
+void max_min_set_rate(struct max_min_leaving *l, double rate, double now_s)
+{
+    if (rate == l->rate) return; /* the end stays the number it was */
+    const double passed_s = now_s - l->since_s;
+    max_min_leave(l, passed_s > 0 ? fmax(0, l->left - l->rate * passed_s) : l->left, rate, now_s);
+}

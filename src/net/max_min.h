@@ -22,4 +22,12 @@ struct max_min {
 /* rates [n] of flows [n]. n^2 at worst. */
 void max_min_rates(double *rates, const struct max_min_flow *flows, int n, const struct max_min *m);
 
+/* A message that leaves: what was left of it at since_s, its rate from there, and so when it will have left. */
+struct max_min_leaving {
+    double left, rate, since_s, until_s;
+};
+
+void max_min_leave(struct max_min_leaving *l, double bytes, double rate, double now_s);
+void max_min_set_rate(struct max_min_leaving *l, double rate, double now_s);
+
 #endif

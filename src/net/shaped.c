@@ -28,7 +28,7 @@ struct message {
     enum net_purpose purpose;
     struct end send, receive;
     bool has_left, has_arrived;
-    double bytes_left, rate, since_s, until_s; /* while it leaves: rate since then, and when it will have left */
+    struct max_min_leaving leaving;
     double arrives_s;
     struct message *all;  /* of the world, for its end */
     struct message *next; /* in its pair's queue, or among the free ones */
@@ -114,22 +114,9 @@ static struct shaped_link *link_of(struct shaped *w, const struct message *m)
 static void begin_leaving(struct shaped *w, struct pair *p)
 {
     struct message *m = p->first;
-    m->bytes_left = (double)m->send.inner.bytes;
-    m->rate = link_of(w, m)->bytes_per_s;
-    m->since_s = w->now_s;
-    m->until_s = w->now_s + m->bytes_left / m->rate;
+    max_min_leave(&m->leaving, (double)m->send.inner.bytes, link_of(w, m)->bytes_per_s, w->now_s);
     w->leaving[w->n_leaving++] = p;
     w->is_stale = w->is_shared;
-}
-
-static void set_rate(struct shaped *w, struct message *m, double rate)
-{
-    if (rate == m->rate) return; /* the end stays the number it was */
-    const double passed_s = w->now_s - m->since_s;
-    if (passed_s > 0) m->bytes_left = fmax(0, m->bytes_left - m->rate * passed_s);
-    m->rate = rate;
-    m->since_s = w->now_s;
-    m->until_s = w->now_s + m->bytes_left / rate;
 }
 
 static void share(struct shaped *w)
@@ -140,7 +127,7 @@ static void share(struct shaped *w)
     }
     max_min_rates(w->rates, w->flows, w->n_leaving, &w->cards);
     for (int i = 0; i < w->n_leaving; i++)
-        set_rate(w, w->leaving[i]->first, w->rates[i]);
+        max_min_set_rate(&w->leaving[i]->first->leaving, w->rates[i], w->now_s);
     w->is_stale = false;
 }
 
@@ -148,7 +135,7 @@ static double next_event(const struct shaped *w)
 {
     double at = INFINITY;
     for (int i = 0; i < w->n_leaving; i++)
-        at = fmin(at, w->leaving[i]->first->until_s);
+        at = fmin(at, w->leaving[i]->first->leaving.until_s);
     for (const struct message *m = w->flying; m; m = m->next_flying)
         at = fmin(at, m->arrives_s);
     for (int i = 0; i < w->n; i++)
@@ -200,7 +187,7 @@ static void kill_pair(struct shaped *w, struct pair *p)
 static void do_events(struct shaped *w)
 {
     for (int i = 0; i < w->n_leaving;)
-        if (w->leaving[i]->first->until_s <= w->now_s)
+        if (w->leaving[i]->first->leaving.until_s <= w->now_s)
             end_leaving(w, i);
         else
             i++;
