@@ -15,10 +15,12 @@ import re
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "recipes" / "tiny"))
+from summary import Estimate, estimate  # noqa: E402
+
 RUNS = Path("runs/traffic")
 ORDER = ["allreduce", "proxskip", "cocktail", "diloco-fp16", "diloco-int4", "streaming-int4", "sparse"]
 REPLICAS = 4
-STUDENT = [12.706, 4.303, 3.182, 2.776]  # 97.5 % quantiles with 1, 2, ... degrees of freedom
 
 
 def last_loss(run: Path) -> float:
@@ -58,24 +60,21 @@ def best(name: str) -> str:
     return min((last_loss(seeds[1]), rate) for rate, seeds in finished(name).items() if 1 in seeds)[1]
 
 
-def interval(values: list[float]) -> tuple[float, float]:
-    n = len(values)
-    mean = sum(values) / n
-    if n < 2:
-        return mean, math.nan
-    return mean, STUDENT[n - 2] * math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
+def interval(e: Estimate, digits: int) -> str:
+    return f"{e.mean:.{digits}f} ± {e.half:.{digits}f}"
 
 
 def row(name: str, dense: dict[int, float] | None) -> tuple[str, dict[int, float]]:
     rate = best(name)
     runs = finished(name)[rate]
     losses = {seed: last_loss(run) for seed, run in runs.items()}
-    mean, half = interval(list(losses.values()))
     bytes_a_step = sent(runs[1])
     fp16_ring = 2 * (REPLICAS - 1) / REPLICAS * 2 * parameters(runs[1])
-    more = "" if dense is None else "{:+.2f} ± {:.2f} %".format(
-        *interval([100 * (losses[s] / dense[s] - 1) for s in losses if s in dense]))  # fmt: skip
-    cells = (name, rate, f"{bytes_a_step / 1e3:,.1f}", f"{fp16_ring / bytes_a_step:.1f}", f"{mean:.4f} ± {half:.4f}", more)
+    loss = interval(estimate(list(losses.values())), 4)
+    more = ""
+    if dense is not None:
+        more = interval(estimate([100 * (losses[s] / dense[s] - 1) for s in losses if s in dense]), 2) + " %"
+    cells = (name, rate, f"{bytes_a_step / 1e3:,.1f}", f"{fp16_ring / bytes_a_step:.1f}", loss, more)
     return f"| {' | '.join(cells)} |", losses
 
 

@@ -189,11 +189,9 @@ static enum status read_task(struct task *out, json_t *file, const char *path)
 
 enum status task_set_shots(struct task *t, int64_t shots)
 {
-    if (shots && !t->train)
-        return fail(E_ARG, "%s: has no \"train\" file to take %lld shots from", t->name, (long long)shots);
     t->shots = shots;
     if (!shots) t->trials = 1;
-    return OK;
+    return check(t, t->name);
 }
 
 enum status task_read(struct task *out, const char *path)
