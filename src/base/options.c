@@ -454,7 +454,7 @@ static int format_option(char *text, size_t bytes, const struct option *o, const
     return n < 0 ? 0 : n;
 }
 
-static void format_choice(char *text, size_t bytes, const char *choices, int index)
+void options_choice(char *text, size_t bytes, const char *choices, int index)
 {
     for (; index > 0 && *choices; index--) {
         choices += strcspn(choices, "|");
@@ -485,7 +485,7 @@ static json_t *value_json(const struct option *o, const void *field)
     case OPTION_NUMBER: return json_real(*(const double *)field);
     case OPTION_CHOICE:
         if (*(const int *)field < 0) break;
-        format_choice(word, sizeof word, o->choices, *(const int *)field);
+        options_choice(word, sizeof word, o->choices, *(const int *)field);
         return json_string(word);
     case OPTION_STRING: string = *(const char *const *)field; return string ? json_string(string) : json_null();
     case OPTION_STRINGS: return strings_json(field);
@@ -521,7 +521,7 @@ static void format_default(char *text, size_t bytes, const struct option *o, con
     case OPTION_INT: snprintf(text, bytes, "%" PRId64, *(const int64_t *)field); break;
     case OPTION_SEED: snprintf(text, bytes, "%" PRIu64, *(const uint64_t *)field); break;
     case OPTION_NUMBER: snprintf(text, bytes, "%.9g", *(const double *)field); break;
-    case OPTION_CHOICE: format_choice(text, bytes, o->choices, *(const int *)field); break;
+    case OPTION_CHOICE: options_choice(text, bytes, o->choices, *(const int *)field); break;
     case OPTION_STRING:
         string = *(const char *const *)field;
         if (string) snprintf(text, bytes, "%s", string);

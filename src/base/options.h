@@ -77,6 +77,9 @@ void options_move(const struct option *table, option_given given, void *to, void
 
 void options_free(const struct option *table, void *settings); /* arrays of STRINGS fields */
 
+/* The word of choices ("a|b|c") at index, into text [bytes]. */
+void options_choice(char *text, size_t bytes, const char *choices, int index);
+
 /* Help for people: one aligned entry an option, wrapped at 100 columns, with the value the field has now as the
  * default. stdio_stream is a FILE *. */
 void options_print_help(const struct option *table, const void *defaults, void *stdio_stream);

@@ -29,22 +29,17 @@ static bool has_wire(const struct recipe *r)
     return r->sync == SYNC_DILOCO || r->sync == SYNC_STREAMING;
 }
 
-static const char *wire_name(int wire)
-{
-    static const char *const names[] = {"fp32", "fp16", "bf16", "int8", "int4"};
-    return names[wire];
-}
-
 static void write_name(char *name, size_t size, const struct recipe *r)
 {
+    char wire[8];
+    options_choice(wire, sizeof wire, TRAIN_WIRE_NAMES, r->sync_wire);
     switch ((enum train_sync)r->sync) {
     case SYNC_ALLREDUCE: snprintf(name, size, "allreduce"); break;
     case SYNC_SHARDED: snprintf(name, size, "sharded"); break;
     case SYNC_PROXSKIP: snprintf(name, size, "proxskip, p %g", r->sync_probability); break;
-    case SYNC_DILOCO: snprintf(name, size, "diloco %s, H %" PRId64, wire_name(r->sync_wire), r->sync_steps); break;
+    case SYNC_DILOCO: snprintf(name, size, "diloco %s, H %" PRId64, wire, r->sync_steps); break;
     case SYNC_STREAMING:
-        snprintf(name, size, "streaming %s, H %" PRId64 " / %" PRId64, wire_name(r->sync_wire), r->sync_steps,
-                 r->sync_fragments);
+        snprintf(name, size, "streaming %s, H %" PRId64 " / %" PRId64, wire, r->sync_steps, r->sync_fragments);
         break;
     case SYNC_SPARSE:
         snprintf(name, size, "sparse %.3g/%" PRId64 " bits, H %" PRId64, r->sparse_keep, r->sparse_bits, r->sync_steps);
