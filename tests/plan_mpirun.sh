@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # tests/plan_mpirun.sh GPTJT: what gptjt plan --measure writes under mpirun is a cluster that gptjt plan reads. All ranks
-# are on one machine here; tests/test_plan.c has hosts and links. Skipped (77) where there is no mpirun.
+# are on one machine here; tests/test_cluster.c has hosts and links. Skipped (77) where there is no mpirun.
 set -eu
 gptjt=$(realpath "$1")
 command -v mpirun > /dev/null || { echo "SKIPPED: no mpirun"; exit 77; }
