@@ -6,6 +6,7 @@ families, the text stream and the chains of thought are given; those two may use
 reader of text has met the words that a task is tested on; what it has not seen is the task done with them)."""
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import random
 import re
@@ -55,6 +56,25 @@ class Pool:
 
     def draw(self, rng: random.Random, split: Split) -> str:
         return rng.choice(self[split])
+
+
+@dataclass(frozen=True)
+class InventivePool(Pool):
+    """A pool of which every second draw for training has the beginning of one name and the end of another. Such names
+    nobody can know by heart: they have to be copied piece by piece, as those of tests have."""
+
+    words: tuple[str, ...]  # of which they are made
+    taken: frozenset[str]  # what they must not happen to be
+
+    def draw(self, rng: random.Random, split: Split) -> str:
+        return self._invent(rng) if split == "train" and rng.random() < 0.5 else super().draw(rng, split)
+
+    def _invent(self, rng: random.Random) -> str:
+        while True:
+            first, last = rng.choice(self.words), rng.choice(self.words)
+            name = first[: rng.randint(1, len(first) - 1)] + last[rng.randint(1, len(last) - 1) :]
+            if 3 <= len(name) <= 14 and name not in self.taken:
+                return name
 
 
 @dataclass(frozen=True)
@@ -109,6 +129,20 @@ class Entities:
     things: tuple[Thing, ...]
     antonyms: tuple[tuple[str, str], ...]
     languages: tuple[tuple[str, str], ...]  # (code, name)
+
+
+INVENTED = ("given_names", "family_names", "cities", "places", "companies", "nouns")
+
+
+def with_inventions(data: Entities) -> Entities:
+    """The same things, and in training as many that do not exist."""
+    pools: dict[str, Pool] = {name: getattr(data, name) for name in INVENTED}
+    taken = WIDGET_NAMES.union(*(pool.all for pool in pools.values()))
+    inventive = {
+        name: InventivePool(*(pool[split] for split in SPLITS), tuple(w for w in pool.train if w.isalpha()), taken)
+        for name, pool in pools.items()
+    }
+    return dataclasses.replace(data, **inventive)
 
 
 # ---- Countries ----

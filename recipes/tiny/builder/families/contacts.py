@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .. import names
-from ..entities import Entities, Split
+from ..entities import Entities, Split, with_inventions
 from .base import Family, Phrasing, Row
 
 
@@ -120,7 +122,12 @@ def _json(c: Contact) -> str:
     return json.dumps({"name": c.name, "email": c.mail, "phone": c.phone})
 
 
-def families(data: Entities) -> list[Family]:
+Draw = Callable[[random.Random, Split], Row]
+
+
+def drawn_from(data: Entities) -> dict[str, Draw]:
+    """How rows about contacts with such names are drawn, by family."""
+
     def csv(rng: random.Random, split: Split) -> Row:
         c = contact(rng, data, split)
         return Row(line(rng, c), c.csv)
@@ -141,10 +148,19 @@ def families(data: Entities) -> list[Family]:
         c = contact(rng, data, split)
         return Row(_json(c), c.csv)
 
+    return {"csv": csv, "email": mail, "phone": phone, "csv_to_json": to_json, "json_to_csv": from_json}
+
+
+def families(data: Entities) -> list[Family]:
+    draw, asked = drawn_from(data), drawn_from(with_inventions(data))
+
+    def family(name: str, phrasings: Sequence[Phrasing], **more: Any) -> Family:
+        return Family(name, phrasings, draw[name], asked=asked[name], **more)
+
     return [
-        Family("csv", CSV, csv, questions=CSV_QUESTIONS, weight=6, answers=20, max_tokens=60),
-        Family("email", MAIL, mail, questions=("{}\nWhat is the email address?",), max_tokens=40),
-        Family("phone", PHONE, phone, questions=("{}\nWhat is the phone number?",)),
-        Family("csv_to_json", TO_JSON, to_json, max_tokens=80),
-        Family("json_to_csv", FROM_JSON, from_json, max_tokens=60),
+        family("csv", CSV, questions=CSV_QUESTIONS, weight=6, answers=24, max_tokens=60),
+        family("email", MAIL, questions=("{}\nWhat is the email address?",), max_tokens=40),
+        family("phone", PHONE, questions=("{}\nWhat is the phone number?",)),
+        family("csv_to_json", TO_JSON, max_tokens=80),
+        family("json_to_csv", FROM_JSON, max_tokens=60),
     ]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 
 from .. import names
-from ..entities import Entities, Split
+from ..entities import Entities, Split, with_inventions
 from .base import Family, Phrasing, Row
 from .composed import compose
 
@@ -207,8 +207,11 @@ def families(data: Entities) -> list[Family]:
                 text, found = f"{text} {second}", found + more
         return Row(text, ", ".join(found))
 
+    more_names = with_inventions(data)
+
     def asked(rng: random.Random, split: Split) -> Row:  # one sentence, as on GPT-JT's card
-        text, found = fill(rng, data, split, compose(rng, split, most=3))
+        text = compose(rng, split, most=4) if rng.random() < 0.8 else rng.choice(_usable(SENTENCES, split))
+        text, found = fill(rng, more_names, split, text)
         return Row(text, ", ".join(found))
 
-    return [Family("entities", PHRASINGS, draw, questions=QUESTIONS, weight=6, answers=24, asked=asked, max_tokens=60)]
+    return [Family("entities", PHRASINGS, draw, questions=QUESTIONS, weight=6, answers=36, asked=asked, max_tokens=60)]
