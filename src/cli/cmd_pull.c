@@ -70,7 +70,7 @@ static void say(void *user, const char *line)
 {
     struct looker *x = user;
     if (x->quiet) return;
-    if (x->begun) progress_end(&x->bar); /* the bar comes again with the next bytes */
+    if (x->begun && x->bar.terminal) progress_end(&x->bar); /* the bar comes again with the next bytes */
     fprintf(stderr, "%s\n", line);
 }
 

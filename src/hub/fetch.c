@@ -30,6 +30,7 @@ struct transfer {
     bool in_one_go;  /* all bytes up to `at` came with one answer      */
     bool begun;      /* the first bytes of this attempt are there     */
     bool start_over; /* what is there is of no use                    */
+    bool etag_seen;  /* has started over for an ETag: now only the hash counts */
 };
 
 static void say(const struct transfer *t, const char *what)
@@ -108,11 +109,12 @@ static enum status write_piece(const struct transfer *t, const char *data, size_
 static enum status begin(struct transfer *t, const struct hub_response *r)
 {
     const struct hub_file *file = t->file;
-    const bool another = r->etag[0] && strcmp(r->etag, file->hash);
+    const bool another = r->etag[0] && strcmp(r->etag, file->hash) && !t->etag_seen;
     if (r->code == 206) {
         if (!r->ranged || r->first != t->at || r->total != file->bytes)
             return fail(E_FORMAT, "%s: the server sends other bytes of it than those asked for", file->name);
         t->start_over = another;
+        t->etag_seen = another || t->etag_seen;
         t->in_one_go = t->at == 0;
         return another ? fail(E_IO, "%s: is another one by now (ETag %s)", file->name, r->etag) : OK;
     }
@@ -143,7 +145,10 @@ static enum status attempt(struct transfer *t, const char *path, struct hub_resp
     t->begun = false;
     enum status s = hub_http_get(t->f->http, r, broken, path, t->at, on_body, t);
     if (t->start_over) *broken = true;
-    if (s != OK) return s;
+    if (s != OK)
+        return *broken && !t->start_over
+                   ? fail(s, "%s: broken off after %s: %s", t->file->name, amount_bytes(t->at).text, status_message())
+                   : s;
     if (r->code == 416 && t->at) { /* there is no such part: what is there is not of this file */
         t->start_over = *broken = true;
         return fail(E_IO, "%s: the server has nothing after byte %" PRIu64, t->file->name, t->at);

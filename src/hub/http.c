@@ -208,10 +208,11 @@ static enum status explain(const struct get *g, CURLcode code, const char *url, 
     if (g->status != OK) return g->status;
     if (code == CURLE_ABORTED_BY_CALLBACK) return fail(E_CANCELLED, "interrupted");
     *broken = !is_final(h, code);
-    const int host = (int)strcspn(url, "?#"); /* what follows may be a signature */
-    if (is_tls(code)) return fail(E_IO, "%.*s: TLS: %s (SSL_CERT_FILE names the authorities to trust)", host, url, why);
-    if (code == CURLE_OPERATION_TIMEDOUT && h->worked) return fail(E_IO, "%.*s: nothing arrives (%s)", host, url, why);
-    return fail(E_IO, "%.*s: %s", host, url, why);
+    const char *hint = is_tls(code) ? " (SSL_CERT_FILE names the authorities to trust)" : "";
+    char *host = origin_of(url); /* what follows it may be a signature */
+    const enum status s = fail(E_IO, "%s: %s%s", host ? host : h->o.endpoint, why, hint);
+    free(host);
+    return s;
 }
 
 /* ---- Requests ---- */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Integers are read as doubles, since somewhere in the rest of the answer there may be one beyond 64 bits; sizes are
- * exact up to 2^53, and larger ones are refused. */
+ * exact below 2^53, and others are refused. */
 #include "hub/listing.h"
 
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static enum status parse_bytes(uint64_t *out, const json_t *object, const char *
 {
     const json_t *v = json_object_get(object, "size");
     const double bytes = json_is_number(v) ? json_number_value(v) : -1;
-    if (!(bytes >= 0 && bytes <= MAX_BYTES) || (double)(uint64_t)bytes < bytes)
+    if (!(bytes >= 0 && bytes < MAX_BYTES) || (double)(uint64_t)bytes < bytes)
         return fail(E_FORMAT, "%s: the size of \"%.200s\" is missing, or not a number of bytes", where, name);
     *out = (uint64_t)bytes;
     return OK;

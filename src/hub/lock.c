@@ -21,6 +21,7 @@ static enum status take(int *lock, bool *taken, const char *path)
 {
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0664);
     if (fd < 0) return fail(E_IO, "%s: %s", path, strerror(errno));
+    fchmod(fd, 0664); /* whatever the umask: who shares a cache must be able to wait; not ours, no matter */
     const bool busy = flock(fd, LOCK_EX | LOCK_NB) && (errno == EWOULDBLOCK || errno == EINTR);
     *taken = !busy && is_current(fd, path);
     if (*taken)

@@ -19,6 +19,7 @@ ROOT/faults.json, read again when it changes, says what goes wrong. Its keys are
             "ignore_range": true, "etag": "...", "corrupt": [true, ...], "extra": N (bytes too many),
             "length": N (a wrong Content-Length), "short": N (bytes too few, and a clean end), "redirect": "URL"
 """
+import functools
 import hashlib
 import http.server
 import json
@@ -66,40 +67,45 @@ class Faults:
 FAULTS = Faults()
 
 
-def commit_of(model, revision):
-    """The commit that a revision's files are; a revision may be the commit itself."""
-    folder = os.path.join(ROOT, "models", model)
-    for name in os.listdir(folder) if os.path.isdir(folder) else []:
-        path, digest = os.path.join(folder, name), hashlib.sha1(model.encode())
-        for at, _, files in sorted(os.walk(path)):
-            for file in sorted(files):
-                digest.update(os.path.join(at, file).encode() + open(os.path.join(at, file), "rb").read())
-        if revision in (urllib.parse.unquote(name), digest.hexdigest()):
-            return digest.hexdigest(), path
-    return None, None
-
-
 def files_of(path):
     for at, _, files in sorted(os.walk(path)):
         for file in sorted(files):
             yield os.path.relpath(os.path.join(at, file), path)
 
 
+def commit_of(model, revision):
+    """The commit that a revision's files are; a revision may be the commit itself."""
+    folder = os.path.join(ROOT, "models", model)
+    for name in os.listdir(folder) if os.path.isdir(folder) else []:
+        path, digest = os.path.join(folder, name), hashlib.sha1(model.encode())
+        for file in files_of(path):
+            digest.update((file + hashes(os.path.join(path, file))[0]).encode())
+        if revision in (urllib.parse.unquote(name), digest.hexdigest()):
+            return digest.hexdigest(), path
+    return None, None
+
+
 def is_lfs(name):
     return name.endswith((".bin", ".safetensors"))
 
 
-def hashes(data):
+@functools.lru_cache(None)
+def hashes_at(path, _stamp):
+    data = open(path, "rb").read()
     return hashlib.sha256(data).hexdigest(), hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
+def hashes(path):
+    return hashes_at(path, os.stat(path).st_mtime_ns)
+
+
 def sibling(model, path, name):
-    data = open(os.path.join(path, name), "rb").read()
-    sha256, git = hashes(data)
+    size = os.path.getsize(os.path.join(path, name))
+    sha256, git = hashes(os.path.join(path, name))
     moved = FAULTS.get(model, "move", {}).get(name)
-    entry = {"rfilename": name, "size": len(data), "blobId": git if is_lfs(name) or not moved else moved}
+    entry = {"rfilename": name, "size": size, "blobId": git if is_lfs(name) or not moved else moved}
     if is_lfs(name):
-        entry["lfs"] = {"sha256": moved or sha256, "size": len(data), "pointerSize": 134}
+        entry["lfs"] = {"sha256": moved or sha256, "size": size, "pointerSize": 134}
     return entry
 
 
@@ -200,6 +206,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def endless_head(self):
         self.send_response(200)
+        self.flush_headers()
         while True:
             self.wfile.write(b"X-Long: %s\r\n" % (b"x" * 1000))
 
@@ -212,7 +219,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send(404, **{"X-Error-Code": "EntryNotFound"})
             return
         data = open(os.path.join(path, name), "rb").read()
-        sha256, git = hashes(data)
+        sha256, git = hashes(os.path.join(path, name))
         self.facts = {"X-Repo-Commit": commit}
         redirect = self.fault("redirect")
         if not redirect and is_lfs(name):
