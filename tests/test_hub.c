@@ -284,6 +284,17 @@ static void content_ranges_are_read_strictly(void **state)
         assert_false(hub_response_range(&a, &b, &n, bad[i]));
 }
 
+static void rate_limits_count_when_nothing_is_left(void **state)
+{
+    (void)state;
+    assert_true(hub_response_reset("\"api\";r=0;t=55") == 55);
+    assert_true(hub_response_reset("\"api\";r=10;t=55") == 0);
+    assert_true(hub_response_reset("\"api\";r=01;t=55") == 0);
+    assert_true(hub_response_reset("\"api\";t=55") == 0);
+    assert_true(hub_response_reset("\"api\";r=0;t=") == 0);
+    assert_true(hub_response_reset("\"api\";r=0;t=18446744073709551616") == 0);
+}
+
 static void an_etag_is_a_hash_or_nothing(void **state)
 {
     (void)state;
@@ -555,6 +566,7 @@ int main(void)
         cmocka_unit_test(what_is_needed_is_one_set_of_weights_and_the_small_files),
         cmocka_unit_test(patterns_are_those_of_fnmatch),
         cmocka_unit_test(content_ranges_are_read_strictly),
+        cmocka_unit_test(rate_limits_count_when_nothing_is_left),
         cmocka_unit_test(an_etag_is_a_hash_or_nothing),
         cmocka_unit_test(headers_count_from_where_they_may_come),
         cmocka_unit_test(refusals_say_what_to_do),

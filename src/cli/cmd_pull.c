@@ -89,7 +89,7 @@ static void print_head(const struct hub_pull *p)
     fprintf(stderr, "%s at %s%s%.12s%s: %zu file%s, %s", p->model.name, commit ? "" : p->model.revision,
             commit ? "" : " (", p->listing.commit, commit ? "" : ")", p->n_wanted, p->n_wanted == 1 ? "" : "s",
             amount_bytes(p->bytes).text);
-    if (p->have == p->bytes)
+    if (!p->n_missing)
         fprintf(stderr, ", all there\n");
     else if (p->have)
         fprintf(stderr, ", %s of it there\n", amount_bytes(p->have).text);

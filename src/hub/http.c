@@ -72,7 +72,8 @@ static void take_info(const struct get *g)
     curl_easy_getinfo(g->http->curl, CURLINFO_RETRY_AFTER, &after);
     g->response->code = (int)code;
     g->response->length = length;
-    g->response->retry_after_s = after > 0 ? after : 0;
+    if (after <= 0) after = code == 429 && g->response->reset_s < INT32_MAX ? (curl_off_t)g->response->reset_s : 0;
+    g->response->retry_after_s = after;
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *user)
@@ -225,6 +226,7 @@ static enum status one_request(struct get *g, const char *url, uint64_t from, ch
     if (!origin) return fail(E_IO, "%.200s: the server redirects to what is not http or https", url);
     g->response->from_hub = !strcmp(origin, h->origin);
     g->response->ranged = false;
+    g->response->reset_s = 0;
     g->head = g->dropped = 0;
     free(origin);
     snprintf(range, sizeof range, "%llu-", (unsigned long long)from);

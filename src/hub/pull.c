@@ -15,12 +15,7 @@
 #include "hub/http.h"
 #include "hub/retry.h"
 
-enum { MAX_ANSWER_BYTES = 64 << 20, SILENCE_S = 30 };
-
-bool hub_pull_built(void)
-{
-    return true;
-}
+enum { MAX_ANSWER_BYTES = 16 << 20, SILENCE_S = 30 };
 
 /* ---- Asking ---- */
 
@@ -107,12 +102,13 @@ enum status hub_pull_choose(struct hub_pull *p, const struct hub_choice *c)
 {
     TRY(hub_choose(&p->listing, c, p->model.name));
     TRY(hub_cache_survey(&p->listing, &p->cache));
-    p->n_wanted = 0;
+    p->n_wanted = p->n_missing = 0;
     p->bytes = p->have = 0;
     for (size_t i = 0; i < p->listing.n; i++) {
         const struct hub_file *f = &p->listing.files[i];
         if (!f->wanted) continue;
         p->n_wanted++;
+        p->n_missing += !f->there;
         p->bytes += f->bytes;
         p->have += f->have;
     }
@@ -152,10 +148,13 @@ static enum status fetch_all(const struct hub_pull *p)
     return OK;
 }
 
+/* Nothing is written where everything is there: the cache may be somebody else's. */
 enum status hub_pull_run(struct hub_pull *p)
 {
-    TRY(hub_cache_make(&p->cache));
-    TRY(check_space(p));
-    TRY(fetch_all(p));
+    if (p->n_missing) {
+        TRY(hub_cache_make(&p->cache));
+        TRY(check_space(p));
+        TRY(fetch_all(p));
+    }
     return hub_cache_publish(&p->cache, &p->listing, p->model.revision);
 }

@@ -28,12 +28,9 @@ struct hub_pull {
     struct hub_listing listing;  /* of the commit that the revision is at */
     char snapshot[HUB_PATH_MAX]; /* where the files are, or will be */
     struct hub_http *http;
-    size_t n_wanted;
+    size_t n_wanted, n_missing;
     uint64_t bytes, have; /* of the wanted files; what of them is there */
 };
-
-/* Whether this program can pull. */
-bool hub_pull_built(void);
 
 /* Asks the Hub what the model has. *p is to be closed only if this is OK. */
 enum status hub_pull_open(struct hub_pull *p, const struct hub_settings *set, const struct hub_model *m,

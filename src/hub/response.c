@@ -39,6 +39,16 @@ bool hub_response_range(uint64_t *first, uint64_t *last, uint64_t *total, const 
     return true;
 }
 
+uint64_t hub_response_reset(const char *value)
+{
+    const char *left = strstr(value, ";r="), *after = strstr(value, ";t=");
+    uint64_t n, seconds;
+    if (!left || !after) return 0;
+    left += 3;
+    after += 3;
+    return take_number(&n, &left) && !n && take_number(&seconds, &after) ? seconds : 0;
+}
+
 void hub_response_etag(char out[HUB_SHA256 + 1], const char *value)
 {
     out[0] = 0;
@@ -68,6 +78,8 @@ static void take_header(struct hub_response *r, const char *name, const char *va
         take_etag(r, value, true);
     else if (!strcasecmp(name, "Content-Range"))
         r->ranged = hub_response_range(&r->first, &r->last, &r->total, value);
+    else if (!strcasecmp(name, "RateLimit"))
+        r->reset_s = hub_response_reset(value);
     else if (!strcasecmp(name, "X-Error-Code"))
         snprintf(r->error_code, sizeof r->error_code, "%.63s", value);
     else if (!strcasecmp(name, "X-Error-Message"))

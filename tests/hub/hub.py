@@ -14,7 +14,7 @@ ROOT/faults.json, read again when it changes, says what goes wrong. Its keys are
     model:  "token": "files" or "all" (what needs the token "good"), "gated": true (and says so),
             "siblings": [...] (more entries of the listing), "move": {"FILE": "HASH"} (a wrong hash in it)
     api:    "status": [...], "body": "raw text", "endless": true, "head": true (endless headers)
-    FILE:   "status": [...], "cdn_status": [...], "retry_after": seconds or an HTTP date,
+    FILE:   "status": [...], "cdn_status": [...], "retry_after": seconds, an HTTP date or a RateLimit,
             "break_at": [...] (bytes of the body, then the connection breaks), "stall_at": N (the same, then silence),
             "ignore_range": true, "etag": "...", "corrupt": [true, ...], "extra": N (bytes too many),
             "length": N (a wrong Content-Length), "short": N (bytes too few, and a clean end), "redirect": "URL"
@@ -132,7 +132,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         code = self.fault(name)
         if code:
             after = self.fault("retry_after")
-            self.send(code, b"busy", **({"Retry-After": after} if after is not None else {}))
+            header = "RateLimit" if str(after).startswith('"') else "Retry-After"
+            self.send(code, b"busy", **({header: after} if after is not None else {}))
         return code
 
     def do_HEAD(self):
