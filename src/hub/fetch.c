@@ -172,8 +172,8 @@ static enum status transfer(struct transfer *t, const char *path)
         if (s == OK) break;
         if (t->at > best) retry.failed = 0;
         if (t->at > best) best = t->at;
-        TRY(hub_retry_after(&retry, s, broken, r.retry_after_s));
         if (t->start_over) TRY(restart(t));
+        TRY(hub_retry_after(&retry, s, broken, r.retry_after_s));
     }
     return OK;
 }

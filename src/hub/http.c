@@ -187,13 +187,14 @@ static bool is_tls(CURLcode code)
            code == CURLE_SSL_CACERT_BADFILE;
 }
 
-/* What another try will not change. Hosts that cannot be found or reached only come back if they have been there. */
+/* What another try will not change. A host that cannot be found or reached may come back only if it has been there. */
 static bool is_final(const struct hub_http *h, CURLcode code)
 {
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT: return !h->worked;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_OPERATION_TIMEDOUT: return !h->worked;
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
     case CURLE_OUT_OF_MEMORY:
