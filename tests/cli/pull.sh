@@ -309,6 +309,10 @@ complains "org/nothing: there is no such model on ${HF_ENDPOINT%/}, or it is pri
 HF_ENDPOINT=http://127.0.0.1:1 run 1 pull org/tiny
 complains '^gptjt pull: http://127.0.0.1:1: .*onnect'
 
+http_proxy=http://127.0.0.1:1 run 1 pull org/tiny
+complains '^gptjt pull: http://127.*: Failed to connect to 127.0.0.1 port 1 '
+http_proxy=http://127.0.0.1:1 no_proxy=127.0.0.1 run 0 pull org/tiny
+
 # Gated and private models; the token goes to the Hub and nowhere else.
 faults '{"org/tiny": {"token": "files", "gated": true}}'
 run 1 pull org/tiny --quiet
