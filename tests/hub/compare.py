@@ -7,6 +7,7 @@ has made for its own, and they wait for each other's locks.
 
 Exits with 77 where huggingface_hub is not installed (pip install huggingface_hub).
 """
+import importlib.util
 import json
 import os
 import pathlib
@@ -18,6 +19,9 @@ import tempfile
 import time
 import warnings
 
+if not importlib.util.find_spec("huggingface_hub"):
+    print("huggingface_hub is not installed")
+    sys.exit(77)
 HERE = pathlib.Path(__file__).resolve().parent
 GPTJT = os.path.abspath(sys.argv[1])
 WORK = pathlib.Path(tempfile.mkdtemp(prefix="gptjt-compare-"))
@@ -44,14 +48,8 @@ def serve():
 SERVER = serve()
 os.environ["HF_HOME"] = str(WORK / "theirs")
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-try:
-    import filelock
-    import huggingface_hub
-except ImportError:
-    SERVER.terminate()
-    shutil.rmtree(WORK)
-    print("huggingface_hub is not installed")
-    sys.exit(77)
+import filelock  # noqa: E402 (they read the environment when they are imported)
+import huggingface_hub  # noqa: E402
 
 
 def gptjt(home, *arguments, **options):
