@@ -18,6 +18,7 @@
 #include "eval/task_page.h"
 #include "eval/task_results.h"
 #include "gptjt.h"
+#include "hub/choose.h"
 #include "model/export.h"
 #include "model/quantize.h"
 #include "net/collectives.h"
@@ -276,6 +277,26 @@ static void reading_a_table(void **state)
         walk(read_table, &tables[i], ALLOC_OURS, 1);
         walk(read_table, &tables[i], ALLOC_AND_JSON, 1);
     }
+}
+
+static enum status list_files(const void *text)
+{
+    struct hub_listing l;
+    TRY(hub_listing_parse(&l, text, strlen(text), "o/n"));
+    const enum status s = hub_choose(&l, &(struct hub_choice){0}, "o/n");
+    hub_listing_free(&l);
+    return s;
+}
+
+static void reading_the_list_of_a_hub(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"sha\": \"0123456789abcdef0123456789abcdef01234567\", \"siblings\": ["
+        "{\"rfilename\": \"model.safetensors\", \"size\": 7, \"blobId\": \"0123456789abcdef0123456789abcdef01234567\"},"
+        "{\"rfilename\": \"config.json\", \"size\": 7, \"blobId\": \"0123456789abcdef0123456789abcdef01234567\"}]}";
+    walk(list_files, text, ALLOC_OURS, 1);
+    walk(list_files, text, ALLOC_AND_JSON, 1);
 }
 
 static bool go_on(void *user, uint64_t bytes)
@@ -672,6 +693,7 @@ int main(void)
         cmocka_unit_test(opening_a_tokenizer),
         cmocka_unit_test(using_an_engine),
         cmocka_unit_test(reading_a_table),
+        cmocka_unit_test(reading_the_list_of_a_hub),
         cmocka_unit_test(quantising_a_checkpoint),
         cmocka_unit_test(exporting_a_checkpoint),
         cmocka_unit_test(reading_a_recipe),

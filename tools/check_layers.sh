@@ -8,10 +8,10 @@ cd "$(dirname "$0")/.."
 # What a directory of src/ may include besides itself; what those may include, it may too.
 declare -A uses=(
     [base]="" [html]="base" [tensor]="base" [kernels]="base" [ops]="kernels tensor" [formats]="tensor" [tokenizer]="base"
-    [model]="ops formats" [net]="base" [stage]="model net" [engine]="stage tokenizer" [eval]="engine html"
+    [model]="ops formats" [hub]="base" [net]="base" [stage]="model net" [engine]="stage tokenizer" [eval]="engine html"
     [data]="tokenizer" [train]="data stage html" [dist]="train net" [server]="engine"
     [bench]="engine train"
-    [cli]="eval bench dist server"
+    [cli]="eval bench dist server hub"
 )
 # Exceptions to that closure: the server hands requests to the engine and knows no model.
 declare -A never=([server]="tensor kernels ops formats model stage net")
@@ -71,11 +71,13 @@ check_file() {
         'only base/ makes threads, and transports in net/'
     only_in "$file" "$code" "${include}[a-z0-9]*intrin\.h" '^src/kernels/x86/' 'only kernels/x86/ includes it'
     only_in "$file" "$code" "${include}mpi\.h" '^src/net/mpi\.c$' 'only net/mpi.c includes it'
+    only_in "$file" "$code" "${include}curl/" '^src/hub/http\.c$' 'only hub/http.c includes it'
+    only_in "$file" "$code" "${include}openssl/" '^src/hub/digest\.c$' 'only hub/digest.c includes it'
     only_in "$file" "$code" "${include}(cuda|cublas)" '^src/ops/cuda/' 'only ops/cuda/ includes it'
     only_in "$file" "$code" '\<(secure_)?getenv *\(' '^src/cli/' 'only cli/ reads the environment'
     only_in "$file" "$code" '\<(_?exit|abort|printf|puts|putchar) *\(' '^src/cli/' 'only cli/ prints and exits'
     only_in "$file" "$code" '\<(malloc|calloc|realloc(array)?|aligned_alloc|free|mmap|fopen|open|pthread_[a-z_]+) *\(' \
-        '^src/(base|html|tensor|ops|formats|tokenizer|model|net|stage|engine|eval|bench|data|train|dist|server|cli)/' \
+        '^src/(base|hub|html|tensor|ops|formats|tokenizer|model|net|stage|engine|eval|bench|data|train|dist|server|cli)/' \
         'kernels never allocate, thread or read files'
 }
 

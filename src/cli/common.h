@@ -41,9 +41,9 @@ struct common {
     {                                                                                                                  \
         .name = "model", .letter = 'm', .type = OPTION_STRING, .offset = offsetof(struct common, model),               \
         .meta = "MODEL",                                                                                               \
-        .help =                                                                                                        \
-            "Hugging Face directory of a gptj model, or OWNER/NAME in the Hugging Face cache (default $GPTJT_MODEL, "  \
-            "else the gpt-jt-tiny that ships with gptjt)"                                                              \
+        .help = "Hugging Face directory of a gptj model, or OWNER/NAME[@REVISION] that gptjt pull has downloaded "     \
+                "(default "                                                                                            \
+                "$GPTJT_MODEL, else the gpt-jt-tiny that ships with gptjt)"                                            \
     }
 
 /* What --weights and --compute take, in the order of enum gptjt_weights and enum gptjt_compute. */

@@ -9,7 +9,7 @@ case $GPTJT in /*) ;; *) GPTJT=$PWD/$GPTJT ;; esac
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck disable=SC2034 # the tests use it
 MODEL=$here/../../models/gpt-jt-tiny
-unset GPTJT_MODEL HF_HOME HF_HUB_CACHE
+unset GPTJT_MODEL HF_HOME HF_HUB_CACHE HUGGINGFACE_HUB_CACHE XDG_CACHE_HOME
 exec </dev/null
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
