@@ -32,7 +32,7 @@
 #include "base/log.h"
 #include "server/links.h"
 
-enum { BACKLOG = 256, STREAM_BLOCK = 16 << 10, MOST_HEADERS = 8, ADDRESS_MAX = 80, SLOWEST_BYTES_PER_S = 16 << 10 };
+enum { BACKLOG = 256, STREAM_BLOCK = 16 << 10, MOST_HEADERS = 16, ADDRESS_MAX = 80, SLOWEST_BYTES_PER_S = 16 << 10 };
 
 /* A body beyond the limit is read and thrown away up to here, so that its sender hears of the limit and not of a broken
  * pipe; beyond that the answer comes at once and the connection is closed. */
