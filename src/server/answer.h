@@ -45,8 +45,8 @@ void answer_free(struct answer *a);
 size_t answer_new_tokens(const struct answer *a);    /* of all texts made */
 size_t answer_prompt_tokens(const struct answer *a); /* of all prompts */
 
-/* chosen [n]: which of a prompt's texts are shown: as they are; the best by mean log-probability, best first, where more
- * were made than are shown; one again and again where fewer were, being all the same (greedy). */
+/* chosen [n]: which of a prompt's texts are shown: as they are; the best by mean log-probability, best first, where
+ * more were made than are shown; one again and again where fewer were, being all the same (greedy). */
 void answer_choose(const struct answer_prompt *p, int n, int *chosen);
 
 #endif

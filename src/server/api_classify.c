@@ -83,7 +83,8 @@ static enum status take_values(const struct classify_ask *a, const char **values
 {
     const size_t n = (size_t)a->spec.n_fields;
     if (json_is_string(text) && n == 1) return take_string(&values[0], text, what);
-    if (!json_is_object(text)) return fail(E_ARG, "request: %s is not a text or an object of texts like the others", what);
+    if (!json_is_object(text))
+        return fail(E_ARG, "request: %s is not a text or an object of texts like the others", what);
     if (json_object_size(text) != n) return fail(E_ARG, "request: %s has other fields than the first input", what);
     for (size_t i = 0; i < n; i++) {
         const json_t *value = json_object_get(text, a->names[i]);
@@ -154,7 +155,8 @@ static enum status take_labels(struct classify_ask *a, const struct request *r)
     if (!r->labels && !n) return fail(E_ARG, "request: which labels? give \"labels\" or \"shots\"");
     for (int i = 0; i < a->spec.n_shots; i++)
         if (!has_label(a, a->shots[i].label))
-            return fail(E_ARG, "request: a shot has the label \"%.60s\", which is not in \"labels\"", a->shots[i].label);
+            return fail(E_ARG, "request: a shot has the label \"%.60s\", which is not in \"labels\"",
+                        a->shots[i].label);
     return classify_check_labels(a->spec.labels, a->spec.n_labels);
 }
 

@@ -2,8 +2,8 @@
 /* POST /classify, our own: which of some labels does the model expect for a text? The names are those of the options of
  * `gptjt classify`, the arithmetic is eval/classify.h's.
  *
- *     {"inputs": TEXT | {FIELD: TEXT, ...} | [either, ...], "labels": [TEXT, ...], "instruction": TEXT, "list_labels": true,
- *      "text_name": "Text", "label_name": "Label", "shots": [{"text": TEXT | {FIELD: TEXT, ...}, "label": TEXT}, ...],
+ *     {"inputs": TEXT | {FIELD: TEXT, ...} | [either, ...], "labels": [TEXT, ...], "instruction": TEXT, "list_labels":
+ * true, "text_name": "Text", "label_name": "Label", "shots": [{"text": TEXT | {FIELD: TEXT, ...}, "label": TEXT}, ...],
  *      "normalize": "none" | "length", "calibrate": false, "content_free": "N/A", "prompt_mask": ..., "details": false}
  *     -> {"results": [{"label", "score", "probabilities": {LABEL: P}, "log_likelihoods": {LABEL: L}, "prompt_tokens",
  *         "n_shots", "n_dropped", "prompt"?}], "prompt_mask"}
@@ -21,7 +21,7 @@ struct classify_ask {
     struct fewshot_spec spec; /* its arrays are the ask's */
     const char **labels, **names, **values, **shot_values;
     struct fewshot_shot *shots;
-    int n_inputs; /* values: [n_inputs][spec.n_fields] */
+    int n_inputs;  /* values: [n_inputs][spec.n_fields] */
     int normalize; /* enum classify_normalize */
     bool calibrate, details;
     const char *content_free;

@@ -2,10 +2,11 @@
 #include "server/api_hf.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/api_tgi.h"
 
-enum { HF_NEW_TOKENS = 20, TGI_NEW_TOKENS = 1024, MOST_SECONDS = 86400 };
+enum { HF_NEW_TOKENS = 20, TGI_NEW_TOKENS = 1024, MOST_SECONDS = 86400, LOADING_SECONDS = 20 };
 
 #define NO_BEAMS "there is no beam search; decoding is greedy or sampled"
 
@@ -85,11 +86,11 @@ static enum status check(struct ask *a, bool tgi, option_given given, const stru
     TRY(tgi_finish_parameters(a, parameters, given, limits));
     if (a->temperature <= 0) a->do_sample = false;
     if (a->n > 1 && !a->do_sample)
-        return fail(E_ARG, "parameters: \"num_return_sequences\" is %lld, but greedy answers are all the same; give "
-                           "\"do_sample\"",
+        return fail(E_ARG,
+                    "parameters: \"num_return_sequences\" is %lld, but greedy answers are all the same; give "
+                    "\"do_sample\"",
                     (long long)a->n);
-    if (a->stream && (a->many || a->n > 1))
-        return fail(E_ARG, "request: \"stream\" goes with one text and one answer");
+    if (a->stream && (a->many || a->n > 1)) return fail(E_ARG, "request: \"stream\" goes with one text and one answer");
     return OK;
 }
 
@@ -138,8 +139,8 @@ static void whole(struct buf *out, const struct ask *ask, const struct answer *a
     dialect_put_json(out, all);
 }
 
-static void token(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r, int prompt,
-                  const struct gptjt_token *t)
+static void token(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r,
+                  int prompt, const struct gptjt_token *t)
 {
     dialect_tgi.token(out, ask, answer, r, prompt, t);
 }
@@ -149,14 +150,18 @@ static void end(struct buf *out, const struct ask *ask, const struct answer *ans
     dialect_tgi.end(out, ask, answer, r);
 }
 
+/* While a model loads the Inference API says how many seconds that may take; nobody knows. */
 static void trouble(struct buf *out, enum trouble what, const char *message)
 {
-    dialect_tgi.trouble(out, what, message);
+    if (what != TROUBLE_LOADING) {
+        dialect_tgi.trouble(out, what, message);
+        return;
+    }
+    json_t *body = json_object();
+    json_put(&body, "error", dialect_text(message, strlen(message)));
+    json_put(&body, "estimated_time", json_real(LOADING_SECONDS));
+    dialect_put_json(out, body);
 }
 
-const struct dialect dialect_hf = {.parse = parse,
-                                   .whole = whole,
-                                   .token = token,
-                                   .end = end,
-                                   .status = dialect_plain_status,
-                                   .trouble = trouble};
+const struct dialect dialect_hf = {
+    .parse = parse, .whole = whole, .token = token, .end = end, .status = dialect_plain_status, .trouble = trouble};

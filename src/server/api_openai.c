@@ -17,7 +17,7 @@ struct request {
     bool echo;
 };
 
-#define FIELD(name)    .offset = offsetof(struct request, name)
+#define FIELD(name) .offset = offsetof(struct request, name)
 #define REFUSED(name_, reason)                                                                                         \
     {                                                                                                                  \
         .name = name_, .type = OPTION_REFUSED, .help = reason                                                          \
@@ -62,7 +62,9 @@ struct stream_options {
 
 static const struct option stream_fields[] = {
     {.name = "include_usage", .type = OPTION_FLAG, .offset = offsetof(struct stream_options, include_usage)},
-    {.name = "include_obfuscation", .type = OPTION_FLAG, .offset = offsetof(struct stream_options, include_obfuscation)},
+    {.name = "include_obfuscation",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct stream_options, include_obfuscation)},
     {0},
 };
 
@@ -85,8 +87,7 @@ static enum status take_biases(struct ask *a, const json_t *object, const struct
     if (!object) return OK;
     if (!json_is_object(object)) return fail(E_ARG, "request: \"logit_bias\" is not a JSON object");
     const size_t n = json_object_size(object);
-    if (n > MOST_BIASES)
-        return fail(E_ARG, "request: \"logit_bias\" has %zu tokens, more than %d", n, MOST_BIASES);
+    if (n > MOST_BIASES) return fail(E_ARG, "request: \"logit_bias\" has %zu tokens, more than %d", n, MOST_BIASES);
     a->logit_bias = calloc(n ? n : 1, sizeof *a->logit_bias);
     if (!a->logit_bias) return fail(E_NOMEM, "request: out of memory");
     json_t *all = (json_t *)(uintptr_t)object;
@@ -109,7 +110,8 @@ static enum status take_stream_options(struct ask *a, const json_t *object)
 static enum status settle(struct request *r, option_given given, const struct ask_limits *limits)
 {
     struct ask *a = &r->ask;
-    if (r->suffix && *r->suffix) return fail(E_ARG, "request: \"suffix\" is refused: the model only goes on at the end");
+    if (r->suffix && *r->suffix)
+        return fail(E_ARG, "request: \"suffix\" is refused: the model only goes on at the end");
     TRY(ask_take_prompts(a, r->prompt, "prompt", true, true, limits));
     TRY(take_biases(a, r->logit_bias, limits));
     TRY(take_stream_options(a, r->stream_options));
@@ -120,8 +122,8 @@ static enum status settle(struct request *r, option_given given, const struct as
     a->n_top = r->logprobs > 0 ? r->logprobs : 0;
     a->full_text = r->echo;
     a->score_prompt = r->echo && a->details;
-    if (!a->max_new_tokens && !r->echo)
-        return fail(E_ARG, "request: \"max_tokens\" is 0, which goes with \"echo\" only");
+    if (!a->max_new_tokens && (!r->echo || a->stream))
+        return fail(E_ARG, "request: \"max_tokens\" is 0, which goes with \"echo\" and without \"stream\" only");
     return ask_check(a, "request", limits);
 }
 
@@ -291,8 +293,8 @@ static void whole(struct buf *out, const struct ask *ask, const struct answer *a
     for (int i = 0; i < answer->n; i++) {
         answer_choose(&answer->prompts[i], (int)ask->n, chosen);
         for (int k = 0; k < ask->n; k++)
-            json_append(&choices, whole_choice(ask, answer, r, i, i * (int)ask->n + k,
-                                               &answer->prompts[i].texts[chosen[k]]));
+            json_append(&choices,
+                        whole_choice(ask, answer, r, i, i * (int)ask->n + k, &answer->prompts[i].texts[chosen[k]]));
     }
     free(chosen);
     json_t *object = head_json(r, choices);
@@ -343,8 +345,8 @@ static size_t offset_of(const struct ask *ask, const struct answer *answer, cons
 }
 
 /* Greedy answers that were made once and are wanted n times are n choices. */
-static void token(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r, int prompt,
-                  const struct gptjt_token *t)
+static void token(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r,
+                  int prompt, const struct gptjt_token *t)
 {
     const int made = answer->prompts[prompt].n_texts, n = (int)ask->n;
     for (int k = made < n ? 0 : t->sequence; k < (made < n ? n : t->sequence + 1); k++) {
@@ -358,8 +360,7 @@ static void token(struct buf *out, const struct ask *ask, const struct answer *a
             logprobs = logprobs_end(&l);
         }
         json_t *finish = t->last ? json_string(finish_reason(t->finish)) : json_null();
-        put_chunk(out, ask, r,
-                  choice_json(index, dialect_text(t->text ? t->text : "", t->text_len), logprobs, finish));
+        put_chunk(out, ask, r, choice_json(index, dialect_text(t->text ? t->text : "", t->text_len), logprobs, finish));
     }
 }
 

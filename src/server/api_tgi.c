@@ -211,8 +211,8 @@ static void spell(struct buf *out, const struct render *r, const struct gptjt_to
         buf_append(out, t->text, t->text_len);
 }
 
-static void token(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r, int prompt,
-                  const struct gptjt_token *t)
+static void token(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r,
+                  int prompt, const struct gptjt_token *t)
 {
     const struct answer_prompt *p = &answer->prompts[prompt];
     const struct answer_text *text = &p->texts[t->sequence];
@@ -268,12 +268,8 @@ static void trouble(struct buf *out, enum trouble what, const char *message)
     dialect_put_json(out, body);
 }
 
-const struct dialect dialect_tgi = {.parse = parse,
-                                    .whole = whole,
-                                    .token = token,
-                                    .end = end,
-                                    .status = dialect_plain_status,
-                                    .trouble = trouble};
+const struct dialect dialect_tgi = {
+    .parse = parse, .whole = whole, .token = token, .end = end, .status = dialect_plain_status, .trouble = trouble};
 
 /* ---- /tokenize ---- */
 

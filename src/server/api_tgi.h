@@ -13,8 +13,7 @@
 #include "server/dialect.h"
 
 /* The entries of a table of options on struct ask for what is in "parameters". */
-#define TGI_FIELD(field)                                                                                               \
-    .offset = offsetof(struct ask, field)
+#define TGI_FIELD(field) .offset = offsetof(struct ask, field)
 #define TGI_REFUSED(name_, reason)                                                                                     \
     {                                                                                                                  \
         .name = name_, .type = OPTION_REFUSED, .help = reason                                                          \
@@ -23,11 +22,7 @@
     {.name = "best-of", .type = OPTION_INT, TGI_FIELD(best_of), .min = 1, .max = 1024},                                \
         {.name = "temperature", .type = OPTION_NUMBER, TGI_FIELD(temperature), .max = 1e6},                            \
         {.name = "repetition-penalty", .type = OPTION_NUMBER, TGI_FIELD(repetition_penalty), .max = 1e6},              \
-        {.name = "frequency-penalty",                                                                                  \
-         .type = OPTION_NUMBER,                                                                                        \
-         TGI_FIELD(frequency_penalty),                                                                                 \
-         .min = -2,                                                                                                    \
-         .max = 2},                                                                                                    \
+        {.name = "frequency-penalty", .type = OPTION_NUMBER, TGI_FIELD(frequency_penalty), .min = -2, .max = 2},       \
         {.name = "presence-penalty", .type = OPTION_NUMBER, TGI_FIELD(presence_penalty), .min = -2, .max = 2},         \
         {.name = "top-k", .type = OPTION_INT, TGI_FIELD(top_k), .min = 1, .max = INT32_MAX},                           \
         {.name = "top-p", .type = OPTION_NUMBER, TGI_FIELD(top_p), .max = 1},                                          \

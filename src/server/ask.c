@@ -116,7 +116,8 @@ static enum status check_stops(const struct ask *a, const char *where, const str
     if (a->stop.n > limits->most_stops)
         return fail(E_ARG, "%s: \"stop\" has %d strings, more than %d", where, a->stop.n, limits->most_stops);
     for (int i = 0; i < a->stop.n; i++)
-        if (!*a->stop.items[i]) return fail(E_ARG, "%s: \"stop\" holds an empty string, which would stop everything", where);
+        if (!*a->stop.items[i])
+            return fail(E_ARG, "%s: \"stop\" holds an empty string, which would stop everything", where);
     return OK;
 }
 
@@ -127,13 +128,14 @@ enum status ask_check(const struct ask *a, const char *where, const struct ask_l
     TRY(ask_positive(a->repetition_penalty, where, "repetition_penalty"));
     TRY(check_stops(a, where, limits));
     if (a->n > a->best_of)
-        return fail(E_ARG, "%s: \"best_of\" is %" PRId64 ", less than the %" PRId64 " answers wanted", where, a->best_of,
-                    a->n);
+        return fail(E_ARG, "%s: \"best_of\" is %" PRId64 ", less than the %" PRId64 " answers wanted", where,
+                    a->best_of, a->n);
     if (a->best_of > limits->most_n)
         return fail(E_ARG, "%s: %" PRId64 " answers to a prompt, more than %d", where, a->best_of, limits->most_n);
     if (a->stream && a->best_of > a->n)
         return fail(E_ARG, "%s: \"best_of\" is known only at the end; it does not go with \"stream\"", where);
     if (a->prefix_tokens && !a->score_prompt)
-        return fail(E_ARG, "%s: \"prefix_tokens\" is about scores of the prompt's tokens, which are not asked for", where);
+        return fail(E_ARG, "%s: \"prefix_tokens\" is about scores of the prompt's tokens, which are not asked for",
+                    where);
     return OK;
 }

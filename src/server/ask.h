@@ -17,7 +17,7 @@ enum ask_stream { ASK_AS_BODY_SAYS, ASK_WHOLE, ASK_STREAM };
 
 /* What a server allows. */
 struct ask_limits {
-    int window;       /* of the model: prompt and new tokens together */
+    int window; /* of the model: prompt and new tokens together */
     int vocab_size;
     int most_prompts; /* of one request */
     int most_n;       /* answers to one prompt: best_of, n, num_return_sequences */
@@ -50,8 +50,8 @@ struct ask {
     int n_logit_bias;
     struct option_strings stop;
     uint64_t seed;
-    bool seeded; /* it was given */
-    int prompt_mask; /* enum gptjt_mask */
+    bool seeded;        /* it was given */
+    int prompt_mask;    /* enum gptjt_mask */
     int64_t n, best_of; /* answers to a prompt: shown, made */
     int64_t truncate;   /* a prompt's last tokens that are kept; 0: all */
     bool truncate_to_fit;

@@ -190,9 +190,15 @@ static void generated(void *user, uint64_t id, enum gptjt_status status, struct 
 static void scored(void *user, uint64_t id, enum gptjt_status status, struct gptjt_score *scores, size_t n)
 {
     (void)id;
-    (void)n;
     struct desk_item *item = user;
-    item->scores = scores;
+    if (status == GPTJT_OK) item->scores = malloc(n * sizeof *scores);
+    if (item->scores) {
+        memcpy(item->scores, scores, n * sizeof *scores);
+    } else if (status == GPTJT_OK) {
+        gptjt_scores_free(scores, n);
+        item_ended(item, E_NOMEM, "out of memory");
+        return;
+    }
     item_ended(item, (enum status)status, gptjt_error());
 }
 

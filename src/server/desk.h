@@ -34,7 +34,7 @@ struct desk_item {
     /* How it ended, for the job's function. */
     enum status status;         /* E_CANCELLED: of desk_cancel() or the deadline */
     char message[256];          /* unless OK */
-    struct gptjt_score *scores; /* [score->n], the job's from then on: gptjt_scores_free() */
+    struct gptjt_score *scores; /* [score->n], the owner's from then on: gptjt_scores_free(), then free() */
 
     /* Set by the owner, in callbacks of the request: it has tokens, and will itself end it at the deadline. */
     bool begun;
@@ -46,8 +46,8 @@ struct desk_item {
 
 struct desk_job {
     /* Set by the owner, zero the rest. It stays where it is until ended() is called. */
-    const char *client;                  /* whose turn it takes: key or address */
-    struct desk_item *items;             /* [n_items] */
+    const char *client;      /* whose turn it takes: key or address */
+    struct desk_item *items; /* [n_items] */
     size_t n_items;
     int64_t deadline_ns;                 /* 0: none. What has not begun by then is cancelled */
     void (*ended)(struct desk_job *job); /* once, in the desk's thread, when all items have; it may free the job */
@@ -57,13 +57,14 @@ struct desk_job {
 
     struct desk *desk; /* the desk's from here on */
     _Atomic bool cancelled;
-    size_t n_fed, n_ended;        /* items, in their order; that have ended */
-    struct desk_client *queue;    /* NULL: nothing of it waits here */
+    size_t n_fed, n_ended;         /* items, in their order; that have ended */
+    struct desk_client *queue;     /* NULL: nothing of it waits here */
     struct desk_job *next_waiting; /* in its client's queue */
-    struct desk_job *next, **at;  /* of all */
+    struct desk_job *next, **at;   /* of all */
 };
 
-/* Opens a session and a batch on the engine, and starts the thread. Owned: desk_close(), which cancels what is there. */
+/* Opens a session and a batch on the engine, and starts the thread. Owned: desk_close(), which cancels what is there.
+ */
 enum status desk_open(struct desk **out, struct gptjt_engine *engine, const struct desk_options *o);
 void desk_close(struct desk *d);
 
@@ -73,7 +74,8 @@ enum status desk_submit(struct desk *d, struct desk_job *job);
 /* Any thread; the job may be over. Its items end with E_CANCELLED, soon. The job must not be freed meanwhile. */
 void desk_cancel(struct desk *d, struct desk_job *job);
 
-/* The job's deadline has passed, or desk_hurry() was called: callbacks make this token the last. In the desk's thread. */
+/* The job's deadline has passed, or desk_hurry() was called: callbacks make this token the last. In the desk's thread.
+ */
 bool desk_job_late(const struct desk_job *job);
 
 /* All jobs are late from here on. */

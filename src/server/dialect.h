@@ -40,11 +40,11 @@ struct dialect {
     void (*whole)(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r);
 
     /* Events of a stream: for a token that has been added to the answer, and after the last of all. */
-    void (*token)(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r, int prompt,
-                  const struct gptjt_token *t);
+    void (*token)(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r,
+                  int prompt, const struct gptjt_token *t);
     void (*end)(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r);
 
-    int (*status)(enum trouble what);                                      /* of HTTP */
+    int (*status)(enum trouble what);                                         /* of HTTP */
     void (*trouble)(struct buf *out, enum trouble what, const char *message); /* the body; also an event's data */
 };
 

@@ -108,11 +108,14 @@ static bool on_token(void *user, const struct gptjt_token *token)
     return !(late && p->n_live == 0);
 }
 
+/* A request that was cut short by its callback has not ended well for the engine, but its texts are whole. */
 static bool complete(const struct generate_call *c)
 {
-    for (int i = 0; i < c->order.n; i++)
+    for (int i = 0; i < c->order.n; i++) {
+        if (c->items[i].status == OK) continue;
         for (int k = 0; k < c->order.answer.prompts[i].n_texts; k++)
             if (!c->order.answer.prompts[i].texts[k].ended) return false;
+    }
     return true;
 }
 

@@ -579,6 +579,14 @@ int http_connections(struct http *h)
     return atomic_load(&h->n_connections);
 }
 
+size_t http_exchanges(struct http *h)
+{
+    pthread_mutex_lock(&h->mutex);
+    const size_t n = h->n_open;
+    pthread_mutex_unlock(&h->mutex);
+    return n;
+}
+
 /* ---- Listening ---- */
 
 static int listen_on(const struct addrinfo *a)
@@ -679,13 +687,12 @@ enum status http_open(struct http **out, const struct http_options *o, http_hand
     h->done = done;
     h->user = user;
     pthread_mutex_init(&h->mutex, NULL);
+    *out = h; /* before the first request comes */
     const enum status s = start(h);
-    if (s != OK) {
-        http_close(h);
-        return s;
-    }
-    *out = h;
-    return OK;
+    if (s == OK) return OK;
+    *out = NULL;
+    http_close(h);
+    return s;
 }
 
 /* MHD must not be stopped while a connection is suspended; none is from here on. */

@@ -55,16 +55,15 @@ static enum status add(struct keys *k, const char *line, size_t len, const char 
 
 static enum status parse_lines(struct keys *k, const char *text, size_t len, const char *name)
 {
-    const char *end = text + len;
-    for (int number = 1; text < end; number++) {
-        const char *stop = memchr(text, '\n', (size_t)(end - text));
-        const char *next = stop ? stop + 1 : end;
-        if (!stop) stop = end;
-        while (stop > text && (stop[-1] == '\r' || stop[-1] == ' ' || stop[-1] == '\t'))
-            stop--;
-        if (memchr(text, 0, (size_t)(stop - text))) return fail(E_FORMAT, "%s: line %d: a NUL byte", name, number);
-        if (stop > text && *text != '#') TRY(add(k, text, (size_t)(stop - text), name, number));
-        text = next;
+    size_t at = 0;
+    for (int number = 1; at < len; number++) {
+        const char *line = text + at, *stop = memchr(line, '\n', len - at);
+        size_t n = stop ? (size_t)(stop - line) : len - at;
+        at += n + 1;
+        while (n && strchr("\r \t", line[n - 1]) && line[n - 1])
+            n--;
+        if (memchr(line, 0, n)) return fail(E_FORMAT, "%s: line %d: a NUL byte", name, number);
+        if (n && *line != '#') TRY(add(k, line, n, name, number));
     }
     return k->n ? OK : fail(E_FORMAT, "%s: no keys in it", name);
 }

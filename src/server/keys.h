@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* API keys: one a line of a file, then white space and a name for the log if there shall be one; lines that begin with #
- * are comments. */
+/* API keys: one a line of a file, then white space and a name for the log if there shall be one; lines that begin with
+ * # are comments. */
 #ifndef GPTJT_SERVER_KEYS_H
 #define GPTJT_SERVER_KEYS_H
 

@@ -116,8 +116,8 @@ static void put_histogram(struct buf *out, const struct histogram *h)
         buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", h->name, h->bounds[i], n);
     }
     n += h->counts[h->n];
-    buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9g\n%s_count %" PRIu64 "\n", h->name, n, h->name, h->sum,
-               h->name, n);
+    buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9g\n%s_count %" PRIu64 "\n", h->name, n, h->name,
+               h->sum, h->name, n);
 }
 
 /* In a label: backslash, quote and line break are escaped. */

@@ -37,7 +37,7 @@ static enum status take_length(const struct order *o, const struct ask *ask, con
 {
     struct gptjt_generate_request *r = &o->requests[i];
     const int64_t window = info->n_positions, room = window - (int64_t)r->n_prompt;
-    if (room < 1)
+    if (room < (ask->max_new_tokens != 0))
         return fail(E_LIMIT, "the prompt has %zu tokens, which leaves no room for new ones in the window of %" PRId64,
                     r->n_prompt, window);
     int64_t wanted = ask->max_new_tokens;
@@ -56,8 +56,8 @@ static enum status take_scores(const struct order *o, const struct ask *ask, con
     const bool prefix = (asked == GPTJT_MASK_AUTO ? info->prompt_mask : asked) == GPTJT_MASK_PREFIX;
     if (!ask->score_prompt) return OK;
     if (ask->prefix_tokens >= (int64_t)r->n_prompt)
-        return fail(E_ARG, "request: \"prefix_tokens\" is %" PRId64 ", and the prompt has %zu tokens", ask->prefix_tokens,
-                    r->n_prompt);
+        return fail(E_ARG, "request: \"prefix_tokens\" is %" PRId64 ", and the prompt has %zu tokens",
+                    ask->prefix_tokens, r->n_prompt);
     /* Under the causal mask a prefix is as good as any other tokens. */
     const size_t unscored = prefix && ask->prefix_tokens ? (size_t)ask->prefix_tokens : 1;
     r->n_scored = r->n_prompt - unscored;

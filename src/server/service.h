@@ -27,9 +27,9 @@ struct served {
     const char *route;
     /* The desk's thread may still count when the client has gone. */
     _Atomic size_t prompt_tokens, new_tokens;
-    _Atomic double first_token_s;    /* 0: none */
-    _Atomic(const char *) outcome;   /* NULL: as the status says; "late", "failed" */
-    void *call;           /* of who answers it; released with the exchange */
+    _Atomic double first_token_s;  /* 0: none */
+    _Atomic(const char *) outcome; /* NULL: as the status says; "late", "failed" */
+    void *call;                    /* of who answers it; released with the exchange */
     void (*release)(void *call);
 };
 
