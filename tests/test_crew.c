@@ -213,11 +213,10 @@ struct shown {
     struct buf text;
 };
 
-static bool show(void *user, int sequence, int32_t token, const char *text, size_t len)
+static bool show(void *user, const struct gptjt_token *t)
 {
     struct shown *w = user;
-    (void)sequence, (void)token;
-    buf_append(&w->text, text, len);
+    buf_append(&w->text, t->text, t->text_len);
     return ++w->n_tokens != w->stop_at;
 }
 

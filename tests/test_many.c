@@ -93,13 +93,13 @@ struct shown {
     int n_tokens;
 };
 
-static bool show(void *user, int sequence, int32_t token, const char *text, size_t len)
+static bool show(void *user, const struct gptjt_token *t)
 {
     struct shown *w = user;
-    (void)token;
-    assert_true(w->len[sequence] + len < sizeof w->text[sequence]);
-    memcpy(w->text[sequence] + w->len[sequence], text, len);
-    w->len[sequence] += len;
+    const int sequence = t->sequence;
+    assert_true(w->len[sequence] + t->text_len < sizeof w->text[sequence]);
+    memcpy(w->text[sequence] + w->len[sequence], t->text, t->text_len);
+    w->len[sequence] += t->text_len;
     w->n_tokens++;
     return true;
 }
@@ -153,9 +153,9 @@ static void stop_strings_and_callbacks_are_each_requests_own(void **state)
 
 /* ---- Progress, failure, limits ---- */
 
-static bool stop_some(void *user, int sequence, int32_t token, const char *text, size_t len)
+static bool stop_some(void *user, const struct gptjt_token *t)
 {
-    (void)sequence, (void)token, (void)text, (void)len;
+    (void)t;
     int *left = user;
     assert_true(*left > 0); /* not called again once it has said no */
     return --*left > 0;

@@ -114,10 +114,10 @@ static enum status encode_and_decode(const void *tokenizer)
     return failed(s);
 }
 
-static bool more(void *user, int sequence, int32_t token, const char *text, size_t text_len)
+static bool more(void *user, const struct gptjt_token *t)
 {
-    (void)user, (void)sequence, (void)token, (void)text_len;
-    assert_non_null(text);
+    (void)user;
+    assert_non_null(t->text);
     return true;
 }
 

@@ -292,19 +292,18 @@ struct streaming {
     size_t n_tokens;
 };
 
-static bool on_token(void *user, int sequence, int32_t token, const char *text, size_t text_len)
+static bool on_token(void *user, const struct gptjt_token *t)
 {
-    (void)sequence;
     struct streaming *s = user;
     if (s->n_tokens == 0) { /* before it there is no text to end cleanly; from now on a bar would be in its way */
         interrupt_catch();
         cli_unwatch(s->job->session, &s->job->watch);
     }
-    if (text) {
-        fwrite(text, 1, text_len, stdout);
-        s->job->streamed += text_len;
+    if (t->text) {
+        fwrite(t->text, 1, t->text_len, stdout);
+        s->job->streamed += t->text_len;
     } else {
-        write_token_id(s->n_tokens == 0, token);
+        write_token_id(s->n_tokens == 0, t->id);
     }
     s->n_tokens++;
     fflush(stdout);
@@ -333,9 +332,9 @@ struct counting {
     uint64_t n_tokens;
 };
 
-static bool count_token(void *user, int sequence, int32_t token, const char *text, size_t text_len)
+static bool count_token(void *user, const struct gptjt_token *t)
 {
-    (void)sequence, (void)token, (void)text, (void)text_len;
+    (void)t;
     struct counting *c = user;
     if (c->n_tokens == 0) cli_unwatch(c->job->session, &c->job->watch);
     progress_update(&c->bar, ++c->n_tokens);

@@ -544,9 +544,19 @@ static enum status tell_tokens(const struct gptjt_generate_request *r, const str
         const struct gptjt_completion *c = &g->completions[i];
         for (size_t k = 0; k < c->n_tokens; k++) {
             const bool last = k + 1 == c->n_tokens;
-            const char *text = !c->text ? NULL : last ? c->text : "";
-            if (!r->on_token(r->user, i, c->tokens[k], text, last ? c->text_len : 0))
-                return fail(E_CANCELLED, "generation was cancelled");
+            const struct gptjt_token token = {.sequence = i,
+                                              .index = k,
+                                              .id = c->tokens[k],
+                                              .logprob = c->logprobs[k],
+                                              .top = c->n_top ? c->top + k * (size_t)c->n_top : NULL,
+                                              .n_top = c->n_top,
+                                              .text = !c->text ? NULL
+                                                      : last   ? c->text
+                                                               : "",
+                                              .text_len = last ? c->text_len : 0,
+                                              .last = last,
+                                              .finish = c->finish};
+            if (!r->on_token(r->user, &token)) return fail(E_CANCELLED, "generation was cancelled");
         }
     }
     return OK;

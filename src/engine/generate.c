@@ -14,8 +14,12 @@
 
 void gptjt_generate_init(struct gptjt_generate_request *r)
 {
-    *r = (struct gptjt_generate_request){
-        .max_new_tokens = 20, .num_return_sequences = 1, .temperature = 1, .top_p = 1, .repetition_penalty = 1};
+    *r = (struct gptjt_generate_request){.max_new_tokens = 20,
+                                         .num_return_sequences = 1,
+                                         .temperature = 1,
+                                         .top_p = 1,
+                                         .typical_p = 1,
+                                         .repetition_penalty = 1};
 }
 
 const char *gptjt_finish_name(enum gptjt_finish f)
@@ -167,7 +171,7 @@ static enum status take_text(struct generation *g, struct stream *t, int32_t id,
     return OK;
 }
 
-static enum status show(struct generation *g, int i, int32_t id)
+static enum status show(struct generation *g, int i)
 {
     struct stream *t = &g->streams[i];
     if (!g->r->on_token) return OK;
@@ -181,7 +185,16 @@ static enum status show(struct generation *g, int i, int32_t id)
             t->shown = safe;
         }
     }
-    return g->r->on_token(g->r->user, i, id, text, len) ? OK : fail(E_CANCELLED, "generation was cancelled");
+    const size_t index = t->c.n_tokens - 1;
+    const struct gptjt_token token = {.sequence = i,
+                                      .index = index,
+                                      .id = t->c.tokens[index],
+                                      .logprob = t->c.logprobs[index],
+                                      .text = text,
+                                      .text_len = len,
+                                      .last = t->done,
+                                      .finish = t->c.finish};
+    return g->r->on_token(g->r->user, &token) ? OK : fail(E_CANCELLED, "generation was cancelled");
 }
 
 /* Appends the next token of stream i, given the logits at its end. */
@@ -204,7 +217,7 @@ static enum status take_token(struct generation *g, int i, const float *logits)
         g->n_live--;
         kvcache_truncate(g->s->kv, &t->kv, 0); /* others may wait for its pages */
     }
-    return show(g, i, id);
+    return show(g, i);
 }
 
 /* ---- What the scheduler asks for ---- */
