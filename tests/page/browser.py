@@ -170,8 +170,9 @@ class Page:
 
     def key(self, name: str, modifiers: int = 0, times: int = 1):
         code, number, text = KEYS[name]
+        name = text if name == "Space" else name
         for _ in range(times):
-            self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", key=" " if name == "Space" else name, code=code,
+            self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", key=name, code=code,
                       windowsVirtualKeyCode=number, text=text, modifiers=modifiers)
             self.call("Input.dispatchKeyEvent", type="keyUp", key=name, code=code, windowsVirtualKeyCode=number, modifiers=modifiers)
 

@@ -91,7 +91,7 @@ class Answer {
 
     speed() {
         const n = this.generated.length, parts = [plural(n, "token")];
-        if (n > 1 && this.last > this.first) parts.push(`${((1000 * (n - 1)) / (this.last - this.first)).toPrecision(3)} tokens/s`);
+        if (n > 2 && this.last - this.first > 30) parts.push(`${((1000 * (n - 1)) / (this.last - this.first)).toPrecision(3)} tokens/s`);
         if (n) parts.push(`first after ${((this.first - this.began) / 1000).toFixed(2)} s`);
         return parts.join(" · ");
     }

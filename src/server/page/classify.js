@@ -83,8 +83,8 @@ function resultParts(one) {
     const order = Object.keys(result.probabilities).sort((a, b) => result.probabilities[b] - result.probabilities[a]);
     const shown = order.slice(0, BARS_SHOWN), rest = order.slice(BARS_SHOWN);
     return [
-        make("p", {class: "verdict"}, ...one.outcomes.flatMap(({mask, result: r}) => [compared ? make("span", {class: `key ${mask}`}, MASK_NAMES[mask]) : null,
-            make("b", {}, r.label), ` ${percent(r.score)} `])),
+        make("p", {class: "verdict"}, ...one.outcomes.map(({mask, result: r}) => make("span", {}, compared ? make("span", {class: `key ${mask}`}, MASK_NAMES[mask]) : null,
+            make("b", {}, r.label), ` ${percent(r.score)}`))),
         classified.length > 1 ? make("p", {class: "text"}, one.text) : null,
         labelTable(shown, one.outcomes),
         rest.length ? make("details", {class: "more"}, make("summary", {}, `${plural(rest.length, "label")} more`), labelTable(rest, one.outcomes)) : null,
@@ -101,7 +101,7 @@ function notesOn(result) {
 }
 
 function labelTable(labels, outcomes) {
-    const table = make("table", {class: "labels"}, make("caption", {class: "unseen"}, "Probability of each label"), make("tbody", {}, ...labels.map((label) => {
+    const table = make("table", {class: "labels", "aria-label": "Probability of each label"}, make("tbody", {}, ...labels.map((label) => {
         const best = outcomes.some(({result}) => result.label === label);
         return make("tr", {class: best ? "taken" : null}, make("th", {scope: "row"}, label),
             make("td", {class: "bars"}, ...outcomes.map(({mask, result}) => {
@@ -112,7 +112,7 @@ function labelTable(labels, outcomes) {
             make("td", {class: "number"}, ...outcomes.map(({mask, result}) => make("span", {title: `log-likelihood ${result.log_likelihoods?.[label]?.toFixed(3) ?? "unknown"}`},
                 outcomes.length > 1 ? make("span", {class: "unseen"}, `${MASK_NAMES[mask]} `) : null, percent(result.probabilities[label])))));
     })));
-    table.style.setProperty("--widest", Math.min(24, Math.max(...labels.map((label) => label.length))));
+    table.style.setProperty("--widest", `${0.62 * Math.min(24, Math.max(...labels.map((label) => label.length))) + 1.5}em`);
     return table;
 }
 

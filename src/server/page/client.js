@@ -128,6 +128,10 @@ function clearProblem(place) {
     for (const control of $$("[aria-invalid]", place.closest(".panel"))) control.removeAttribute("aria-invalid");
 }
 
+/* The seconds run down silently: an alert every second would be no help to those who hear it. */
 function showWait(place, seconds, message) {
-    place.replaceChildren(...(seconds ? [make("p", {}, `${message.replace(/\.?$/, ".")} Asking again in ${seconds} s.`)] : []));
+    const running = $(".seconds", place);
+    if (running && seconds) running.textContent = `in ${seconds} s.`;
+    else if (seconds) place.replaceChildren(make("p", {}, `${message.replace(/\.?$/, ".")} Asking again `, make("span", {class: "seconds", "aria-hidden": "true"}, `in ${seconds} s.`)));
+    else place.replaceChildren();
 }

@@ -14,7 +14,7 @@ class MaskView {
         this.canvas = make("canvas", {tabindex: 0, role: "slider", "aria-orientation": "vertical", "aria-valuemin": 1,
             "aria-label": `${MASK_NAMES[mask]} mask, one row a token`});
         this.readout = make("p", {class: "hint readout"});
-        this.root = make("div", {class: "mask"}, this.canvas, this.legend(), this.readout);
+        this.root = make("div", {class: "mask"}, this.canvas, make("div", {}, this.legend(), this.readout));
         this.canvas.addEventListener("pointermove", (event) => this.point(event));
         this.canvas.addEventListener("pointerdown", (event) => this.point(event));
         this.canvas.addEventListener("pointerleave", () => this.select(null));
@@ -141,10 +141,9 @@ class MaskView {
 
     describe(name) {
         const {row, column} = this.at, end = this.end(row), later = end - row - 1;
-        const what = row < this.nPrompt && this.mask === "prefix"
-            ? `the whole prompt, ${plural(end, "token")}${later ? `, ${later} of them later than itself` : ""}`
-            : `itself and what is before it, ${plural(end, "token")}`;
-        const other = column === row ? "" : ` ${column < end ? "It sees" : "It does not see"} ${name(this.tokens[column])} (${column + 1}).`;
+        const what = row < this.nPrompt && this.mask === "prefix" ? `the whole prompt, ${end}${later ? `, ${later} of them later` : ""}`
+            : `itself and all before it, ${end}`;
+        const other = column === row ? "" : ` ${name(this.tokens[column])} (${column + 1}) is ${column < end ? "seen" : "not seen"}.`;
         return `${row < this.nPrompt ? "Prompt" : "Answer"} token ${row + 1}, ${name(this.tokens[row])}, sees ${what}.${other}`;
     }
 

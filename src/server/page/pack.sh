@@ -62,6 +62,7 @@ printf '%s' "default-src 'none'; script-src 'sha256-$(sha256 "$work/script.done"
     echo '/* Made by src/server/page/pack.sh. */'
     printf '#define PAGE_ETAG "\\"%s\\""\n' "$(sha256sum "$page" | cut -c 1-32)"
     printf '#define PAGE_POLICY "%s"\n' "$(cat "$policy")"
-    printf '#define PAGE_BYTES'
-    od -An -v -t u1 -w32 "$page" | sed -E 's/ +([0-9]+)/\1,/g; s/^/ \\\n/'
+    printf '#define PAGE_BYTES \\\n'
+    od -An -v -t u1 -w32 "$page" | sed -E 's/ +([0-9]+)/\1,/g; s/$/ \\/'
+    printf '\n'
 } > "$header"

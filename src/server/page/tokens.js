@@ -11,6 +11,10 @@ const popover = {
         chip.setAttribute("aria-describedby", "popover");
         this.root.replaceChildren(...this.content(token));
         this.root.hidden = false;
+        this.place();
+    },
+    place() {
+        const chip = this.owner;
         const place = chip.getBoundingClientRect(), own = this.root.getBoundingClientRect();
         const left = Math.max(8, Math.min(place.left, document.documentElement.clientWidth - own.width - 8));
         const below = place.bottom + 6, fits = below + own.height < window.innerHeight;
@@ -29,7 +33,7 @@ const popover = {
             token.top?.length ? this.alternatives(token) : null].filter(Boolean);
     },
     alternatives(token) {
-        return make("table", {}, make("caption", {class: "unseen"}, "Most likely tokens here"),
+        return make("table", {"aria-label": "Most likely tokens here"},
             make("tbody", {}, ...token.top.map((other) => {
                 const p = Math.exp(other.logprob);
                 const bar = make("i", {class: "bar"});
@@ -39,7 +43,10 @@ const popover = {
             })));
     },
 };
-document.addEventListener("scroll", () => popover.hide(), {passive: true, capture: true});
+document.addEventListener("scroll", () => {
+    if (popover.owner && popover.owner === document.activeElement) popover.place(); /* the focus itself scrolls, too */
+    else popover.hide();
+}, {passive: true, capture: true});
 
 class TokenView {
     /* onPlace(index or null): the token that has the pointer or the focus. onScore(): the prompt's shall be scored. */
@@ -85,7 +92,7 @@ class TokenView {
             this.onPlace(ofPrompt ? index : this.nPrompt + $$(".token:not(.prompt)", this.list).indexOf(chip));
         };
         const leave = () => {
-            popover.hide();
+            if (popover.owner === chip) popover.hide();
             this.onPlace(null);
         };
         for (const type of ["pointerenter", "focus"]) chip.addEventListener(type, enter);
