@@ -69,7 +69,7 @@ class Answer {
             }
             if (!this.finished) throw new Problem(0, "The connection ended before the answer was complete.");
         } catch (error) {
-            this.end(error.name === "AbortError" ? "stopped" : "broken off");
+            this.end(error.name === "AbortError" ? "stopped" : this.generated.length ? "broken off" : "");
             if (error.name !== "AbortError") showProblem(this.trouble, error, () => $("#generate-form").requestSubmit());
             else this.trouble.replaceChildren();
         }

@@ -106,7 +106,7 @@ const LANGUAGES = {
 };
 
 function showCode() {
-    $("#code-hint").textContent = settings.mask === "compare" ? "the bidirectional one of the two" : "this request, to copy";
+    $("#code-hint").textContent = settings.mask === "compare" ? "under the bidirectional mask" : "this request, to copy";
     if (!$("#code").open) return;
     const fits = (id) => !LANGUAGES[id].only || LANGUAGES[id].only === settings.tab;
     const chosen = Object.hasOwn(LANGUAGES, settings.language) && fits(settings.language) ? settings.language : "curl";

@@ -78,13 +78,14 @@ class MaskView {
     }
 
     drawCells(g, row, from, to, colour) {
-        const c = this.cell, gap = c >= 5 ? 1 : 0;
+        const c = this.cell;
         g.fillStyle = colour;
-        if (!gap) {
-            g.fillRect(this.left + from * c, row * c, (to - from) * c, c + 0.3);
+        if (c < 5) { /* no gaps: on whole pixels, so that rows neither overlap nor part */
+            const pixel = window.devicePixelRatio || 1, snap = (x) => Math.round(x * pixel) / pixel;
+            g.fillRect(snap(this.left + from * c), snap(row * c), snap((to - from) * c), snap((row + 1) * c) - snap(row * c));
             return;
         }
-        for (let column = from; column < to; column++) g.fillRect(this.left + column * c, row * c, c - gap, c - gap);
+        for (let column = from; column < to; column++) g.fillRect(this.left + column * c, row * c, c - 1, c - 1);
     }
 
     drawNames(g, style) {
@@ -116,11 +117,11 @@ class MaskView {
 
     drawPlace(g) {
         if (!this.at) return;
-        const c = this.cell;
+        const c = this.cell, high = Math.max(c, 4), y = this.at.row * c - 0.5 - (high - c) / 2;
         g.strokeStyle = this.colour("--ink");
-        g.lineWidth = 1.5;
-        g.strokeRect(this.left + 0.5, this.at.row * c - 0.5, this.end(this.at.row) * c - 1, Math.max(c, 2));
-        g.strokeRect(this.left + this.at.column * c - 0.5, this.at.row * c - 0.5, Math.max(c, 2), Math.max(c, 2));
+        g.lineWidth = c < 5 ? 1 : 1.5;
+        g.strokeRect(this.left + 0.5, y, this.end(this.at.row) * c - 1, high);
+        g.strokeRect(this.left + this.at.column * c - 0.5 - (high - c) / 2, y, high, high);
     }
 
     /* place: {row, column}, or null for none. */
@@ -141,8 +142,8 @@ class MaskView {
 
     describe(name) {
         const {row, column} = this.at, end = this.end(row), later = end - row - 1;
-        const what = row < this.nPrompt && this.mask === "prefix" ? `the whole prompt, ${end}${later ? `, ${later} of them later` : ""}`
-            : `itself and all before it, ${end}`;
+        const what = row < this.nPrompt && this.mask === "prefix" ? `all ${end} of the prompt${later ? `, ${later} of them later than itself` : ""}`
+            : `${end}: itself and what is before it`;
         const other = column === row ? "" : ` ${name(this.tokens[column])} (${column + 1}) is ${column < end ? "seen" : "not seen"}.`;
         return `${row < this.nPrompt ? "Prompt" : "Answer"} token ${row + 1}, ${name(this.tokens[row])}, sees ${what}.${other}`;
     }
