@@ -677,6 +677,7 @@ static void bad_requests_are_named(void **state)
                                                 .num_return_sequences = 1,
                                                 .temperature = 1,
                                                 .top_p = 1,
+                                                .typical_p = 1,
                                                 .repetition_penalty = 1};
     struct gptjt_generate_request r[17];
     static const struct {

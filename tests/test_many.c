@@ -339,7 +339,7 @@ static enum status add_rows(struct job *j, struct scheduler *c, int n)
     assert_int_equal(n, PATHS);
     for (int i = 0; i < PATHS; i++) {
         const size_t position = j->prompt.n + (size_t)(w->taken - 1) / PATHS;
-        scheduler_add_row(c, step_add_sequence(w->s, &w->kv[i]), w->last[i], position, (struct target){j, i, 0});
+        scheduler_add_row(c, step_add_sequence(c->step, &w->kv[i]), w->last[i], position, (struct target){j, i, 0});
     }
     return OK;
 }
@@ -372,7 +372,7 @@ static const struct job_kind walking = {.rows = one_row_a_path, .add = add_rows,
 static void walker_init(struct walker *w, struct gptjt_session *s, const int32_t *ids, size_t n, int steps)
 {
     *w = (struct walker){.s = s, .steps = steps, .fail_at = steps == 5 ? 3 : -1};
-    w->job = (struct job){.kind = &walking, .prompt = {ids, n}, .n_prefix = n};
+    w->job = (struct job){.kind = &walking, .prompt = {ids, n}, .n_prefix = n, .n_read = 1};
     w->job.n_promised = PATHS * scheduler_pages(n, n + 8);
 }
 

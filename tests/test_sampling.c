@@ -36,7 +36,7 @@ static void distribution(double *p, const json_t *c)
     double logits[MAX_V], seen[64];
     float score[MAX_V];
     int32_t ids[64];
-    uint8_t marks[MAX_V];
+    int32_t counts[MAX_V];
     struct candidate candidates[2 * MAX_V];
     double probability[MAX_V];
     int n, V = read_numbers(json_object_get(c, "logits"), logits),
@@ -45,9 +45,9 @@ static void distribution(double *p, const json_t *c)
         score[v] = (float)logits[v];
     for (int i = 0; i < n_seen; i++)
         ids[i] = (int32_t)seen[i];
-    const struct sampling how = {number(c, "temperature"), (int)number(c, "top_k"), number(c, "top_p"),
+    const struct sampling how = {number(c, "temperature"), (int)number(c, "top_k"), number(c, "top_p"), 1,
                                  number(c, "repetition_penalty")};
-    sampling_penalise(score, V, ids, (size_t)n_seen, how.repetition_penalty, marks);
+    sampling_penalise(score, V, ids, (size_t)n_seen, how.repetition_penalty, counts);
     sampling_distribution(&kernels, candidates, probability, &n, score, V, &how);
     for (int v = 0; v < V; v++)
         p[v] = 0;
@@ -95,7 +95,7 @@ static void top_k_keeps_the_k_largest(void **state)
             score[v] = (float)rng_uniform(11, (uint64_t)round, (uint64_t)v);
         const int k = 1 + round * 10;
         int n;
-        sampling_distribution(&kernels, c, p, &n, score, MAX_V, &(struct sampling){1, k, 1, 1});
+        sampling_distribution(&kernels, c, p, &n, score, MAX_V, &(struct sampling){1, k, 1, 1, 1});
         assert_int_equal(n, k);
         double sum = 0;
         for (int i = 0; i < n; i++) {
@@ -122,7 +122,7 @@ static void candidates_come_by_score_and_equals_by_id(void **state)
     for (size_t i = 0; i < N; i++)
         logits[i] = some[i * 7 % COUNT_OF(some)];
     for (int k = 0; k <= N; k++) {
-        sampling_distribution(&kernels, c, p, &n, logits, N, &(struct sampling){1, k, 1, 1});
+        sampling_distribution(&kernels, c, p, &n, logits, N, &(struct sampling){1, k, 1, 1, 1});
         assert_true(n >= (k ? k : N));
         for (int i = 0; i < n; i++) {
             assert_true(c[i].score == logits[c[i].id]);
@@ -141,7 +141,7 @@ static void draws_follow_the_distribution(void **state)
     double p[4];
     int n, count[4] = {0};
     enum { DRAWS = 100000 };
-    sampling_distribution(&kernels, c, p, &n, logits, 4, &(struct sampling){1, 0, 1, 1});
+    sampling_distribution(&kernels, c, p, &n, logits, 4, &(struct sampling){1, 0, 1, 1, 1});
     for (int i = 0; i < DRAWS; i++)
         count[sampling_pick(c, p, n, rng_uniform(5, 0, (uint64_t)i))]++;
     for (int i = 0; i < n; i++) { /* four standard deviations */
@@ -154,9 +154,9 @@ static void penalty_applies_once_however_often_seen(void **state)
 {
     (void)state;
     float score[3] = {2, -2, 1};
-    uint8_t marks[3];
+    int32_t counts[3];
     const int32_t seen[] = {0, 0, 1, 1, 0};
-    sampling_penalise(score, 3, seen, 5, 2, marks);
+    sampling_penalise(score, 3, seen, 5, 2, counts);
     assert_true(score[0] == 1 && score[1] == -4 && score[2] == 1);
 }
 
@@ -192,14 +192,14 @@ static void extreme_settings_leave_a_distribution(void **state)
         for (size_t i = 0; i < COUNT_OF(tiny); i++) {
             for (size_t k = 0; k < COUNT_OF(tiny); k++) {
                 float scores[6];
-                uint8_t marks[6];
+                int32_t counts[6];
                 struct candidate candidates[2 * 6];
                 double probability[6], sum = 0;
                 int n;
                 const int32_t seen[] = {0, 1, 4};
-                const struct sampling how = {tiny[i], 0, 1, tiny[k]};
+                const struct sampling how = {tiny[i], 0, 1, 1, tiny[k]};
                 memcpy(scores, logits, sizeof scores);
-                sampling_penalise(scores, V, seen, 3, tiny[k], marks);
+                sampling_penalise(scores, V, seen, 3, tiny[k], counts);
                 sampling_distribution(&kernels, candidates, probability, &n, scores, V, &how);
                 for (int c = 0; c < n; c++)
                     sum += probability[c];

@@ -32,7 +32,7 @@
 #include "base/log.h"
 #include "server/links.h"
 
-enum { BACKLOG = 256, STREAM_BLOCK = 16 << 10, MOST_HEADERS = 8, ADDRESS_MAX = 80, SLOWEST_BYTES_PER_S = 16 << 10 };
+enum { BACKLOG = 256, STREAM_BLOCK = 16 << 10, MOST_HEADERS = 16, ADDRESS_MAX = 80, SLOWEST_BYTES_PER_S = 16 << 10 };
 
 /* A body beyond the limit is read and thrown away up to here, so that its sender hears of the limit and not of a broken
  * pipe; beyond that the answer comes at once and the connection is closed. */
@@ -579,6 +579,14 @@ int http_connections(struct http *h)
     return atomic_load(&h->n_connections);
 }
 
+size_t http_exchanges(struct http *h)
+{
+    pthread_mutex_lock(&h->mutex);
+    const size_t n = h->n_open;
+    pthread_mutex_unlock(&h->mutex);
+    return n;
+}
+
 /* ---- Listening ---- */
 
 static int listen_on(const struct addrinfo *a)
@@ -679,13 +687,12 @@ enum status http_open(struct http **out, const struct http_options *o, http_hand
     h->done = done;
     h->user = user;
     pthread_mutex_init(&h->mutex, NULL);
+    *out = h; /* before the first request comes */
     const enum status s = start(h);
-    if (s != OK) {
-        http_close(h);
-        return s;
-    }
-    *out = h;
-    return OK;
+    if (s == OK) return OK;
+    *out = NULL;
+    http_close(h);
+    return s;
 }
 
 /* MHD must not be stopped while a connection is suspended; none is from here on. */

@@ -54,6 +54,7 @@ void http_close(struct http *h);
 int http_port(const struct http *h);
 const char *http_address(const struct http *h); /* "127.0.0.1:8080", "[::1]:8080" */
 int http_connections(struct http *h);           /* that there are now */
+size_t http_exchanges(struct http *h);          /* whose answer has not been sent to its end */
 
 /* ---- The request: borrowed as long as the exchange is held; headers only within the handler ---- */
 
