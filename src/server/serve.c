@@ -18,6 +18,7 @@
 #include "server/generate_call.h"
 #include "server/keys.h"
 #include "server/order.h"
+#include "server/page.h"
 
 enum life { LIFE_LOADING, LIFE_READY, LIFE_DRAINING };
 
@@ -201,8 +202,14 @@ static void get_page(struct serve *s, struct exchange *x)
 {
     (void)s;
     struct buf body = {0};
-    buf_puts(&body, "gptjt serve\n");
-    exchange_answer(x, 200, "text/plain", &body);
+    for (int i = 0; i < PAGE_HEADERS; i++)
+        exchange_set_header(x, page_index.headers[i].name, page_index.headers[i].value);
+    if (page_is_known(exchange_header(x, "If-None-Match"))) {
+        exchange_answer(x, 304, page_index.type, &body);
+        return;
+    }
+    buf_append(&body, page_index.bytes, page_index.n_bytes);
+    exchange_answer(x, 200, page_index.type, &body);
 }
 
 /* ---- Routes ---- */
