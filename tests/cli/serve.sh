@@ -28,10 +28,12 @@ run 1 serve --port 0 -m missing --quiet
 complains '^gptjt serve: missing'
 
 start() { # OPTIONS...: leaves its process in $pid, its address in $url
+    # shellcheck disable=SC2034 # die shows it
     command="serve $*"
     "$GPTJT" serve -m "$MODEL" --port 0 --threads 1 "$@" >out 2>err &
     pid=$!
-    trap 'kill $pid 2>/dev/null; rm -rf "$directory"' EXIT
+    # shellcheck disable=SC2154 # run.sh's
+    trap 'kill $pid 2>/dev/null || :; rm -rf "$directory"' EXIT
     until grep -q '^or: curl' err; do
         kill -0 $pid || die "it did not start"
         sleep 0.05
