@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A file of keys, whose first line is also what a client gives. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 

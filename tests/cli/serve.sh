@@ -30,11 +30,12 @@ complains '^gptjt serve: missing'
 start() { # OPTIONS...: leaves its process in $pid, its address in $url
     # shellcheck disable=SC2034 # die shows it
     command="serve $*"
+    rm -f err # of the one before
     "$GPTJT" serve -m "$MODEL" --port 0 --threads 1 "$@" >out 2>err &
     pid=$!
     # shellcheck disable=SC2154 # run.sh's
     trap 'kill $pid 2>/dev/null || :; rm -rf "$directory"' EXIT
-    until grep -q '^or: curl' err; do
+    until grep -q '^or: curl' err 2>/dev/null; do
         kill -0 $pid || die "it did not start"
         sleep 0.05
     done
