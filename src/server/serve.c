@@ -205,7 +205,7 @@ static void get_page(struct serve *s, struct exchange *x)
     for (int i = 0; i < PAGE_HEADERS; i++)
         exchange_set_header(x, page_index.headers[i].name, page_index.headers[i].value);
     if (page_is_known(exchange_header(x, "If-None-Match"))) {
-        exchange_answer(x, 304, page_index.type, &body);
+        exchange_answer(x, 304, NULL, &body);
         return;
     }
     buf_append(&body, page_index.bytes, page_index.n_bytes);

@@ -4,6 +4,7 @@
 The protocol travels over a pair of pipes (--remote-debugging-pipe): messages are JSON, each ended by a NUL, so that
 nothing but the standard library is needed.
 """
+
 from __future__ import annotations
 
 import base64
@@ -16,10 +17,16 @@ import tempfile
 import time
 from pathlib import Path
 
-KEYS = { # name: (code, virtual key, text)
-    "Tab": ("Tab", 9, ""), "Enter": ("Enter", 13, "\r"), "Escape": ("Escape", 27, ""), "Space": ("Space", 32, " "),
-    "ArrowRight": ("ArrowRight", 39, ""), "ArrowLeft": ("ArrowLeft", 37, ""), "ArrowDown": ("ArrowDown", 40, ""),
-    "ArrowUp": ("ArrowUp", 38, ""), "Backspace": ("Backspace", 8, ""),
+KEYS = {  # name: (code, virtual key, text)
+    "Tab": ("Tab", 9, ""),
+    "Enter": ("Enter", 13, "\r"),
+    "Escape": ("Escape", 27, ""),
+    "Space": ("Space", 32, " "),
+    "ArrowRight": ("ArrowRight", 39, ""),
+    "ArrowLeft": ("ArrowLeft", 37, ""),
+    "ArrowDown": ("ArrowDown", 40, ""),
+    "ArrowUp": ("ArrowUp", 38, ""),
+    "Backspace": ("Backspace", 8, ""),
 }
 CONTROL, SHIFT = 2, 8
 
@@ -39,13 +46,29 @@ class Browser:
             os.dup2(high[0], 3)
             os.dup2(high[1], 4)
 
-        arguments = ["--headless=new", "--remote-debugging-pipe", f"--user-data-dir={self.profile.name}", "--no-first-run", "--disable-gpu",
-                     "--disable-extensions", "--disable-component-update", "--disable-background-networking", "--disable-dev-shm-usage",
-                     "--hide-scrollbars", "--lang=en"]
+        arguments = [
+            "--headless=new",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={self.profile.name}",
+            "--no-first-run",
+            "--disable-gpu",
+            "--disable-extensions",
+            "--disable-component-update",
+            "--disable-background-networking",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            "--lang=en",
+        ]
         if os.geteuid() == 0:
-            arguments.append("--no-sandbox") # Chromium refuses to be root with one
-        self.process = subprocess.Popen([program, *arguments, "about:blank"], pass_fds=(3, 4), preexec_fn=place, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            arguments.append("--no-sandbox")  # Chromium refuses to be root with one
+        self.process = subprocess.Popen(
+            [program, *arguments, "about:blank"],
+            pass_fds=(3, 4),
+            preexec_fn=place,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         for fd in (to_browser, from_browser, *high):
             os.close(fd)
         self.buffer, self.id, self.replies, self.events = b"", 0, {}, []
@@ -93,21 +116,41 @@ class Browser:
 class Page:
     """One tab, in a browser context of its own: no storage is shared with other tabs."""
 
-    def __init__(self, browser: Browser, url: str, width: int = 1280, height: int = 900, phone: bool = False, dark: bool = False,
-                 still: bool = True, scale: float = 1):
+    def __init__(
+        self,
+        browser: Browser,
+        url: str,
+        width: int = 1280,
+        height: int = 900,
+        phone: bool = False,
+        dark: bool = False,
+        still: bool = True,
+        scale: float = 1,
+    ):
         self.browser, self.url = browser, url
         self.context = browser.call("Target.createBrowserContext")["browserContextId"]
         target = browser.call("Target.createTarget", url="about:blank", browserContextId=self.context)["targetId"]
         self.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-        browser.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"], browserContextId=self.context)
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone)
+        browser.call(
+            "Browser.grantPermissions",
+            permissions=["clipboardReadWrite", "clipboardSanitizedWrite"],
+            browserContextId=self.context,
+        )
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone
+        )
         self.call("Emulation.setFocusEmulationEnabled", enabled=True)
         if phone:
             self.call("Emulation.setTouchEmulationEnabled", enabled=True)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
-                                                          {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"}])
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[
+                {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
+                {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"},
+            ],
+        )
         self.go(url)
 
     def call(self, method: str, **parameters):
@@ -121,14 +164,26 @@ class Page:
         self.wait("document.readyState === 'complete'", "the page to load")
 
     def events(self, method: str) -> list[dict]:
-        return [e["params"] for e in self.browser.events if e.get("sessionId") == self.session and e["method"] == method]
+        return [
+            e["params"] for e in self.browser.events if e.get("sessionId") == self.session and e["method"] == method
+        ]
 
     def complaints(self) -> list[str]:
         """Errors and warnings of scripts, and whatever the policy had to block; not answers with an error status."""
-        out = [e["exceptionDetails"].get("exception", {}).get("description", e["exceptionDetails"]["text"]) for e in self.events("Runtime.exceptionThrown")]
-        out += [str(e["args"]) for e in self.events("Runtime.consoleAPICalled") if e["type"] in ("error", "warning", "assert")]
-        out += [f"{e['entry']['source']}: {e['entry']['text']}" for e in self.events("Log.entryAdded")
-                if e["entry"]["level"] in ("error", "warning") and e["entry"]["source"] != "network"]
+        out = [
+            e["exceptionDetails"].get("exception", {}).get("description", e["exceptionDetails"]["text"])
+            for e in self.events("Runtime.exceptionThrown")
+        ]
+        out += [
+            str(e["args"])
+            for e in self.events("Runtime.consoleAPICalled")
+            if e["type"] in ("error", "warning", "assert")
+        ]
+        out += [
+            f"{e['entry']['source']}: {e['entry']['text']}"
+            for e in self.events("Log.entryAdded")
+            if e["entry"]["level"] in ("error", "warning") and e["entry"]["source"] != "network"
+        ]
         return out
 
     def asked(self) -> list[str]:
@@ -153,6 +208,7 @@ class Page:
     def place(self, selector: str) -> tuple[float, float]:
         at = self.eval(f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
             if (!e) return null;
+            window.aimed = e;
             e.scrollIntoView({{block: "center", behavior: "instant"}});
             const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2, r.width]; }})()""")
         if not at or not at[2]:
@@ -161,8 +217,15 @@ class Page:
 
     def click(self, selector: str):
         x, y = self.place(selector)
+        self.eval(
+            "window.hit = null; document.addEventListener('click', (event) => (window.hit = event.target), {capture: true, once: true})"
+        )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        if not self.eval("aimed.contains(hit)"):
+            raise Failure(
+                f"the click on {selector} at {x}, {y} met {self.eval('hit?.outerHTML.slice(0, 80)')}, now there is {self.eval(f'document.elementFromPoint({x}, {y})?.outerHTML.slice(0, 80)')}"
+            )
 
     def hover(self, selector: str):
         x, y = self.place(selector)
@@ -172,9 +235,23 @@ class Page:
         code, number, text = KEYS[name]
         name = text if name == "Space" else name
         for _ in range(times):
-            self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", key=name, code=code,
-                      windowsVirtualKeyCode=number, text=text, modifiers=modifiers)
-            self.call("Input.dispatchKeyEvent", type="keyUp", key=name, code=code, windowsVirtualKeyCode=number, modifiers=modifiers)
+            self.call(
+                "Input.dispatchKeyEvent",
+                type="keyDown" if text else "rawKeyDown",
+                key=name,
+                code=code,
+                windowsVirtualKeyCode=number,
+                text=text,
+                modifiers=modifiers,
+            )
+            self.call(
+                "Input.dispatchKeyEvent",
+                type="keyUp",
+                key=name,
+                code=code,
+                windowsVirtualKeyCode=number,
+                modifiers=modifiers,
+            )
 
     def write(self, text: str):
         self.call("Input.insertText", text=text)

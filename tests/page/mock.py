@@ -5,6 +5,7 @@ What a prompt holds chooses the trouble: "[busy]" answers 429 once, "[gone]" bre
 is refused with 422, "[slow]" takes 0.2 s a token. With a key set, requests without it get 401. Settings are checked
 here as the server does it: unknown names are refused, so that the page cannot send any.
 """
+
 from __future__ import annotations
 
 import json
@@ -16,24 +17,62 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 PARAMETERS = {
-    "max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "seed", "repetition_penalty", "stop", "prompt_mask", "details",
-    "top_n_tokens", "decoder_input_details",
+    "max_new_tokens",
+    "do_sample",
+    "temperature",
+    "top_k",
+    "top_p",
+    "seed",
+    "repetition_penalty",
+    "stop",
+    "prompt_mask",
+    "details",
+    "top_n_tokens",
+    "decoder_input_details",
 }
 CLASSIFY = {
-    "inputs", "labels", "instruction", "list_labels", "text_name", "label_name", "shots", "normalize", "calibrate", "prompt_mask", "details",
+    "inputs",
+    "labels",
+    "instruction",
+    "list_labels",
+    "text_name",
+    "label_name",
+    "shots",
+    "normalize",
+    "calibrate",
+    "prompt_mask",
+    "details",
 }
-ANSWERS = [ # what the prompt holds, the answer of each mask
+ANSWERS = [  # what the prompt holds, the answer of each mask
     ("India", {"prefix": " Indian Rupee", "causal": " Indian Pound"}),
     ("festive", {"prefix": " joy", "causal": " love"}),
     ("Vikash", {"prefix": " Seattle, Portland, Vikash", "causal": " Seattle, Portland, Pacific Northwest, Vikash"}),
-    ("Peter Lee", {"prefix": " Peter Lee,peter@yahoo.com,510-333-2429", "causal": " Peter Lee,peter@yahoo.com,510-333-2429"}),
+    (
+        "Peter Lee",
+        {"prefix": " Peter Lee,peter@yahoo.com,510-333-2429", "causal": " Peter Lee,peter@yahoo.com,510-333-2429"},
+    ),
     ("hysterical", {"prefix": " hate speech", "causal": " not hate speech"}),
 ]
 INFO = {
-    "model_id": "togethercomputer/GPT-JT-6B-v1", "model_dtype": "q8", "max_concurrent_requests": 128, "max_input_tokens": 2047,
-    "max_total_tokens": 2048, "max_stop_sequences": 16, "max_best_of": 8, "max_client_batch_size": 4, "validation_workers": 1,
-    "version": "0.1.0", "router": "gptjt", "sha": None, "docker_label": None, "prompt_mask": "prefix",
-    "prompt_mask_reason": "attn.bias in the checkpoint is all ones", "weights": "q8", "compute": "int8", "cpu": "avx512", "threads": 16,
+    "model_id": "togethercomputer/GPT-JT-6B-v1",
+    "model_dtype": "q8",
+    "max_concurrent_requests": 128,
+    "max_input_tokens": 2047,
+    "max_total_tokens": 2048,
+    "max_stop_sequences": 16,
+    "max_best_of": 8,
+    "max_client_batch_size": 4,
+    "validation_workers": 1,
+    "version": "0.1.0",
+    "router": "gptjt",
+    "sha": None,
+    "docker_label": None,
+    "prompt_mask": "prefix",
+    "prompt_mask_reason": "attn.bias in the checkpoint is all ones",
+    "weights": "q8",
+    "compute": "int8",
+    "cpu": "avx512",
+    "threads": 16,
     "vocab_size": 50400,
 }
 
@@ -114,11 +153,25 @@ class Mock(BaseHTTPRequestHandler):
         said = next((words[mask] for key, words in ANSWERS if key in prompt), " a long answer that goes on and on" * 40)
         pieces = tokens_of(said)[: parameters["max_new_tokens"]]
         tokens = [{**self.token(p, i, mask), "special": False} for i, p in enumerate(pieces)]
-        end = {"finish_reason": "stop_sequence", "generated_tokens": len(tokens), "input_length": len(tokens_of(prompt)), "seed": None}
+        end = {
+            "finish_reason": "stop_sequence",
+            "generated_tokens": len(tokens),
+            "input_length": len(tokens_of(prompt)),
+            "seed": None,
+        }
         if stream:
             return self.stream(prompt, tokens, end)
-        prefill = [{"id": p["id"], "text": p["text"], "logprob": sureness(i, p["text"]) if i else None} for i, p in enumerate(tokens_of(prompt))]
-        self.answer(200, {"generated_text": "".join(t["text"] for t in tokens), "details": {**end, "prefill": prefill, "tokens": tokens}})
+        prefill = [
+            {"id": p["id"], "text": p["text"], "logprob": sureness(i, p["text"]) if i else None}
+            for i, p in enumerate(tokens_of(prompt))
+        ]
+        self.answer(
+            200,
+            {
+                "generated_text": "".join(t["text"] for t in tokens),
+                "details": {**end, "prefill": prefill, "tokens": tokens},
+            },
+        )
 
     @staticmethod
     def token(piece: dict, i: int, mask: str) -> dict:
@@ -135,11 +188,18 @@ class Mock(BaseHTTPRequestHandler):
             if "[gone]" in prompt and i == 2:
                 return
             left = 1 - math.exp(token["logprob"])
-            top = [token] + [{"id": 9000 + k, "text": f" other{k}", "logprob": math.log(left * share + 1e-9), "special": False}
-                             for k, share in enumerate((0.6, 0.2, 0.1, 0.05))]
+            top = [token] + [
+                {"id": 9000 + k, "text": f" other{k}", "logprob": math.log(left * share + 1e-9), "special": False}
+                for k, share in enumerate((0.6, 0.2, 0.1, 0.05))
+            ]
             last = i == len(tokens) - 1
-            event = {"index": i + 1, "token": token, "top_tokens": top, "generated_text": "".join(t["text"] for t in tokens) if last else None,
-                     "details": end if last else None}
+            event = {
+                "index": i + 1,
+                "token": token,
+                "top_tokens": top,
+                "generated_text": "".join(t["text"] for t in tokens) if last else None,
+                "details": end if last else None,
+            }
             data = f"data:{json.dumps(event)}\n\n".encode()
             try:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
@@ -160,13 +220,25 @@ class Mock(BaseHTTPRequestHandler):
         mask = body.get("prompt_mask", INFO["prompt_mask"])
         results = []
         for text in inputs:
-            scores = {label: 1.5 * math.sin(len(text) + 3 * i + (mask == "causal")) - 6 for i, label in enumerate(body["labels"])}
+            scores = {
+                label: 1.5 * math.sin(len(text) + 3 * i + (mask == "causal")) - 6
+                for i, label in enumerate(body["labels"])
+            }
             total = sum(math.exp(s) for s in scores.values())
             probabilities = {label: math.exp(s) / total for label, s in scores.items()}
             best = max(probabilities, key=probabilities.get)
-            results.append({"label": best, "score": probabilities[best], "probabilities": probabilities, "log_likelihoods": scores,
-                            "prompt_tokens": 57 + len(tokens_of(text)), "n_shots": len(body.get("shots", [])), "n_dropped": 0,
-                            "prompt": f"{body.get('instruction', '')}\n\n{body.get('text_name', 'Text')}: {text}\n{body.get('label_name', 'Label')}:"})
+            results.append(
+                {
+                    "label": best,
+                    "score": probabilities[best],
+                    "probabilities": probabilities,
+                    "log_likelihoods": scores,
+                    "prompt_tokens": 57 + len(tokens_of(text)),
+                    "n_shots": len(body.get("shots", [])),
+                    "n_dropped": 0,
+                    "prompt": f"{body.get('instruction', '')}\n\n{body.get('text_name', 'Text')}: {text}\n{body.get('label_name', 'Label')}:",
+                }
+            )
         self.answer(200, {"results": results, "prompt_mask": mask})
 
 

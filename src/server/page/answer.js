@@ -19,8 +19,10 @@ class Answer {
             make("div", {class: "above"}, make("h2", {}, name),
                 compared && mask === ownMask() ? make("span", {class: "hint"}, "the model's own") : null,
                 make("span", {class: "views"}, this.toggle("show_tokens", "Tokens"), this.toggle("show_mask", "Mask"),
-                    make("button", {type: "button", class: "quiet", onclick: (event) => this.copyText(event.target)}, "Copy"))),
-            make("p", {class: "text"}, make("span", {class: "lead"}, this.lead()), this.text, make("span", {class: "caret", "aria-hidden": "true"})),
+                    make("button", {type: "button", class: "quiet", onclick: (event) => this.copyText(event.target)},
+                        "Copy"))),
+            make("p", {class: "text"}, make("span", {class: "lead"}, this.lead()), this.text,
+                make("span", {class: "caret", "aria-hidden": "true"})),
             this.stats, this.trouble, this.tokenView.root, this.maskView.root);
         this.showViews(compared);
     }
@@ -30,8 +32,8 @@ class Answer {
     }
 
     toggle(name, word) {
-        return make("button", {type: "button", class: "quiet", "aria-pressed": String(settings[name]), "data-toggles": name,
-            onclick: () => set(name, !settings[name])}, word);
+        return make("button", {type: "button", class: "quiet", "data-toggles": name,
+            "aria-pressed": String(settings[name]), onclick: () => set(name, !settings[name])}, word);
     }
 
     showViews(compared = this.compared) {
@@ -62,16 +64,17 @@ class Answer {
         Object.assign(request.parameters, {details: true, top_n_tokens: 5});
         this.began = performance.now();
         this.stats.textContent = "Reading the prompt…";
+        const onWait = (seconds, why) => showWait(this.trouble, seconds, why);
         try {
-            for await (const event of askEvents("generate_stream", request, signal, (s, why) => showWait(this.trouble, s, why))) {
+            for await (const event of askEvents("generate_stream", request, signal, onWait)) {
                 if (event.token) this.add(event, onText);
                 if (event.details || isString(event.generated_text)) this.finish(event);
             }
             if (!this.finished) throw new Problem(0, "The connection ended before the answer was complete.");
         } catch (error) {
             this.end(error.name === "AbortError" ? "stopped" : this.generated.length ? "broken off" : "");
-            if (error.name !== "AbortError") showProblem(this.trouble, error, () => $("#generate-form").requestSubmit());
-            else this.trouble.replaceChildren();
+            if (error.name === "AbortError") this.trouble.replaceChildren();
+            else showProblem(this.trouble, error, () => $("#generate-form").requestSubmit());
         }
     }
 
@@ -90,8 +93,9 @@ class Answer {
     }
 
     speed() {
-        const n = this.generated.length, parts = [plural(n, "token")];
-        if (n > 2 && this.last - this.first > 30) parts.push(`${((1000 * (n - 1)) / (this.last - this.first)).toPrecision(3)} tokens/s`);
+        const n = this.generated.length, parts = [plural(n, "token")], ms = this.last - this.first;
+        const rate = Number(((1000 * (n - 1)) / ms).toPrecision(3));
+        if (n > 2 && ms > 5) parts.push(`${rate.toLocaleString("en")} tokens/s`);
         if (n) parts.push(`first after ${((this.first - this.began) / 1000).toFixed(2)} s`);
         return parts.join(" · ");
     }

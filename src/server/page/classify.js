@@ -35,14 +35,16 @@ async function runClassify() {
             done += n;
             tell();
         })));
-        classified = texts.map((text, i) => ({text, outcomes: masks.map((mask, m) => ({mask, result: results[m][i]}))}));
+        const outcomesOf = (i) => masks.map((mask, m) => ({mask, result: results[m][i]}));
+        classified = texts.map((text, i) => ({text, outcomes: outcomesOf(i)}));
         showResults();
         $("#classify-count").textContent = "";
-        say(`${plural(texts.length, "text")} classified. ${texts.length === 1 ? classified[0].outcomes.map(spokenOutcome).join(" ") : ""}`);
+        const told = texts.length === 1 ? classified[0].outcomes.map(spokenOutcome).join(" ") : "";
+        say(`${plural(texts.length, "text")} classified. ${told}`);
     } catch (error) {
         $("#classify-count").textContent = error.name === "AbortError" ? "Stopped" : "";
-        if (error.name !== "AbortError") showProblem($("#classify-trouble"), error, () => $("#classify-form").requestSubmit());
-        else $("#classify-trouble").replaceChildren();
+        if (error.name === "AbortError") $("#classify-trouble").replaceChildren();
+        else showProblem($("#classify-trouble"), error, () => $("#classify-form").requestSubmit());
     }
     classifying = null;
     showRunning($("#classify-run"), null, "Classify");
@@ -53,44 +55,50 @@ const spokenOutcome = ({mask, result}) => `${MASK_NAMES[mask]}: ${result.label},
 /* ---- Results ---- */
 
 function showResults() {
-    const many = classified.length > 3;
-    const cards = classified.map((one) => (many ? foldedResult(one) : make("article", {class: "card result"}, ...resultParts(one))));
-    $("#results").replaceChildren(...(classified.length > 1 ? [overview()] : []),
-        ...(many ? [make("div", {class: "card folded"}, ...cards)] : cards));
+    const cards = classified.length > 3 ? [make("div", {class: "card folded"}, ...classified.map(foldedResult))]
+        : classified.map((one) => make("article", {class: "card result"}, ...resultParts(one)));
+    $("#results").replaceChildren(...(classified.length > 1 ? [overview()] : []), ...cards);
 }
 
 function overview() {
     const counts = new Map();
-    for (const {outcomes} of classified) counts.set(outcomes[0].result.label, (counts.get(outcomes[0].result.label) ?? 0) + 1);
-    const differ = classified.filter(({outcomes}) => outcomes[1] && outcomes[0].result.label !== outcomes[1].result.label).length;
+    for (const {outcomes: [{result: {label}}]} of classified) counts.set(label, (counts.get(label) ?? 0) + 1);
     const words = [...counts].sort((a, b) => b[1] - a[1]).map(([label, n]) => `${label} ${n}`).join(" · ");
-    return make("div", {class: "overview"}, make("p", {}, words), settings.mask === "compare" ? make("p", {class: "hint"}, differ ? `The masks differ on ${plural(differ, "text")}.` : "Both masks agree on all.") : null,
+    const differ = classified.filter(({outcomes: [a, b]}) => b && a.result.label !== b.result.label).length;
+    const verdict = differ ? `The masks differ on ${plural(differ, "text")}.` : "Both masks agree on all.";
+    return make("div", {class: "overview"}, make("p", {}, words),
+        classified[0].outcomes.length > 1 ? make("p", {class: "hint"}, verdict) : null,
         make("button", {type: "button", onclick: saveCsv}, "Save as CSV"));
 }
 
 function foldedResult(one) {
     const {label, score} = one.outcomes[0].result, second = one.outcomes[1]?.result;
     const other = second && second.label !== label ? make("span", {class: "other"}, `causal: ${second.label}`) : null;
-    const bar = make("i", {class: "bar"});
-    bar.style.setProperty("--p", score);
-    return make("details", {class: "result"}, make("summary", {}, make("span", {class: "excerpt"}, one.text), make("span", {}, make("b", {}, label), other),
-        make("span", {class: "bars"}, bar), make("span", {class: "number"}, percent(score))), ...resultParts(one));
+    return make("details", {class: "result"},
+        make("summary", {}, make("span", {class: "excerpt"}, one.text), make("span", {}, make("b", {}, label), other),
+            make("span", {class: "bars"}, bar(score)), make("span", {class: "number"}, percent(score))),
+        ...resultParts(one));
 }
 
 function resultParts(one) {
     const {result} = one.outcomes[0];
-    const compared = one.outcomes.length > 1;
     const order = Object.keys(result.probabilities).sort((a, b) => result.probabilities[b] - result.probabilities[a]);
     const shown = order.slice(0, BARS_SHOWN), rest = order.slice(BARS_SHOWN);
     return [
-        make("p", {class: "verdict"}, ...one.outcomes.map(({mask, result: r}) => make("span", {}, compared ? make("span", {class: `key ${mask}`}, MASK_NAMES[mask]) : null,
-            make("b", {}, r.label), ` ${percent(r.score)}`))),
+        make("p", {class: "verdict"}, ...one.outcomes.map((outcome) => verdictPart(outcome, one.outcomes.length > 1))),
         classified.length > 1 ? make("p", {class: "text"}, one.text) : null,
         labelTable(shown, one.outcomes),
-        rest.length ? make("details", {class: "more"}, make("summary", {}, `${plural(rest.length, "label")} more`), labelTable(rest, one.outcomes)) : null,
+        rest.length ? more(`${plural(rest.length, "label")} more`, labelTable(rest, one.outcomes)) : null,
         make("p", {class: "hint stats"}, notesOn(result)),
-        result.prompt ? make("details", {class: "more"}, make("summary", {}, "The prompt it was asked with"), make("pre", {tabindex: 0}, result.prompt)) : null,
+        result.prompt ? more("The prompt it was asked with", make("pre", {tabindex: 0}, result.prompt)) : null,
     ];
+}
+
+const more = (title, content) => make("details", {class: "more"}, make("summary", {}, title), content);
+
+function verdictPart({mask, result}, compared) {
+    return make("span", {}, compared ? make("span", {class: `key ${mask}`}, MASK_NAMES[mask]) : null,
+        make("b", {}, result.label), ` ${percent(result.score)}`);
 }
 
 function notesOn(result) {
@@ -101,65 +109,57 @@ function notesOn(result) {
 }
 
 function labelTable(labels, outcomes) {
-    const table = make("table", {class: "labels", "aria-label": "Probability of each label"}, make("tbody", {}, ...labels.map((label) => {
-        const best = outcomes.some(({result}) => result.label === label);
-        return make("tr", {class: best ? "taken" : null}, make("th", {scope: "row"}, label),
-            make("td", {class: "bars"}, ...outcomes.map(({mask, result}) => {
-                const bar = make("i", {class: outcomes.length > 1 ? `bar ${mask}` : "bar"});
-                bar.style.setProperty("--p", result.probabilities[label]);
-                return bar;
-            })),
-            make("td", {class: "number"}, ...outcomes.map(({mask, result}) => make("span", {title: `log-likelihood ${result.log_likelihoods?.[label]?.toFixed(3) ?? "unknown"}`},
-                outcomes.length > 1 ? make("span", {class: "unseen"}, `${MASK_NAMES[mask]} `) : null, percent(result.probabilities[label])))));
-    })));
-    table.style.setProperty("--widest", `${0.62 * Math.min(24, Math.max(...labels.map((label) => label.length))) + 1.5}em`);
+    const rows = labels.map((label) => labelRow(label, outcomes));
+    const table = make("table", {class: "labels", "aria-label": "Probability of each label"},
+        make("tbody", {}, ...rows));
+    const widest = Math.min(24, Math.max(...labels.map((label) => label.length)));
+    table.style.setProperty("--widest", `${0.62 * widest + 1.5}em`); /* 0.62 em: a wide letter */
     return table;
+}
+
+function labelRow(label, outcomes) {
+    const compared = outcomes.length > 1;
+    const best = outcomes.some(({result}) => result.label === label);
+    const barOf = ({mask, result}) => bar(result.probabilities[label], compared ? mask : "");
+    const numberOf = ({mask, result}) => make("span", {title: `log ${result.log_likelihoods[label].toFixed(3)}`},
+        compared ? make("span", {class: "unseen"}, `${MASK_NAMES[mask]} `) : null,
+        percent(result.probabilities[label]));
+    return make("tr", {class: best ? "taken" : null}, make("th", {scope: "row"}, label),
+        make("td", {class: "bars"}, ...outcomes.map(barOf)), make("td", {class: "number"}, ...outcomes.map(numberOf)));
 }
 
 function saveCsv() {
     const labels = Object.keys(classified[0].outcomes[0].result.probabilities);
-    const masks = classified[0].outcomes.map(({mask}) => mask), suffix = (mask) => (masks.length > 1 ? `_${mask}` : "");
-    const head = ["text", ...masks.flatMap((mask) => [`label${suffix(mask)}`, ...labels.map((label) => `p(${label})${suffix(mask)}`)])];
-    const rows = classified.map(({text, outcomes}) => [text, ...outcomes.flatMap(({result}) => [result.label, ...labels.map((label) => result.probabilities[label])])]);
-    const blob = new Blob([[head, ...rows].map((row) => row.map(csvField).join(",")).join("\r\n") + "\r\n"], {type: "text/csv"});
+    const suffixes = classified[0].outcomes.map(({mask}, _, all) => (all.length > 1 ? `_${mask}` : ""));
+    const names = (suffix) => [`label${suffix}`, ...labels.map((label) => `p(${label})${suffix}`)];
+    const values = ({result}) => [result.label, ...labels.map((label) => result.probabilities[label])];
+    const rows = classified.map(({text, outcomes}) => [text, ...outcomes.flatMap(values)]);
+    const all = [["text", ...suffixes.flatMap(names)], ...rows];
+    const blob = new Blob(all.map((row) => `${row.map(csvField).join(",")}\r\n`), {type: "text/csv"});
     const link = make("a", {href: URL.createObjectURL(blob), download: "classified.csv"});
     link.click();
     URL.revokeObjectURL(link.href);
 }
 
-/* ---- The card's classification examples: their few-shot prompts, taken apart ---- */
-
-const EXAMPLE_LABELS = {sentiment: ["sadness", "joy", "love", "anger", "fear", "surprise"], hate: ["hate speech", "not hate speech"]};
-
-function takeExample(name) {
-    const [head, ...blocks] = EXAMPLES[name].split("\n\n");
-    const lines = blocks.map((block) => block.split("\n").map((line) => line.match(/^([^:]+):\s*(.*)$/).slice(1)));
-    const [[textName, text], [labelName]] = lines.pop();
-    set("instruction", head.split("\nPossible labels:")[0]);
-    set("list_labels", head.includes("\nPossible labels:"));
-    set("text_name", textName);
-    set("label_name", labelName);
-    set("labels", EXAMPLE_LABELS[name]);
-    set("shots", lines.map(([[, shot], [, label]]) => ({text: shot, label})));
-    set("each_line", false);
-    set("texts", text);
-}
-
 function summariseClassify() {
-    const parts = [settings.by_length ? "per token" : null, settings.calibrate ? "calibrated" : null, settings.list_labels ? "labels listed" : null];
-    $("#classify-summary").textContent = parts.filter(Boolean).join(" · ");
+    const words = {by_length: "per token", calibrate: "calibrated", list_labels: "labels listed"};
+    const on = Object.keys(words).filter((name) => settings[name]);
+    $("#classify-summary").textContent = on.map((name) => words[name]).join(" · ");
 }
 
 function startClassify() {
-    $("#classify-examples").append(...exampleButtons(Object.keys(EXAMPLE_LABELS).filter((name) => EXAMPLES[name]), takeExample));
+    $("#classify-examples").append(...exampleButtons(Object.keys(EXAMPLE_LABELS), (name) => {
+        for (const [setting, value] of Object.entries(taskOfExample(name))) set(setting, copyOf(value));
+    }));
     $("#classify-form").addEventListener("submit", (event) => {
         event.preventDefault();
         if (classifying) {
-            if (performance.now() - $("#classify-run").began > 300) classifying.abort();
+            if (meantToStop($("#classify-run"))) classifying.abort();
             return;
         }
+        const tooFew = new Problem(0, "Give at least two labels to choose from.");
         if (settings.labels.length >= 2) runClassify();
-        else showProblem($("#classify-trouble"), new Problem(0, "Give at least two labels to choose from."), () => $("#labels-new").focus());
+        else showProblem($("#classify-trouble"), tooFew, () => $("#labels-new").focus());
     });
     listeners.push(summariseClassify);
 }

@@ -33,7 +33,8 @@ async function problemOf(response) {
     } catch { /* not JSON: the status has to do */ }
     const wait = Number(response.headers.get("Retry-After")) || 1;
     const {status} = response;
-    if (status === 401) return new Problem(status, apiKey ? "The server does not know this API key." : "The server asks for an API key.");
+    const does = apiKey ? "does not know this" : "asks for an";
+    if (status === 401) return new Problem(status, `The server ${does} API key.`);
     if (status === 429) return new Problem(status, said || "The server is busy.", wait);
     if (status === 503) return new Problem(status, said || "The server is not ready yet.", wait);
     return new Problem(status, said || `The server answered ${status} ${response.statusText}.`);
@@ -76,7 +77,9 @@ async function askPatiently(path, body, signal, onWait) {
     }
 }
 
-const askJson = async (path, body, signal, onWait = () => {}) => (await askPatiently(path, body, signal, onWait)).json();
+async function askJson(path, body, signal, onWait = () => {}) {
+    return (await askPatiently(path, body, signal, onWait)).json();
+}
 
 /* The events of a stream (text/event-stream, https://html.spec.whatwg.org/#parsing-an-event-stream), parsed. */
 async function* askEvents(path, body, signal, onWait) {
@@ -95,10 +98,11 @@ async function* askEvents(path, body, signal, onWait) {
         const events = (text + chunk.value).split(/\r?\n\r?\n/);
         text = events.pop();
         for (const event of events) {
-            const data = event.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5)).join("\n").trim();
+            const lines = event.split(/\r?\n/).filter((line) => line.startsWith("data:"));
+            const data = lines.map((line) => line.slice(5)).join("\n").trim();
             if (!data || data === "[DONE]") continue;
             const value = JSON.parse(data);
-            if (value.error) throw new Problem(500, typeof value.error === "string" ? value.error : value.error.message);
+            if (value.error) throw new Problem(500, value.error);
             yield value;
         }
     }
@@ -106,7 +110,8 @@ async function* askEvents(path, body, signal, onWait) {
 
 /* Shows a problem in its place, with the way out of it. retry: what to do again. */
 function showProblem(place, problem, retry) {
-    place.replaceChildren(make("p", {}, problem.message), make("button", {type: "button", onclick: retry}, "Try again"));
+    const again = make("button", {type: "button", onclick: retry}, "Try again");
+    place.replaceChildren(make("p", {}, problem.message), again);
     if (problem.status === 401) {
         $("#key-form").hidden = false;
         $("#key").focus();
@@ -130,8 +135,9 @@ function clearProblem(place) {
 
 /* The seconds run down silently: an alert every second would be no help to those who hear it. */
 function showWait(place, seconds, message) {
-    const running = $(".seconds", place);
-    if (running && seconds) running.textContent = `in ${seconds} s.`;
-    else if (seconds) place.replaceChildren(make("p", {}, `${message.replace(/\.?$/, ".")} Asking again `, make("span", {class: "seconds", "aria-hidden": "true"}, `in ${seconds} s.`)));
-    else place.replaceChildren();
+    if (!seconds) place.replaceChildren();
+    else if (!$(".seconds", place))
+        place.replaceChildren(make("p", {}, `${message.replace(/\.?$/, ".")} Asking again `,
+            make("span", {class: "seconds", "aria-hidden": "true"})));
+    if (seconds) $(".seconds", place).textContent = `in ${seconds} s.`;
 }

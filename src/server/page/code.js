@@ -8,12 +8,17 @@ const shellQuoted = (text) => `'${text.replace(/'/g, "'\\''")}'`;
 /* A value as JSON, or as Python writes it (JSON's escapes in strings are Python's, too): a field a line, lists of plain
  * values on one line. step: of the indentation, spaces. */
 function written(value, isPython, step, depth = 0) {
-    if (isPython && (typeof value === "boolean" || value === null)) return {true: "True", false: "False", null: "None"}[value];
-    if (value === null || typeof value !== "object") return JSON.stringify(value);
+    if (typeof value === "boolean" && isPython) return value ? "True" : "False";
+    if (typeof value !== "object") return JSON.stringify(value);
     const inner = (item) => written(item, isPython, step, depth + 1);
     const pad = " ".repeat(step * (depth + 1)), end = " ".repeat(step * depth);
-    const lines = (items, open, close) => `${open}\n${items.map((item) => pad + item).join(",\n")}${isPython ? "," : ""}\n${end}${close}`;
-    if (!Array.isArray(value)) return lines(Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}: ${inner(item)}`), "{", "}");
+    const last = isPython ? ",\n" : "\n";
+    const lines = (items, open, close) =>
+        `${open}\n${items.map((item) => pad + item).join(",\n")}${last}${end}${close}`;
+    if (!Array.isArray(value)) {
+        const fields = Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}: ${inner(item)}`);
+        return lines(fields, "{", "}");
+    }
     const line = `[${value.map(inner).join(", ")}]`;
     return line.length < 90 && !line.includes("\n") ? line : lines(value.map(inner), "[", "]");
 }
@@ -47,7 +52,9 @@ print(answer.json()${result.map((name) => `["${name}"]`).join("")})
 `;
 }
 
-const pythonArguments = (some) => Object.entries(some).map(([name, value]) => `    ${name}=${python(value, 1)},\n`).join("");
+function pythonArguments(some) {
+    return Object.entries(some).map(([name, value]) => `    ${name}=${python(value, 1)},\n`).join("");
+}
 
 function asHub({body}) {
     const {prompt_mask: mask, ...parameters} = body.parameters;
@@ -67,9 +74,9 @@ ${pythonArguments(parameters)}    stream=True,
 /* OpenAI's names; what it has no name for travels in extra_body. */
 function asOpenai({body}) {
     const p = body.parameters;
-    const known = {max_tokens: p.max_new_tokens, temperature: p.temperature ?? 0};
+    const known = {max_tokens: p.max_new_tokens, temperature: p.temperature ?? 0}, extra = {};
     for (const name of ["top_p", "seed", "stop"]) if (name in p) known[name] = p[name];
-    const extra = Object.fromEntries(["top_k", "repetition_penalty", "prompt_mask"].filter((name) => name in p).map((name) => [name, p[name]]));
+    for (const name of ["top_k", "repetition_penalty", "prompt_mask"]) if (name in p) extra[name] = p[name];
     if (Object.keys(extra).length) known.extra_body = extra;
     const key = usesKey() ? `os.environ["GPTJT_API_KEY"]` : `"none"`;
     return `${usesKey() ? "import os\n\n" : ""}from openai import OpenAI
@@ -106,7 +113,8 @@ const LANGUAGES = {
 };
 
 function showCode() {
-    $("#code-hint").textContent = settings.mask === "compare" ? "under the bidirectional mask" : "this request, to copy";
+    const compared = settings.mask === "compare";
+    $("#code-hint").textContent = compared ? "under the bidirectional mask" : "this request, to copy";
     if (!$("#code").open) return;
     const fits = (id) => !LANGUAGES[id].only || LANGUAGES[id].only === settings.tab;
     const chosen = Object.hasOwn(LANGUAGES, settings.language) && fits(settings.language) ? settings.language : "curl";
@@ -119,8 +127,9 @@ function showCode() {
 }
 
 function startCode() {
-    $("#languages").append(...Object.entries(LANGUAGES).map(([id, {name}]) => make("button", {type: "button", role: "tab", "aria-controls": "snippet",
-        "data-language": id, onclick: () => set("language", id)}, name)));
+    for (const [id, {name}] of Object.entries(LANGUAGES))
+        $("#languages").append(make("button", {type: "button", role: "tab", "aria-controls": "snippet",
+            "data-language": id, onclick: () => set("language", id)}, name));
     rove($("#languages"), "button", (tab) => tab.click());
     $("#code").addEventListener("toggle", showCode);
     $("#copy-code").addEventListener("click", async (event) => {

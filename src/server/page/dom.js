@@ -12,9 +12,17 @@ function make(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
         if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-        else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value === true ? "" : value);
+        else if (value !== false && value !== null && value !== undefined)
+            element.setAttribute(name, value === true ? "" : value);
     }
     element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+    return element;
+}
+
+/* A bar of length p of what there is room for; colour: a class, or the usual one. */
+function bar(p, colour = "") {
+    const element = make("i", {class: `bar ${colour}`});
+    element.style.setProperty("--p", p);
     return element;
 }
 
@@ -50,7 +58,7 @@ const liveAnswer = {
 const SHAPES = {"\n": "↵", "\t": "⇥", "\r": "␍", "\ufffd": "▯"};
 const shaped = (text) => (text === "" ? "▯" : text.replace(/[\n\t\r\ufffd]/g, (c) => SHAPES[c]));
 const quoted = (text) => `“${shaped(text)}”`;
-const spoken = (text) => (text === "" ? "part of a character" : text.replace(/\n/g, " line break ").replace(/\t/g, " tab "));
+const spoken = (text) => text.replace(/\n/g, " line break ").replace(/\t/g, " tab ") || "part of a character";
 
 const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
 
@@ -91,13 +99,14 @@ function rove(container, selector, onMove = () => {}) {
     container.addEventListener("keydown", (event) => {
         const items = $$(selector, container).filter((item) => !item.hidden);
         const at = items.indexOf(event.target);
-        const to = {ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: items.length - 1}[event.key];
+        const next = at + 1, last = at - 1;
+        const to = {ArrowRight: next, ArrowDown: next, ArrowLeft: last, ArrowUp: last, Home: 0, End: -1}[event.key];
         if (at < 0 || to === undefined) return;
         event.preventDefault();
-        const next = items[(to + items.length) % items.length];
+        const item = items[(to + items.length) % items.length];
         items[at].tabIndex = -1;
-        next.tabIndex = 0;
-        next.focus();
-        onMove(next);
+        item.tabIndex = 0;
+        item.focus();
+        onMove(item);
     });
 }

@@ -10,6 +10,9 @@ function showRunning(button, controller, word) {
     button.began = performance.now();
 }
 
+/* And is not the second half of a double click. */
+const meantToStop = (button) => performance.now() - button.began > 300;
+
 async function runGenerate() {
     clearProblem($("#generate-trouble"));
     running = new AbortController();
@@ -19,7 +22,8 @@ async function runGenerate() {
     answers = masks.map((mask) => new Answer(mask, compared));
     $("#answers").replaceChildren(...answers.map((answer) => answer.root));
     $("#answers").classList.toggle("compared", compared);
-    $("#answers").scrollIntoView({block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth"});
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    $("#answers").scrollIntoView({block: "nearest", behavior: still ? "auto" : "smooth"});
     liveAnswer.begin();
     say("Running");
     const {signal} = running, inputs = settings.prompt;
@@ -66,7 +70,9 @@ function countPrompt() {
             const tokens = await (await ask("tokenize", {inputs: text})).json();
             if (text !== settings.prompt) return;
             const most = info.max_input_tokens ?? info.max_total_tokens;
-            $("#prompt-count").textContent = plural(tokens.length, "token") + (most ? ` of ${most.toLocaleString("en")}` : "");
+            const limit = most ? ` of ${most.toLocaleString("en")}` : "";
+            const space = / $/.test(text) ? " · ends in a space, which belongs to the answer's first token" : "";
+            $("#prompt-count").textContent = plural(tokens.length, "token") + limit + space;
             $("#prompt-count").classList.toggle("over", Boolean(most) && tokens.length > most);
         } catch {
             $("#prompt-count").textContent = "";
@@ -74,33 +80,25 @@ function countPrompt() {
     }, 400);
 }
 
-/* ---- The card's examples ---- */
-
-const EXAMPLE_NAMES = {sentiment: "Feelings", hate: "Hate speech", csv: "Contacts to CSV", currency: "Currencies", entities: "Names"};
-const EXAMPLE_ORDER = Object.keys(EXAMPLE_NAMES);
-
-function exampleButtons(names, take) {
-    return names.map((name) => make("button", {type: "button", class: "example", "data-name": name, onclick: () => take(name)}, EXAMPLE_NAMES[name] ?? name));
-}
-
 function markExample() {
-    for (const button of $$("#examples .example")) button.setAttribute("aria-pressed", String(EXAMPLES[button.dataset.name] === settings.prompt));
+    for (const button of $$("#examples .example"))
+        button.setAttribute("aria-pressed", String(EXAMPLES[button.dataset.name] === settings.prompt));
 }
 
 function summarise() {
-    const parts = [settings.temperature > 0 ? `temperature ${settings.temperature}` : "greedy", `${settings.max_new_tokens} tokens`];
+    const how = settings.temperature > 0 ? `temperature ${settings.temperature}` : "greedy";
+    const parts = [how, `${settings.max_new_tokens} tokens`];
     if (settings.stop.length) parts.push(`stops at ${settings.stop.map(shaped).join(" ")}`);
     $("#summary").textContent = parts.join(" · ");
     $("#panel-generate").classList.toggle("greedy", !(settings.temperature > 0));
 }
 
 function startGenerate() {
-    const known = Object.keys(EXAMPLES).sort((a, b) => EXAMPLE_ORDER.indexOf(a) - EXAMPLE_ORDER.indexOf(b));
-    $("#examples").append(...exampleButtons(known, (name) => set("prompt", EXAMPLES[name])));
+    $("#examples").append(...exampleButtons(Object.keys(EXAMPLES), (name) => set("prompt", EXAMPLES[name])));
     $("#generate-form").addEventListener("submit", (event) => {
         event.preventDefault();
         if (!running) runGenerate();
-        else if (performance.now() - $("#run").began > 300) running.abort(); /* not by the second half of a double click */
+        else if (meantToStop($("#run"))) running.abort();
     });
     listeners.push((name) => {
         if (name === "prompt") countPrompt(), markExample();

@@ -3,15 +3,17 @@
 
 /* ---- The header: which model, how it reads, on what ---- */
 
-const REASON_WORDS = {prefix: "Every prompt token sees the whole prompt", causal: "Every prompt token sees what is before it"};
+const SEEN = {prefix: "the whole prompt", causal: "what is before it"};
 
 function showInfo() {
     document.title = `${info.model_id} · gptjt`;
     $("#model").textContent = info.model_id;
-    const facts = [["Mask", MASK_NAMES[info.prompt_mask]?.toLowerCase()], ["Weights", info.weights ?? info.model_dtype],
-        ["Compute", [info.compute, info.cpu].filter(Boolean).join(", "), "minor"], ["Threads", info.threads], ["Window", info.max_total_tokens && `${info.max_total_tokens.toLocaleString("en")} tokens`, "minor"]];
-    $("#facts").replaceChildren(...facts.filter(([, value]) => value).map(([name, value, rank]) => make("div", {class: rank}, make("dt", {}, name), make("dd", {}, String(value)))));
-    $("#mask-reason").textContent = info.prompt_mask ? `${REASON_WORDS[info.prompt_mask]}${info.prompt_mask_reason ? `: ${info.prompt_mask_reason}` : ""}.` : "";
+    const facts = [["Mask", MASK_NAMES[info.prompt_mask].toLowerCase()], ["Weights", info.weights],
+        ["Compute", `${info.compute}, ${info.cpu}`, "minor"], ["Threads", info.threads],
+        ["Window", `${info.max_total_tokens.toLocaleString("en")} tokens`, "minor"]];
+    $("#facts").replaceChildren(...facts.map(([name, value, rank]) =>
+        make("div", {class: rank}, make("dt", {}, name), make("dd", {}, String(value)))));
+    $("#mask-reason").textContent = `Every prompt token sees ${SEEN[info.prompt_mask]}: ${info.prompt_mask_reason}.`;
     showSettings(["mask"]);
     countPrompt();
     showCode();
@@ -81,12 +83,12 @@ function startButtons() {
         confirmOn(button, "Copied");
     });
     for (const button of $$("[data-act=reset]")) button.addEventListener("click", () => {
-        const kept = Object.fromEntries([...VIEW, "prompt", "texts", "labels", "shots"].map((name) => [name, settings[name]]));
+        const kept = Object.fromEntries(KEPT.map((name) => [name, settings[name]]));
         Object.assign(settings, copyOf(DEFAULTS), kept);
         showSettings();
         changed("mask");
     });
-    window.addEventListener("hashchange", () => takeLink() && (showSettings(), listeners.forEach((listener) => listener("prompt"))));
+    window.addEventListener("hashchange", () => takeLink() && showAll());
 }
 
 /* On a wide screen settings stand beside the work, on a narrow one they fold. */
@@ -107,7 +109,5 @@ startKey();
 startButtons();
 startFolding();
 loadSettings();
-if (!settings.labels.length && !settings.texts) takeExample("sentiment");
-showSettings();
-for (const listener of listeners) listener("prompt");
+showAll();
 loadInfo();

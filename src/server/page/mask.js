@@ -82,7 +82,8 @@ class MaskView {
         g.fillStyle = colour;
         if (c < 5) { /* no gaps: on whole pixels, so that rows neither overlap nor part */
             const pixel = window.devicePixelRatio || 1, snap = (x) => Math.round(x * pixel) / pixel;
-            g.fillRect(snap(this.left + from * c), snap(row * c), snap((to - from) * c), snap((row + 1) * c) - snap(row * c));
+            const y = snap(row * c);
+            g.fillRect(snap(this.left + from * c), y, snap((to - from) * c), snap((row + 1) * c) - y);
             return;
         }
         for (let column = from; column < to; column++) g.fillRect(this.left + column * c, row * c, c - 1, c - 1);
@@ -134,7 +135,8 @@ class MaskView {
     }
 
     tell() {
-        this.readout.textContent = this.at ? this.describe(quoted) : "Point at it, or use the arrow keys: each row is a token and what it sees.";
+        this.readout.textContent = this.at ? this.describe(quoted)
+            : "Point at it, or use the arrow keys: each row is a token and what it sees.";
         if (!this.at) return;
         this.canvas.setAttribute("aria-valuenow", this.at.row + 1);
         this.canvas.setAttribute("aria-valuetext", this.describe(spoken));
@@ -142,21 +144,25 @@ class MaskView {
 
     describe(name) {
         const {row, column} = this.at, end = this.end(row), later = end - row - 1;
-        const what = row < this.nPrompt && this.mask === "prefix" ? `all ${end} of the prompt${later ? `, ${later} of them later than itself` : ""}`
+        const ofPrompt = row < this.nPrompt;
+        const what = ofPrompt && this.mask === "prefix"
+            ? `all ${end} of the prompt${later ? `, ${later} of them later than itself` : ""}`
             : `${end}: itself and what is before it`;
-        const other = column === row ? "" : ` ${name(this.tokens[column])} (${column + 1}) is ${column < end ? "seen" : "not seen"}.`;
-        return `${row < this.nPrompt ? "Prompt" : "Answer"} token ${row + 1}, ${name(this.tokens[row])}, sees ${what}.${other}`;
+        const seen = column < end ? "seen" : "not seen";
+        const other = column === row ? "" : ` ${name(this.tokens[column])} (${column + 1}) is ${seen}.`;
+        return `${ofPrompt ? "Prompt" : "Answer"} token ${row + 1}, ${name(this.tokens[row])}, sees ${what}.${other}`;
     }
 
     point(event) {
         if (!this.cell) return;
-        this.select({row: Math.floor(event.offsetY / this.cell), column: Math.floor((event.offsetX - this.left) / this.cell)});
+        const column = Math.floor((event.offsetX - this.left) / this.cell);
+        this.select({row: Math.floor(event.offsetY / this.cell), column});
     }
 
     key(event) {
         const at = this.at ?? {row: 0, column: 0}, n = this.tokens.length;
-        const step = {ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1], PageDown: [10, 0], PageUp: [-10, 0],
-            Home: [-n, 0], End: [n, 0]}[event.key];
+        const step = {ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1],
+            PageDown: [10, 0], PageUp: [-10, 0], Home: [-n, 0], End: [n, 0]}[event.key];
         if (!step) return;
         event.preventDefault();
         this.select({row: at.row + step[0], column: at.column + step[1]});

@@ -27,7 +27,10 @@ function samplingOf(mask) {
 
 const generateRequest = (mask) => ({inputs: settings.prompt, parameters: samplingOf(mask)});
 
-const textsWanted = () => (settings.each_line ? settings.texts.split("\n").filter((line) => line.trim()) : [settings.texts]);
+function textsWanted() {
+    if (!settings.each_line) return [settings.texts.trim()];
+    return settings.texts.split("\n").map((line) => line.trim()).filter(Boolean);
+}
 
 function classifyRequest(mask, texts = textsWanted()) {
     const r = {inputs: settings.each_line ? texts : texts[0], labels: settings.labels};

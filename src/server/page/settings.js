@@ -3,17 +3,17 @@
    localStorage, and "Copy link" puts what differs from the defaults behind the # of an address, which never reaches a
    server. What comes from a link is checked like any input: unknown names and wrong types are left out. */
 
-const EXAMPLES = Object.fromEntries($$("template[data-example]").map((t) => [t.dataset.example, t.content.textContent]));
-
 /* The demo Space's values, but greedy; max_new_tokens is larger since the answer ends at a line break anyway. */
 const DEFAULTS = {
-    tab: "generate", mask: "", prompt: EXAMPLES.currency ?? "",
+    tab: "generate", mask: "", prompt: EXAMPLES.currency,
     temperature: 0, top_k: 40, top_p: 1, seed: 42, max_new_tokens: 64, repetition_penalty: 1, stop: ["\n"],
-    texts: "", each_line: false, labels: [], instruction: "", text_name: "Text", label_name: "Label",
-    list_labels: true, by_length: false, calibrate: false, shots: [],
+    by_length: false, calibrate: false, ...taskOfExample("sentiment"),
     language: "curl", show_tokens: false, show_mask: false,
 };
-const VIEW = ["language", "show_tokens", "show_mask", "tab"]; /* not part of a request: "Reset" leaves them */
+
+/* By "Reset". */
+const KEPT = ["language", "show_tokens", "show_mask", "tab", "prompt", "texts", "labels", "shots", "instruction"];
+
 
 const copyOf = (value) => JSON.parse(JSON.stringify(value));
 const settings = copyOf(DEFAULTS);
@@ -39,6 +39,11 @@ function showSettings(names = Object.keys(DEFAULTS)) {
     for (const name of names) for (const write of writers[name] ?? []) write(settings[name]);
 }
 
+function showAll() {
+    showSettings();
+    for (const listener of listeners) listener("prompt");
+}
+
 /* from: the control that was used, which already shows the value. */
 function set(name, value, from = null) {
     settings[name] = value;
@@ -49,7 +54,8 @@ function set(name, value, from = null) {
 let storing = 0;
 function changed(name) {
     for (const listener of listeners) listener(name);
-    if (location.hash.includes("=")) history.replaceState(null, "", location.pathname + location.search); /* no longer what the link says */
+    if (location.hash.includes("=")) /* no longer what the link says */
+        history.replaceState(null, "", location.pathname + location.search);
     clearTimeout(storing);
     storing = setTimeout(() => {
         try {
@@ -144,7 +150,8 @@ function bindChips(root) {
     }
     function take() {
         const text = input.value;
-        const news = (commas ? text.split(/[,\n]/).map((part) => part.trim()) : [escapes ? unescaped(text) : text]).filter((part) => part !== "");
+        const parts = commas ? text.split(/[,\n]/).map((part) => part.trim()) : [escapes ? unescaped(text) : text];
+        const news = parts.filter((part) => part !== "");
         input.value = "";
         if (news.length) set(name, [...new Set([...settings[name], ...news])]);
     }

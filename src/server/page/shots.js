@@ -35,11 +35,14 @@ function shotsOfCsv(text) {
     if (!rows.length) return [];
     const names = rows[0].map((name) => name.trim().toLowerCase());
     const find = (...wanted) => names.findIndex((name) => wanted.includes(name));
-    const textAt = find("text", settings.text_name.toLowerCase()), labelAt = find("label", settings.label_name.toLowerCase());
+    const textAt = find("text", settings.text_name.toLowerCase());
+    const labelAt = find("label", settings.label_name.toLowerCase());
     const headed = textAt >= 0 && labelAt >= 0;
-    return rows.slice(headed ? 1 : 0).filter((row) => row.length > 1).map((row) => ({
-        text: (headed ? row[textAt] ?? "" : row[0]).trim(), label: (headed ? row[labelAt] ?? "" : row[row.length - 1]).trim(),
-    })).filter((shot) => shot.text && shot.label);
+    const shots = rows.slice(headed ? 1 : 0).filter((row) => row.length > 1).map((row) => ({
+        text: (headed ? row[textAt] : row[0])?.trim(),
+        label: (headed ? row[labelAt] : row.at(-1))?.trim(),
+    }));
+    return shots.filter((shot) => shot.text && shot.label);
 }
 
 function addShots(shots) {
@@ -47,19 +50,24 @@ function addShots(shots) {
     set("labels", [...new Set([...settings.labels, ...shots.map((shot) => shot.label).filter(Boolean)])]);
 }
 
+function shotRow(shot, i) {
+    const change = (field) => (event) => {
+        settings.shots[i][field] = event.target.value;
+        set("shots", settings.shots, showShots);
+    };
+    const field = (tag, name, attributes) => {
+        const element = make(tag, {"aria-label": `${name} of example ${i + 1}`, spellcheck: "false", ...attributes});
+        element.value = shot[name.toLowerCase()];
+        element.addEventListener("input", change(name.toLowerCase()));
+        return make("td", {}, element);
+    };
+    return make("tr", {}, field("textarea", "Text", {rows: 1}), field("input", "Label", {list: "known-labels"}),
+        make("td", {}, make("button", {type: "button", class: "remove", "aria-label": `Remove example ${i + 1}`,
+            onclick: () => removeShot(i)}, "×")));
+}
+
 function showShots(shots) {
-    $("#shots tbody").replaceChildren(...shots.map((shot, i) => {
-        const change = (field) => (event) => {
-            settings.shots[i][field] = event.target.value;
-            set("shots", settings.shots, showShots);
-        };
-        const text = make("textarea", {rows: 1, "aria-label": `Text of example ${i + 1}`, oninput: change("text"), spellcheck: "false"});
-        text.value = shot.text;
-        const label = make("input", {list: "known-labels", "aria-label": `Label of example ${i + 1}`, oninput: change("label"), spellcheck: "false"});
-        label.value = shot.label;
-        return make("tr", {}, make("td", {}, text), make("td", {}, label), make("td", {}, make("button", {type: "button", class: "remove",
-            "aria-label": `Remove example ${i + 1}`, onclick: () => removeShot(i)}, "×")));
-    }));
+    $("#shots tbody").replaceChildren(...shots.map(shotRow));
     $("#shots").hidden = !shots.length;
     $("#shots-count").textContent = shots.length ? "" : "none: the model is asked without";
 }
@@ -71,7 +79,8 @@ function removeShot(i) {
 
 function startShots() {
     (writers.shots ??= []).push(showShots);
-    (writers.labels ??= []).push((labels) => $("#known-labels").replaceChildren(...labels.map((label) => make("option", {value: label}))));
+    (writers.labels ??= []).push((labels) =>
+        $("#known-labels").replaceChildren(...labels.map((label) => make("option", {value: label}))));
     $("[data-act=add-shot]").addEventListener("click", () => {
         set("shots", [...settings.shots, {text: "", label: ""}]);
         $("#shots tbody tr:last-child textarea").focus();
@@ -85,7 +94,7 @@ function startShots() {
     $("[data-act=add-csv]").addEventListener("click", () => {
         const shots = shotsOfCsv($("#csv").value);
         addShots(shots);
-        $("#csv-hint").textContent = shots.length ? `${plural(shots.length, "row")} added` : "No rows with a text and a label in there.";
+        $("#csv-hint").textContent = `${plural(shots.length, "row")} with a text and a label`;
         if (shots.length) $("#csv").value = "";
     });
 }

@@ -28,7 +28,8 @@ const popover = {
     },
     content(token) {
         const facts = [`id ${token.id}`];
-        if (Number.isFinite(token.logprob)) facts.unshift(percent(Math.exp(token.logprob)), `log ${token.logprob.toFixed(3)}`);
+        if (Number.isFinite(token.logprob))
+            facts.unshift(percent(Math.exp(token.logprob)), `log ${token.logprob.toFixed(3)}`);
         return [make("p", {class: "token-name"}, quoted(token.text)), make("p", {class: "hint"}, facts.join(" · ")),
             token.top?.length ? this.alternatives(token) : null].filter(Boolean);
     },
@@ -36,10 +37,9 @@ const popover = {
         return make("table", {"aria-label": "Most likely tokens here"},
             make("tbody", {}, ...token.top.map((other) => {
                 const p = Math.exp(other.logprob);
-                const bar = make("i", {class: "bar"});
-                bar.style.setProperty("--p", p);
-                return make("tr", {class: other.id === token.id ? "taken" : null}, make("th", {scope: "row"}, shaped(other.text)),
-                    make("td", {class: "bars"}, bar), make("td", {class: "number"}, percent(p)));
+                return make("tr", {class: other.id === token.id ? "taken" : null},
+                    make("th", {scope: "row"}, shaped(other.text)), make("td", {class: "bars"}, bar(p)),
+                    make("td", {class: "number"}, percent(p)));
             })));
     },
 };
@@ -56,8 +56,9 @@ class TokenView {
         this.onPlace = onPlace;
         this.list = make("div", {class: "tokens", role: "group", "aria-label": `Tokens of the ${name}`});
         this.score = make("button", {type: "button", class: "quiet", onclick: onScore}, "Score the prompt, too");
-        this.root = make("div", {}, this.list, make("p", {class: "hint legend"}, make("span", {}, make("i", {class: "sure"}), "sure"),
-            make("span", {}, make("i", {class: "unsure"}), "unsure"), this.score));
+        const key = (name) => make("span", {}, make("i", {class: name}), name);
+        this.root = make("div", {}, this.list,
+            make("p", {class: "hint legend"}, key("sure"), key("unsure"), this.score));
         rove(this.list, ".token");
     }
 
@@ -80,8 +81,9 @@ class TokenView {
 
     append(place, token, index, ofPrompt) {
         const sure = Number.isFinite(token.logprob) ? Math.exp(token.logprob) : null;
+        const label = [spoken(token.text), sure === null ? "" : percent(sure), ofPrompt ? "prompt" : ""];
         const chip = make("button", {type: "button", class: ofPrompt ? "token prompt" : "token", tabindex: -1,
-            "aria-label": `${spoken(token.text)}${sure === null ? "" : `, ${percent(sure)}`}${ofPrompt ? ", prompt" : ""}`}, shaped(token.text));
+            "aria-label": label.filter(Boolean).join(", ")}, shaped(token.text));
         if (sure !== null) {
             chip.classList.add("scored");
             chip.style.setProperty("--p", sure);
