@@ -63,7 +63,7 @@ struct exchange {
     struct MHD_Connection *connection; /* NULL: MHD is through with it */
     struct link *link;                 /* of the same life */
     bool handled;                      /* the handler has been called */
-    bool suspended, queued, gone, aborted;
+    bool suspended, gone, aborted;
     bool answered; /* status and head are known; a stream may go on */
     bool streaming, ended;
     int status;
@@ -367,7 +367,8 @@ static struct MHD_Response *make_response(struct exchange *x)
     return r;
 }
 
-/* In the HTTP thread, under the mutex. */
+/* In the HTTP thread. Not under the mutex: MHD holds a response's own when it calls read_stream(), which takes ours.
+ * What is read here does not change any more once there is an answer. */
 static enum MHD_Result queue_answer(struct exchange *x)
 {
     const size_t len = x->streaming ? 0 : x->out.len;
@@ -379,25 +380,21 @@ static enum MHD_Result queue_answer(struct exchange *x)
     link_deadline(x->link, x->http->options.write_s + (double)len / SLOWEST_BYTES_PER_S, NULL);
     const enum MHD_Result ok = MHD_queue_response(x->connection, (unsigned)x->status, r);
     MHD_destroy_response(r);
-    x->queued = ok == MHD_YES;
     return ok;
 }
 
 /* Answers if there is something, else waits for it. */
 static enum MHD_Result go_on(struct exchange *x)
 {
-    enum MHD_Result ok = MHD_YES;
     pthread_mutex_lock(&x->mutex);
-    if (x->gone || (x->ended && !x->answered)) {
-        ok = MHD_NO;
-    } else if (x->answered) {
-        ok = queue_answer(x);
-    } else {
+    const bool over = x->gone || (x->ended && !x->answered), answered = x->answered;
+    if (!over && !answered) {
         x->suspended = true;
         MHD_suspend_connection(x->connection);
     }
     pthread_mutex_unlock(&x->mutex);
-    return ok;
+    if (over) return MHD_NO;
+    return answered ? queue_answer(x) : MHD_YES;
 }
 
 /* ---- The request ---- */
