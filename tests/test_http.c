@@ -19,7 +19,7 @@ enum { MAX_BODY = 64 << 10, MAX_PENDING = 64 << 10, MAX_HEADERS = 8 << 10 };
 
 static struct http *http;
 static int port;
-static _Atomic int n_gone, n_done, n_flooded;
+static _Atomic int n_waiting, n_gone, n_done, n_flooded;
 
 /* Until *counter reaches n, 10 s at most. */
 static void wait_for(_Atomic int *counter, int n)
@@ -110,6 +110,12 @@ static void count_gone(void *user)
     atomic_fetch_add(&n_gone, 1);
 }
 
+static void wait_until_gone(struct exchange *x)
+{
+    exchange_on_gone(x, count_gone, NULL);
+    atomic_fetch_add(&n_waiting, 1);
+}
+
 static void begin(struct exchange *x)
 {
     exchange_on_gone(x, count_gone, NULL);
@@ -132,7 +138,7 @@ static void on_exchange(void *user, struct exchange *x)
     else if (!strcmp(path, "/flood"))
         in_thread(x, flood);
     else if (!strcmp(path, "/wait"))
-        exchange_on_gone(x, count_gone, NULL);
+        wait_until_gone(x);
     else if (!strcmp(path, "/open"))
         begin(x);
     else
@@ -255,13 +261,14 @@ static void a_stream_broken_off_has_no_end(void **state)
 static void who_waits_and_goes_away_is_noticed(void **state)
 {
     (void)state;
-    const int before = atomic_load(&n_gone), done = atomic_load(&n_done);
+    const int before = atomic_load(&n_gone), done = atomic_load(&n_done), waiting = atomic_load(&n_waiting);
     static const char request[] = "POST /wait HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}";
     int fds[20];
     for (int i = 0; i < 20; i++) {
         fds[i] = client_connect(port);
         client_send(fds[i], request, sizeof request - 1);
     }
+    wait_for(&n_waiting, waiting + 20); /* a reset takes what nobody has read with it */
     for (int i = 0; i < 20; i++) {
         if (i % 3 == 0) { /* a reset instead of an end */
             const struct linger l = {.l_onoff = 1};
