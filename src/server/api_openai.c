@@ -267,7 +267,7 @@ static json_t *usage_json(const struct answer *answer)
     json_t *usage = json_object();
     json_put(&usage, "prompt_tokens", json_integer((json_int_t)prompt));
     json_put(&usage, "completion_tokens", json_integer((json_int_t)made));
-    json_put(&usage, "total_tokens", json_integer((json_int_t)(prompt + made)));
+    json_put(&usage, "total_tokens", json_integer((json_int_t)prompt + (json_int_t)made));
     return usage;
 }
 

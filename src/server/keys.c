@@ -116,7 +116,8 @@ const char *keys_find(const struct keys *k, const char *authorization)
     text += strspn(text, " ");
     const size_t len = strlen(text);
     if (len > KEY_MAX) return NULL;
-    memcpy(given, text, len);
+    for (size_t i = 0; i < len; i++)
+        given[i] = (unsigned char)text[i];
     const char *name = NULL;
     for (size_t i = 0; i < k->n; i++) /* to the end, also after the right one */
         if (!different(&k->items[i], given, len)) name = k->items[i].name;
