@@ -142,6 +142,17 @@ def the_inference_api_answers_lists(s, g):
     assert [t["generated_text"] for t in three] == [t["generated_text"] for t in truth["results"]]
 
 
+def hugging_faces_javascript_is_understood(s, g):
+    """The bodies of @huggingface/inference 2.8 and 4.13, as their sources make them."""
+    truth = generated(g, INDIA, "--max-new-tokens", "6")["generated_text"]
+    old = ask(s, "/", {"inputs": INDIA, "parameters": {"max_new_tokens": 6, "do_sample": False, "return_full_text": False}, "options": {"use_cache": True}})
+    assert old.json() == [{"generated_text": truth}]
+    body = {"model": f"http://127.0.0.1:{s.port}", "max_tokens": 6, "do_sample": False, "return_full_text": False, "prompt": INDIA}
+    assert ask(s, "/v1/completions", body).json()["choices"][0]["text"] == truth
+    chunks = events(ask(s, "/v1/completions", {**body, "stream": True}))
+    assert chunks[-1] == "[DONE]" and "".join(c["choices"][0]["text"] for c in chunks[:-1]) == truth
+
+
 def echo_scores_are_those_of_score(s, g):
     ids = [int(i) for i in run(g, "tokenize", "-p", INDIA + " Indian Rupee").split()]
     truth = json.loads(run(g, "score", "--prompt-ids", str(ids[0]), "--continuation-ids", ",".join(map(str, ids[1:])), "--prompt-mask", "causal", "--json"))

@@ -169,6 +169,20 @@ static void openai_parameters(void **state)
     ask_free(&a);
 }
 
+/* As @huggingface/inference 4 rewrites a request for text generation. */
+static void hugging_faces_newer_client_asks_here(void **state)
+{
+    (void)state;
+    struct ask a = parsed(&dialect_openai,
+                          "{\"model\": \"http://localhost:8080\", \"stream\": true, \"max_tokens\": 7, \"do_sample\": "
+                          "false, \"return_full_text\": true, \"top_k\": 5, \"top_p\": 0.5, \"repetition_penalty\": "
+                          "1.5, \"truncate\": 9, \"watermark\": false, \"details\": false, \"stop\": [\"x\"], "
+                          "\"prompt\": \"p\"}");
+    assert_true(!a.do_sample && a.full_text && a.truncate == 9 && a.top_k == 5 && a.repetition_penalty == 1.5);
+    assert_true(a.stream && a.max_new_tokens == 7 && a.stop.n == 1);
+    ask_free(&a);
+}
+
 /* As lm-evaluation-harness asks. */
 static void prompts_may_be_token_ids(void **state)
 {
@@ -286,6 +300,8 @@ static void what_cannot_be_is_refused_by_name(void **state)
          "request: \"stream_options\" goes with \"stream\""},
         {&dialect_openai, "{\"prompt\": \"x\", \"messages\": []}",
          "request: \"messages\" is refused: chats need a chat template, which this model has not; use \"prompt\""},
+        {&dialect_openai, "{\"prompt\": \"x\", \"details\": true}",
+         "request: \"details\" are not of this dialect; use \"logprobs\" and \"echo\""},
         {&dialect_openai, "{\"prompt\": \"x\", \"max_token\": 1}",
          "request: unknown field \"max_token\"; did you mean \"max_tokens\"?"},
     };
@@ -741,6 +757,7 @@ int main(void)
         cmocka_unit_test(the_inference_api_has_defaults_of_its_own),
         cmocka_unit_test(openai_defaults),
         cmocka_unit_test(openai_parameters),
+        cmocka_unit_test(hugging_faces_newer_client_asks_here),
         cmocka_unit_test(prompts_may_be_token_ids),
         cmocka_unit_test(what_cannot_be_is_refused_by_name),
         cmocka_unit_test(deep_json_is_refused),

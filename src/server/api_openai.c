@@ -15,6 +15,7 @@ struct request {
     const json_t *prompt, *logit_bias, *stream_options;
     int64_t logprobs; /* -1: not asked for */
     bool echo;
+    bool tgi_details, tgi_prompt_details; /* of Hugging Face's newer client */
 };
 
 #define FIELD(name) .offset = offsetof(struct request, name)
@@ -47,6 +48,16 @@ static const struct option fields[] = {
     {.name = "repetition-penalty", .type = OPTION_NUMBER, FIELD(ask.repetition_penalty), .max = 1e6},
     {.name = "prompt-mask", .type = OPTION_CHOICE, FIELD(ask.prompt_mask), .choices = "auto|prefix|causal"},
     {.name = "prefix-tokens", .type = OPTION_INT, FIELD(ask.prefix_tokens), .min = 1, .max = INT32_MAX},
+    /* What Hugging Face's JavaScript client leaves in when it rewrites a request of its own for this path. */
+    {.name = "do-sample", .type = OPTION_FLAG, FIELD(ask.do_sample)},
+    {.name = "return-full-text", .type = OPTION_FLAG, FIELD(echo)},
+    {.name = "truncate", .type = OPTION_INT, FIELD(ask.truncate), .min = 1, .max = INT32_MAX},
+    {.name = "watermark", .type = OPTION_FLAG, FIELD(ask.watermark)},
+    {.name = "details", .type = OPTION_FLAG, FIELD(tgi_details)},
+    {.name = "decoder-input-details", .type = OPTION_FLAG, FIELD(tgi_prompt_details)},
+    REFUSED("grammar", "answers are not constrained by a grammar"),
+    REFUSED("num-return-sequences", "use \"n\""),
+    REFUSED("top-n-tokens", "use \"logprobs\""),
     REFUSED("messages", "chats need a chat template, which this model has not; use \"prompt\""),
     REFUSED("max-completion-tokens", "that is for chats; use \"max_tokens\""),
     REFUSED("tools", "the model calls no tools"),
@@ -112,12 +123,15 @@ static enum status settle(struct request *r, option_given given, const struct as
     struct ask *a = &r->ask;
     if (r->suffix && *r->suffix)
         return fail(E_ARG, "request: \"suffix\" is refused: the model only goes on at the end");
+    if (a->watermark) return fail(E_ARG, "request: \"watermark\" is refused: texts are not marked");
+    if (r->tgi_details || r->tgi_prompt_details)
+        return fail(E_ARG, "request: \"details\" are not of this dialect; use \"logprobs\" and \"echo\"");
     TRY(ask_take_prompts(a, r->prompt, "prompt", true, true, limits));
     TRY(take_biases(a, r->logit_bias, limits));
     TRY(take_stream_options(a, r->stream_options));
     if (!options_given(fields, given, "best-of")) a->best_of = a->n;
     a->seeded = options_given(fields, given, "seed");
-    a->do_sample = a->temperature > 0;
+    a->do_sample = a->temperature > 0 && (a->do_sample || !options_given(fields, given, "do-sample"));
     a->details = r->logprobs >= 0;
     a->n_top = r->logprobs > 0 ? r->logprobs : 0;
     a->full_text = r->echo;

@@ -8,9 +8,11 @@
  *         "finish_reason"}], "usage"}
  *     -> data: {the same with one choice} ... data: [DONE]
  *
- * Also top_k, typical_p, repetition_penalty, prompt_mask and prefix_tokens, as the other dialects have them. With
- * "echo" and "logprobs" the prompt's tokens are scored, causally unless prefix_tokens says where the prompt proper
- * ends: then the first prefix_tokens see each other, as the model's mask has it, and have no log-probabilities. */
+ * Also top_k, typical_p, repetition_penalty, prompt_mask and prefix_tokens, as the other dialects have them, and what
+ * Hugging Face's JavaScript client leaves in when it rewrites a request for this path (do_sample, return_full_text,
+ * ...). With "echo" and "logprobs" the prompt's tokens are scored, causally unless prefix_tokens says where the prompt
+ * proper ends: then the first prefix_tokens see each other, as the model's mask has it, and have no log-probabilities.
+ */
 #ifndef GPTJT_SERVER_API_OPENAI_H
 #define GPTJT_SERVER_API_OPENAI_H
 

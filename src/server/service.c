@@ -52,9 +52,15 @@ static const char *last_part(const char *name)
     return slash ? slash + 1 : name;
 }
 
+/* Hugging Face's clients name an endpoint by its address. */
+static bool is_address(const char *name)
+{
+    return !strncmp(name, "http://", 7) || !strncmp(name, "https://", 8);
+}
+
 bool service_has_model(const struct service *s, const char *name)
 {
-    if (!name || !*name) return true;
+    if (!name || !*name || is_address(name)) return true;
     for (int i = 0; i < s->n_names; i++) {
         const char *own = s->names[i];
         if (!strcmp(own, "*") || !strcasecmp(own, name)) return true;
