@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* gptjt serve: the model behind HTTP, for clients of three dialects and for people. Everything about requests is in
  * src/server/; here are the options, what people see when it starts, and how it ends. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -262,6 +263,7 @@ static enum status run(void *settings, const struct option_args *args)
     struct settings *set = settings;
     struct job j = {.set = set};
     TRY(cli_take_model(&set->common, args));
+    signal(SIGPIPE, SIG_IGN); /* whoever reads the log may go away */
     const enum status s = execute(&j);
     serve_close(j.serve);
     cli_model_close(&j.model);
