@@ -538,6 +538,56 @@ static void callbacks_may_add_and_cancel(void **state)
     gptjt_engine_close(e);
 }
 
+/* Cancels itself in the n-th callback, and is not called again. */
+struct quitter {
+    struct gptjt_batch *b;
+    struct client own;
+    int left;
+};
+
+static bool quit(struct quitter *q)
+{
+    assert_int_equal(q->own.ended, 0);
+    if (--q->left == 0) assert_true(gptjt_batch_cancel(q->b, q->own.id));
+    return true;
+}
+
+static bool quit_at_prompt(void *user, size_t n_scored, const float *logprobs, const struct gptjt_top *top)
+{
+    (void)n_scored, (void)logprobs, (void)top;
+    return quit(user);
+}
+
+static bool quit_at_token(void *user, const struct gptjt_token *t)
+{
+    (void)t;
+    return quit(user);
+}
+
+static void one_that_cancels_itself_hears_no_more(void **state)
+{
+    (void)state;
+    struct gptjt_engine *e = open_micro();
+    struct gptjt_session *s = open_session(e, 4096);
+    struct mix x;
+    mix_requests(&x, N, V, P);
+    struct quitter q = {.b = open_batch(s, 1e-9)};
+    x.generate[1].num_return_sequences = 3; /* whose first tokens are all chosen at once */
+    x.generate[1].on_prompt = quit_at_prompt;
+    x.generate[1].on_token = quit_at_token;
+    x.generate[1].user = &q;
+    for (int n = 1; n <= 6; n++) {
+        q.own = (struct client){.x = &x, .i = 1};
+        q.left = n;
+        ask(q.b, &q.own);
+        run(q.b);
+        assert_int_equal(q.left, 0);
+        assert_int_equal(q.own.status, GPTJT_E_CANCELLED);
+    }
+    close_batch(q.b, s);
+    gptjt_engine_close(e);
+}
+
 /* Every end adds another request, until there have been many. */
 struct chain {
     struct gptjt_batch *b;
@@ -694,6 +744,7 @@ int main(void)
         cmocka_unit_test(a_prompt_cancelled_half_way_gives_its_room_back),
         cmocka_unit_test(closing_ends_all_that_are_left),
         cmocka_unit_test(callbacks_may_add_and_cancel),
+        cmocka_unit_test(one_that_cancels_itself_hears_no_more),
         cmocka_unit_test(what_ends_may_be_followed_by_another),
         cmocka_unit_test(one_that_fails_fails_alone),
         cmocka_unit_test(what_cannot_be_served_is_refused_at_once),

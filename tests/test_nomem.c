@@ -206,30 +206,34 @@ static enum status use_many(const void *session)
     return failed(st);
 }
 
-/* How requests of a batch ended. */
+/* How requests of a batch ended. What they point to is not what it was afterwards, and when one fails, another one is
+ * cancelled. */
 struct ends {
+    struct gptjt_batch *b;
+    int32_t ids[12][5]; /* by number */
     int n_done, n_failed;
 };
 
-static void note_end(struct ends *e, enum gptjt_status status)
+static void note_end(struct ends *e, uint64_t id, enum gptjt_status status)
 {
     e->n_done++;
-    e->n_failed += status != GPTJT_OK;
-    assert_true(status == GPTJT_OK || status == GPTJT_E_NOMEM);
-    if (status != GPTJT_OK) assert_non_null(strstr(gptjt_error(), "memory"));
+    e->n_failed += status == GPTJT_E_NOMEM;
+    assert_true(status == GPTJT_OK || status == GPTJT_E_NOMEM || status == GPTJT_E_CANCELLED);
+    memset(e->ids[id], 0x7f, sizeof e->ids[id]);
+    if (status != GPTJT_E_NOMEM) return;
+    assert_non_null(strstr(gptjt_error(), "memory"));
+    gptjt_batch_cancel(e->b, id % 2 ? id + 1 : id - 1);
 }
 
 static void generated(void *user, uint64_t id, enum gptjt_status status, struct gptjt_generation *g)
 {
-    (void)id;
-    note_end(user, status);
+    note_end(user, id, status);
     if (g) gptjt_generation_free(g);
 }
 
 static void scored(void *user, uint64_t id, enum gptjt_status status, struct gptjt_score *scores, size_t n)
 {
-    (void)id;
-    note_end(user, status);
+    note_end(user, id, status);
     gptjt_scores_free(scores, n);
 }
 
@@ -237,26 +241,27 @@ static void scored(void *user, uint64_t id, enum gptjt_status status, struct gpt
 static enum status use_batch(const void *session)
 {
     const struct gptjt_batch_options o = {1e-9};
-    const struct gptjt_score_request score = {row, GPTJT_MASK_AUTO, spans, 3, 2};
     struct gptjt_generate_request r;
-    struct gptjt_batch *b;
     struct ends e = {0};
     int n_added = 0;
-    enum gptjt_status st = gptjt_batch_open(&b, (struct gptjt_session *)(uintptr_t)session, &o);
+    enum gptjt_status st = gptjt_batch_open(&e.b, (struct gptjt_session *)(uintptr_t)session, &o);
     if (st != GPTJT_OK) return failed(st);
     gptjt_generate_init(&r);
-    r.prompt = ids;
     r.n_top = 3;
-    for (int i = 0; i < 3; i++) {
-        r.n_prompt = 5 - (size_t)i;
-        r.n_scored = (size_t)i;
+    for (int i = 0; i < 6; i++) {
+        int32_t *mine = memcpy(e.ids[n_added + 1], ids, sizeof ids);
+        const struct gptjt_score_request score = {{mine, 5}, GPTJT_MASK_AUTO, spans, 3, 2};
+        r.prompt = mine;
+        r.n_prompt = 5 - (size_t)i / 2;
+        r.n_scored = (size_t)i / 2;
         r.max_new_tokens = 40;
-        n_added += gptjt_batch_generate(b, &r, generated, &e, NULL) == GPTJT_OK;
-        n_added += gptjt_batch_score(b, &score, scored, &e, NULL) == GPTJT_OK;
+        st = i % 2 ? gptjt_batch_score(e.b, &score, scored, &e, NULL)
+                   : gptjt_batch_generate(e.b, &r, generated, &e, NULL);
+        n_added += st == GPTJT_OK;
     }
-    while (gptjt_batch_step(b))
+    while (gptjt_batch_step(e.b))
         continue;
-    gptjt_batch_close(b);
+    gptjt_batch_close(e.b);
     assert_int_equal(e.n_done, n_added);
     e.n_failed += 6 - n_added;
     if (!for_good) assert_true(e.n_failed <= 1);

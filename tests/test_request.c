@@ -312,8 +312,9 @@ static bool hear_prompt(void *user, size_t n_scored, const float *logprobs, cons
     assert_int_equal(h->n_tokens, 0);
     h->n_prompts++;
     h->n_scored = n_scored;
-    memcpy(h->logprobs, logprobs, n_scored * sizeof *logprobs);
-    memcpy(h->top, top, n_scored * (size_t)h->n_top * sizeof *top);
+    assert_true(!logprobs == !n_scored && !top == !(n_scored && h->n_top));
+    if (logprobs) memcpy(h->logprobs, logprobs, n_scored * sizeof *logprobs);
+    if (top) memcpy(h->top, top, n_scored * (size_t)h->n_top * sizeof *top);
     return h->stop_at != 1;
 }
 

@@ -275,9 +275,10 @@ static void add_read(struct scheduler *c, struct job *j)
     step_add_prompt(t, &j->kv, j->prompt.ids, from, j->prompt.n, j->n_prefix);
 }
 
+/* Its prompt is to be computed in this step; not if another's failure has ended it since it joined. */
 static bool joins(const struct job *j)
 {
-    return !j->computed && !j->in_pass;
+    return !j->computed && !j->in_pass && j->status == OK;
 }
 
 /* A prompt's rows that are read are a sequence of their own here, with the prompt's pages, so that all rows whose
@@ -294,7 +295,7 @@ static enum status build(struct scheduler *c)
     for (j = c->first; j && j->joined; j = j->next) {
         if (joins(j)) {
             add_read(c, j);
-        } else if (j->n_rows > 0) {
+        } else if (j->n_rows > 0 && j->status == OK) {
             j->status = j->kind->add(j, c, j->n_rows);
             if (j->status != OK) TRY(c->failed(c, j));
         }
@@ -429,19 +430,18 @@ static void measure(struct scheduler *c, int64_t spent)
 /* The pass's next block or, once it is through the layers, the next of its rows that are read: there may be many. */
 static enum status pass_block(struct scheduler *c)
 {
-    if (c->through) {
+    if (c->through && c->next_read < c->step->T) {
         int n;
         TRY(read_next(c, c->next_read, &n));
         c->next_read += n;
-        if (c->next_read == c->step->T) end_pass(c);
-        return OK;
+    } else if (!c->through) {
+        const int64_t begun = c->clock();
+        c->through = !step_block(c->step);
+        c->spent += c->clock() - begun;
+        if (c->through) measure(c, c->spent);
+        if (c->through) mark_computed(c, true);
     }
-    const int64_t begun = c->clock();
-    c->through = !step_block(c->step);
-    c->spent += c->clock() - begun;
-    if (!c->through) return OK;
-    measure(c, c->spent);
-    mark_computed(c, true);
+    if (c->through && c->next_read == c->step->T) end_pass(c);
     return OK;
 }
 
