@@ -63,11 +63,11 @@ function asHub({body}) {
     return `${usesKey() ? "import os\n\n" : ""}from huggingface_hub import InferenceClient
 
 client = InferenceClient("${HERE.replace(/\/$/, "")}"${key})
-${note}for text in client.text_generation(
+${note}answer = client.text_generation(
     ${JSON.stringify(body.inputs)},
-${pythonArguments(parameters)}    stream=True,
-):
-    print(text, end="", flush=True)
+${pythonArguments(parameters)}    return_full_text=False,
+)
+print(answer)
 `;
 }
 
