@@ -170,7 +170,7 @@ static void progress_counts_every_row_once(void **state)
     mix_requests(&x, N, 500, 128);
     size_t prompts = 0, scored = 0;
     for (size_t i = 0; i < N; i++) {
-        if (x.generate[i].max_new_tokens) prompts += x.generate[i].n_prompt;
+        if (x.generate[i].max_new_tokens || x.generate[i].n_scored) prompts += x.generate[i].n_prompt;
         if (x.score[i].n) scored += x.score[i].prompt.n;
         for (size_t k = 0; k < x.score[i].n; k++)
             scored += x.spans[i][k].n - 1;

@@ -38,10 +38,12 @@ static enum status failed(enum gptjt_status s)
     return (enum status)s;
 }
 
+static int for_good; /* whether all allocations after the one that fails fail, too */
+
 /* stride: look at every so-manieth allocation only, where there are thousands. */
 static void walk(job_fn *job, const void *user, enum alloc_scope scope, long stride)
 {
-    for (int for_good = 0; for_good < 2; for_good++) {
+    for (for_good = 0; for_good < 2; for_good++) {
         for (long n = 1;; n += stride) {
             alloc_fail_at(n, for_good, scope);
             const enum status s = job(user);
@@ -204,6 +206,63 @@ static enum status use_many(const void *session)
     return failed(st);
 }
 
+/* How requests of a batch ended. */
+struct ends {
+    int n_done, n_failed;
+};
+
+static void note_end(struct ends *e, enum gptjt_status status)
+{
+    e->n_done++;
+    e->n_failed += status != GPTJT_OK;
+    assert_true(status == GPTJT_OK || status == GPTJT_E_NOMEM);
+    if (status != GPTJT_OK) assert_non_null(strstr(gptjt_error(), "memory"));
+}
+
+static void generated(void *user, uint64_t id, enum gptjt_status status, struct gptjt_generation *g)
+{
+    (void)id;
+    note_end(user, status);
+    if (g) gptjt_generation_free(g);
+}
+
+static void scored(void *user, uint64_t id, enum gptjt_status status, struct gptjt_score *scores, size_t n)
+{
+    (void)id;
+    note_end(user, status);
+    gptjt_scores_free(scores, n);
+}
+
+/* Every pass is put down after every block. A request that finds no memory fails alone: one allocation, one failure. */
+static enum status use_batch(const void *session)
+{
+    const struct gptjt_batch_options o = {1e-9};
+    const struct gptjt_score_request score = {row, GPTJT_MASK_AUTO, spans, 3, 2};
+    struct gptjt_generate_request r;
+    struct gptjt_batch *b;
+    struct ends e = {0};
+    int n_added = 0;
+    enum gptjt_status st = gptjt_batch_open(&b, (struct gptjt_session *)(uintptr_t)session, &o);
+    if (st != GPTJT_OK) return failed(st);
+    gptjt_generate_init(&r);
+    r.prompt = ids;
+    r.n_top = 3;
+    for (int i = 0; i < 3; i++) {
+        r.n_prompt = 5 - (size_t)i;
+        r.n_scored = (size_t)i;
+        r.max_new_tokens = 40;
+        n_added += gptjt_batch_generate(b, &r, generated, &e, NULL) == GPTJT_OK;
+        n_added += gptjt_batch_score(b, &score, scored, &e, NULL) == GPTJT_OK;
+    }
+    while (gptjt_batch_step(b))
+        continue;
+    gptjt_batch_close(b);
+    assert_int_equal(e.n_done, n_added);
+    e.n_failed += 6 - n_added;
+    if (!for_good) assert_true(e.n_failed <= 1);
+    return e.n_failed ? fail(E_NOMEM, "out of memory for %d requests", e.n_failed) : OK;
+}
+
 static enum status classify_text(const void *engine)
 {
     static const char *const labels[] = {"yes", "no"}, *const names[] = {"Text"}, *const values[] = {"A lovely day."};
@@ -238,6 +297,7 @@ static void using_an_engine(void **state)
     walk(use_session, e, ALLOC_OURS, 1);
     walk(reuse_session, s, ALLOC_OURS, 1);
     walk(use_many, small, ALLOC_OURS, 1);
+    walk(use_batch, small, ALLOC_OURS, 1);
     walk(classify_text, e, ALLOC_OURS, 1);
     gptjt_session_close(small);
     gptjt_session_close(s);

@@ -171,7 +171,7 @@ static void put_top(struct buf *out, const struct gptjt_top *top, size_t n, int 
 static struct gptjt_top *take_top(struct parcel *p, size_t n, int *n_top, enum status *s)
 {
     const uint64_t number = parcel_number(p);
-    if (number > GPTJT_MOST_TOP || n > p->left) p->bad = true;
+    if (number > GPTJT_MOST_TOP || (number && n > p->left)) p->bad = true;
     *n_top = p->bad ? 0 : (int)number;
     return n && number ? copy(p, n * number, sizeof(struct gptjt_top), s) : NULL;
 }

@@ -78,7 +78,7 @@ static void take_sampling(struct gptjt_generate_request *r, const struct ask *as
     r->frequency_penalty = ask->frequency_penalty;
     r->logit_bias = ask->logit_bias;
     r->n_logit_bias = ask->n_logit_bias;
-    r->seed = ask->seeded ? ask->seed : rng_fresh_seed() >> 11; /* 53 bits: every JSON reader keeps them */
+    r->seed = ask->seeded ? ask->seed : rng_fresh_seed();
     r->stop = ask->stop.items;
     r->n_stop = ask->stop.n;
     r->n_top = (int)ask->n_top;

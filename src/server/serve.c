@@ -274,7 +274,7 @@ static void choose_id(struct served *served, const char *given)
     if (n && n < sizeof served->id && !given[n])
         snprintf(served->id, sizeof served->id, "%s", given);
     else
-        snprintf(served->id, sizeof served->id, "%016" PRIx64, rng_fresh_seed());
+        snprintf(served->id, sizeof served->id, "%08" PRIx64 "%08" PRIx64, rng_fresh_seed(), rng_fresh_seed());
 }
 
 static void served_free(void *data)
