@@ -569,6 +569,11 @@ def examples_are_edited_and_pasted(page: Page, server: Server):
 # ---- Code ----
 
 
+def open_code(page: Page):
+    page.click("#code summary")
+    page.wait("document.querySelector('#snippet').textContent", "the code")
+
+
 def snippet(page: Page, language: str) -> str:
     page.click(f"[data-language={language}]")
     page.click("#copy-code")
@@ -594,7 +599,7 @@ def the_code_does_what_the_page_does(page: Page, server: Server):
     page.eval("set('stop', ['\\n', '\"\\'']); set('max_new_tokens', 8); set('repetition_penalty', 1.1)")
     run(page)
     said = page.eval("document.querySelector('.said').textContent")
-    page.click("#code summary")
+    open_code(page)
     equal(
         json.loads(output_of("bash", "-c", snippet(page, "curl").replace("curl ", "curl -sS ", 1)))["generated_text"],
         said,
@@ -622,7 +627,7 @@ def the_code_of_a_classification_works(page: Page, server: Server):
     ready(page)
     page.click("#tab-classify")
     page.click("#classify-examples [data-name=hate]")
-    page.click("#code summary")
+    open_code(page)
     equal(
         page.eval("[...document.querySelectorAll('#languages button:not([hidden])')].map((b) => b.dataset.language)"),
         ["curl", "requests", "javascript"],
@@ -884,7 +889,7 @@ def a_key_is_asked_for_and_used(page: Page, server: Server):
         equal(page.eval("document.querySelector('#key-form').hidden"), True, "the form is gone")
         run(page)
         equal(page.eval("document.querySelector('.said').textContent"), " Indian Rupee", "the answer")
-        page.click("#code summary")
+        open_code(page)
         for language in ("curl", "requests", "hub", "openai", "javascript"):
             code = snippet(page, language)
             check("GPTJT_API_KEY" in code and "secret" not in code, f"{language}: {code}")
