@@ -264,7 +264,7 @@ class Page:
             self.key("Backspace")
 
     def picture(self, path: Path, full: bool = False):
-        options = {"captureBeyondViewport": True}
+        options = {"captureBeyondViewport": full}
         if full:
             size = self.call("Page.getLayoutMetrics")["cssContentSize"]
             options["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}

@@ -152,6 +152,8 @@ class Mock(BaseHTTPRequestHandler):
         mask = parameters.get("prompt_mask", INFO["prompt_mask"])
         said = next((words[mask] for key, words in ANSWERS if key in prompt), " a long answer that goes on and on" * 40)
         pieces = tokens_of(said)[: parameters["max_new_tokens"]]
+        if "\n" in parameters.get("stop", []) and len(pieces) < parameters["max_new_tokens"]:
+            pieces.append({"id": tokens_of("\n")[0]["id"], "text": ""})  # the text of a stop string is not told
         tokens = [{**self.token(p, i, mask), "special": False} for i, p in enumerate(pieces)]
         end = {
             "finish_reason": "stop_sequence",
@@ -188,7 +190,7 @@ class Mock(BaseHTTPRequestHandler):
             if "[gone]" in prompt and i == 2:
                 return
             left = 1 - math.exp(token["logprob"])
-            top = [token] + [
+            top = [{**token, "text": token["text"] or "\n"}] + [
                 {"id": 9000 + k, "text": f" other{k}", "logprob": math.log(left * share + 1e-9), "special": False}
                 for k, share in enumerate((0.6, 0.2, 0.1, 0.05))
             ]

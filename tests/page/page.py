@@ -421,6 +421,7 @@ def tokens_have_probabilities_and_alternatives(page: Page, server: Server):
     page.wait("answers[0].prompt.length", "the prompt's tokens")
     prompt = server.ask("tokenize", {"inputs": example("currency")})
     equal(page.eval("document.querySelectorAll('.token.prompt').length"), len(prompt), "tokens of the prompt")
+    equal(page.eval("answers[0].generated.at(-1).text"), "\n", "the name of the token that stopped it")
     equal(
         page.eval("document.querySelectorAll('.token:not(.prompt)').length"),
         page.eval("answers[0].generated.length"),
@@ -568,6 +569,11 @@ def examples_are_edited_and_pasted(page: Page, server: Server):
 # ---- Code ----
 
 
+def open_code(page: Page):
+    page.click("#code summary")
+    page.wait("document.querySelector('#snippet').textContent", "the code")
+
+
 def snippet(page: Page, language: str) -> str:
     page.click(f"[data-language={language}]")
     page.click("#copy-code")
@@ -593,7 +599,7 @@ def the_code_does_what_the_page_does(page: Page, server: Server):
     page.eval("set('stop', ['\\n', '\"\\'']); set('max_new_tokens', 8); set('repetition_penalty', 1.1)")
     run(page)
     said = page.eval("document.querySelector('.said').textContent")
-    page.click("#code summary")
+    open_code(page)
     equal(
         json.loads(output_of("bash", "-c", snippet(page, "curl").replace("curl ", "curl -sS ", 1)))["generated_text"],
         said,
@@ -604,7 +610,7 @@ def the_code_does_what_the_page_does(page: Page, server: Server):
         compile(code, language, "exec")
         if has_module(module) and (language == "requests" or not server.mock):
             equal(
-                output_of(sys.executable, "-c", code).removesuffix("\n" if language == "requests" else ""),
+                output_of(sys.executable, "-c", code).removesuffix("" if language == "openai" else "\n"),
                 said,
                 language,
             )
@@ -621,7 +627,7 @@ def the_code_of_a_classification_works(page: Page, server: Server):
     ready(page)
     page.click("#tab-classify")
     page.click("#classify-examples [data-name=hate]")
-    page.click("#code summary")
+    open_code(page)
     equal(
         page.eval("[...document.querySelectorAll('#languages button:not([hidden])')].map((b) => b.dataset.language)"),
         ["curl", "requests", "javascript"],
@@ -883,7 +889,7 @@ def a_key_is_asked_for_and_used(page: Page, server: Server):
         equal(page.eval("document.querySelector('#key-form').hidden"), True, "the form is gone")
         run(page)
         equal(page.eval("document.querySelector('.said').textContent"), " Indian Rupee", "the answer")
-        page.click("#code summary")
+        open_code(page)
         for language in ("curl", "requests", "hub", "openai", "javascript"):
             code = snippet(page, language)
             check("GPTJT_API_KEY" in code and "secret" not in code, f"{language}: {code}")
@@ -928,15 +934,15 @@ def run_test(browser: Browser, server: Server, function, view: dict) -> str:
         strangers = [url for url in page.asked() if not url.startswith((server.url, "about:", "data:", "blob:"))]
         equal(strangers, [], "requests to others")
         return ""
-    except Failure as failure:
-        return f"{failure} {page.complaints()}"
+    except Exception as failure:  # a page that is not as it should be fails in many ways
+        return f"{type(failure).__name__}: {failure} {page.complaints()}"
     finally:
         page.close()
 
 
 PICTURES = {  # name: (what the tab is like, what is done before)
-    "page-wide": (dict(width=1280, height=1180), "compare"),
-    "page-phone": (dict(width=390, height=844, phone=True, dark=True, scale=1.5), "classify"),
+    "page-wide": (dict(width=1280, height=1190), "compare"),
+    "page-phone": (dict(width=390, height=1080, phone=True, dark=True, scale=1.5), "classify"),
 }
 
 
@@ -945,17 +951,18 @@ def take_pictures(browser: Browser, server: Server, directory: Path):
         page = Page(browser, server.url, **view)
         ready(page)
         if what == "compare":
-            page.click("#examples [data-name=sentiment]")
             page.click("#panel-generate [name=mask][value=compare]")
             run(page, 2)
-            page.eval("window.scrollTo(0, 0)")
-            page.eval("answers[0].maskView.select({row: 10, column: 30})")
+            page.wait("answers.every((a) => a.prompt.length)", "the prompt's tokens")
         else:
             page.click("#tab-classify")
-            page.click("#classify-examples [data-name=sentiment]")
+            page.fill("#texts", "i did not see that coming and i am not sure how i feel about it")
+            page.click("#panel-classify [name=classify-mask][value=compare]")
             classify(page)
-            page.eval("window.scrollTo(0, 0)")
-        page.eval("document.activeElement.blur()")
+        page.eval("document.activeElement.blur(); window.scrollTo(0, 0)")
+        page.hover("header h1")
+        if what == "compare":
+            page.eval("answers[0].maskView.select({row: 3, column: 21})")
         page.eval("new Promise((resolve) => setTimeout(resolve, 300))")
         page.picture(directory / f"{name}.png")
         page.close()

@@ -78,10 +78,12 @@ class Answer {
         }
     }
 
-    add({token, top_tokens: top}, onText) {
+    add({token, top_tokens: top = []}, onText) {
         this.last = performance.now();
         this.first ??= this.last;
-        const one = {id: token.id, text: token.text, logprob: token.logprob, top: top ?? []};
+        /* A token whose text is held back, as that of a stop string is, has its own name among the likely ones. */
+        const name = token.text || top.find((other) => other.id === token.id)?.text || "";
+        const one = {id: token.id, text: name, logprob: token.logprob, top};
         this.generated.push(one);
         if (!token.special) {
             this.text.append(token.text);

@@ -56,18 +56,19 @@ function pythonArguments(some) {
     return Object.entries(some).map(([name, value]) => `    ${name}=${python(value, 1)},\n`).join("");
 }
 
+/* Its POST / has the defaults of the Inference API: sampling, and the prompt in front. */
 function asHub({body}) {
-    const {prompt_mask: mask, ...parameters} = body.parameters;
+    const {prompt_mask: mask, ...given} = body.parameters;
+    const parameters = {...given, do_sample: given.do_sample ?? false, return_full_text: false};
     const key = usesKey() ? `, token=os.environ["GPTJT_API_KEY"]` : "";
     const note = mask ? `# text_generation() has no argument for the mask, so this asks under the model's own.\n` : "";
     return `${usesKey() ? "import os\n\n" : ""}from huggingface_hub import InferenceClient
 
 client = InferenceClient("${HERE.replace(/\/$/, "")}"${key})
-${note}for text in client.text_generation(
+${note}answer = client.text_generation(
     ${JSON.stringify(body.inputs)},
-${pythonArguments(parameters)}    stream=True,
-):
-    print(text, end="", flush=True)
+${pythonArguments(parameters)})
+print(answer)
 `;
 }
 

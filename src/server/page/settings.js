@@ -156,8 +156,8 @@ function bindChips(root) {
         if (news.length) set(name, [...new Set([...settings[name], ...news])]);
     }
     input.addEventListener("keydown", (event) => {
-        if (event.key === "Enter" && input.value && !event.ctrlKey && !event.metaKey) {
-            event.preventDefault();
+        if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) {
+            event.preventDefault(); /* it ends an item, and does not send the form */
             take();
         } else if (event.key === "Backspace" && !input.value && settings[name].length) {
             set(name, settings[name].slice(0, -1));
