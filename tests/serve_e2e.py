@@ -5,7 +5,7 @@
 
 Starts `gptjt serve`, asks it in every dialect, and compares with what the commands print for the same. Each check is a
 function named for what it claims. Prints a line for each; exits 1 if one failed."""
-import argparse, concurrent.futures, http.client, json, os, random, signal, socket, subprocess, sys, tempfile, time
+import argparse, atexit, concurrent.futures, http.client, json, os, random, signal, socket, subprocess, sys, tempfile, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MODEL = os.path.join(ROOT, "models", "gpt-jt-tiny")
@@ -19,6 +19,7 @@ class Server:
         self.log = tempfile.TemporaryFile("w+")
         command = [gptjt, "serve", "-m", MODEL, "--port", "0", "--threads", "1", *options]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log)
+        atexit.register(self.process.kill)  # one that a failed check left behind
         self.port = self.wait_for("listening on ")
         self.wait_for("a page to try it: ")
 
