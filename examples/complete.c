@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool print(void *user, int sequence, int32_t token, const char *text, size_t len)
+static bool print(void *user, const struct gptjt_token *t)
 {
-    (void)user, (void)sequence, (void)token;
-    fwrite(text, 1, len, stdout);
+    (void)user;
+    fwrite(t->text, 1, t->text_len, stdout);
     return fflush(stdout) == 0;
 }
 

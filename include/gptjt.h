@@ -6,6 +6,7 @@
  *     generate    prompt -> continuations, streamed
  *     score       prompt + continuations -> log-likelihoods
  *     ..._many    several different requests through the model together
+ *     batch       the same without an end: requests come and go while it runs
  *     logits      one row of tokens -> the logits at every position
  *     tokenizer   text <-> token ids; also usable without a model
  *
@@ -168,12 +169,54 @@ GPTJT_API size_t gptjt_session_bytes(const struct gptjt_session *s); /* memory i
 enum gptjt_finish { GPTJT_FINISH_LENGTH, GPTJT_FINISH_EOS, GPTJT_FINISH_STOP };
 GPTJT_API const char *gptjt_finish_name(enum gptjt_finish f); /* "length", "eos_token", "stop_sequence" */
 
-/* Called for every new token, in order within a sequence; text is what became printable with it (whole UTF-8
- * characters, possibly none, never part of a stop string; NULL without a tokenizer). Return false to stop: the call
- * then returns GPTJT_E_CANCELLED. */
-typedef bool gptjt_token_fn(void *user, int sequence, int32_t token, const char *text, size_t text_len);
+/* One of the most likely tokens at a place, with the natural log of the model's own probability of it. */
+struct gptjt_top {
+    int32_t id;
+    float logprob;
+};
 
-/* Names and order of application are those of transformers: repetition penalty, temperature, top-k, top-p. */
+/* A new token. Pointers are borrowed until the callback returns. */
+struct gptjt_token {
+    int sequence; /* 0 .. num_return_sequences - 1                                        */
+    size_t index; /* 0 .. : which of its sequence's new tokens it is                      */
+    int32_t id;
+    float logprob;               /* as in struct gptjt_completion                                        */
+    const struct gptjt_top *top; /* [n_top] what was most likely at its place; NULL when n_top is 0      */
+    int n_top;
+    const char *text; /* what became printable with it: whole UTF-8 characters, possibly none, never part
+                         of a stop string; not terminated; NULL without a tokenizer           */
+    size_t text_len;
+    bool last;                /* the sequence ends with it ...                                        */
+    enum gptjt_finish finish; /* ... because of this                                                  */
+};
+
+/* Called for every new token, in order within a sequence. Return false to stop: the call then returns
+ * GPTJT_E_CANCELLED; of a batch, this request alone ends so. */
+typedef bool gptjt_token_fn(void *user, const struct gptjt_token *t);
+
+/* Called once, when the prompt has been computed and before the first token: logprobs [n_scored] and top
+ * [n_scored][n_top] as in struct gptjt_generation, borrowed until it returns. The result as with gptjt_token_fn. */
+typedef bool gptjt_prompt_fn(void *user, size_t n_scored, const float *logprobs, const struct gptjt_top *top);
+
+struct gptjt_bias {
+    int32_t id;
+    float bias; /* finite */
+};
+
+enum { GPTJT_MOST_TOP = 20 };
+
+/* The next token is chosen from the model's logits by these, in this order (which is transformers', and vLLM's):
+ *
+ *     logit_bias            l += bias
+ *     repetition_penalty    of tokens in prompt and text so far: l = l > 0 ? l / penalty : l * penalty
+ *     frequency_, presence_ of tokens in the text so far, each c times: l -= c * frequency + presence     (OpenAI)
+ *     temperature           l /= temperature
+ *     top_k                 the k largest; equals of the k-th stay
+ *     top_p                 the fewest most likely whose probabilities sum to p at least
+ *     typical_p             those whose -log p is nearest to the entropy of what is left, until their probabilities sum
+ *                           to typical_p; equals of the last stay                              (Meister et al. 2022)
+ *
+ * Greedy decoding takes the largest after the first three, the lowest id of equals. */
 struct gptjt_generate_request {
     const int32_t *prompt; /* [n_prompt], n_prompt >= 1                                                        */
     size_t n_prompt;
@@ -184,11 +227,21 @@ struct gptjt_generate_request {
     double temperature;          /* >= 0; 0 is greedy                                                                */
     int top_k;                   /* 0: off                                                                           */
     double top_p;                /* (0, 1]; 1: off                                                                   */
-    double repetition_penalty;   /* > 0; 1: off. Also divides greedy decisions.                                      */
-    uint64_t seed;               /* same seed, same request: same tokens, whatever else runs                         */
-    const char *const *stop;     /* [n_stop] strings, none empty; the text ends before the first one that appears    */
+    double typical_p;            /* (0, 1]; 1: off                                                                   */
+    double repetition_penalty;   /* > 0; 1: off                                                                      */
+    double presence_penalty;     /* 0: off; below: repeating is made more likely                                     */
+    double frequency_penalty;    /* 0: off; likewise                                                                 */
+    const struct gptjt_bias *logit_bias; /* [n_logit_bias]; a token's that come twice are added                      */
+    int n_logit_bias;
+    uint64_t seed;           /* same seed, same request: same tokens, whatever else runs                             */
+    const char *const *stop; /* [n_stop] strings, none empty; the text ends before the first one that appears        */
     int n_stop;
-    gptjt_token_fn *on_token; /* may be NULL                                                                      */
+    int n_top; /* 0 .. GPTJT_MOST_TOP: how many of the most likely tokens are reported at each place                  */
+    /* The last n_scored < n_prompt tokens of the prompt get log-probabilities, too, as a continuation would: the prompt
+     * proper, which prompt_mask is about, ends before them, and each of them sees only what is before it. */
+    size_t n_scored;
+    gptjt_prompt_fn *on_prompt; /* may be NULL                                                                       */
+    gptjt_token_fn *on_token;   /* may be NULL                                                                       */
     void *user;
 };
 
@@ -196,9 +249,11 @@ GPTJT_API void
 gptjt_generate_init(struct gptjt_generate_request *r); /* greedy, 1 sequence, 20 new tokens, all else off */
 
 struct gptjt_completion {
-    int32_t *tokens; /* [n_tokens] new tokens, a final end-of-text included                           */
-    float *logprobs; /* [n_tokens] natural log of the model's own probability, before any processing  */
+    int32_t *tokens;       /* [n_tokens] new tokens, a final end-of-text included                           */
+    float *logprobs;       /* [n_tokens] natural log of the model's own probability, before any processing  */
+    struct gptjt_top *top; /* [n_tokens][n_top] most likely first, of equals the lower id; NULL when n_top is 0 */
     size_t n_tokens;
+    int n_top;
     char *text; /* without the stop string and end-of-text, broken UTF-8 replaced; NULL without a tokenizer */
     size_t text_len;
     enum gptjt_finish finish;
@@ -207,6 +262,10 @@ struct gptjt_completion {
 struct gptjt_generation {
     struct gptjt_completion *completions; /* [n] */
     int n;
+    float *prompt_logprobs;       /* [n_scored] of the prompt's last tokens; NULL when n_scored is 0 */
+    struct gptjt_top *prompt_top; /* [n_scored][n_top] at their places; NULL when either is 0 */
+    size_t n_scored;
+    int n_top;
     size_t n_reused;            /* prompt tokens that had been computed already */
     double prefill_s, decode_s; /* from when it joined to its first token, and from there to its last */
 };
@@ -234,8 +293,10 @@ struct gptjt_span {
 };
 
 struct gptjt_score {
-    float *logprobs; /* [n] natural log p(token i | prompt, tokens before i), n as in the continuation */
+    float *logprobs;       /* [n] natural log p(token i | prompt, tokens before i), n as in the continuation */
+    struct gptjt_top *top; /* [n][n_top] the most likely tokens at these places; NULL when n_top is 0 */
     size_t n;
+    int n_top;
     double total; /* their sum */
     bool greedy;  /* every token is the most likely one at its place */
 };
@@ -251,6 +312,7 @@ struct gptjt_score_request {
     enum gptjt_mask prompt_mask;            /* AUTO: the engine's */
     const struct gptjt_span *continuations; /* [n] */
     size_t n;                               /* 0: nothing is done for this prompt */
+    int n_top;                              /* 0 .. GPTJT_MOST_TOP: as with generation */
 };
 
 /* n requests at once, each with the bits that gptjt_score() gives it alone: prompts in common steps, continuations in
@@ -258,6 +320,71 @@ struct gptjt_score_request {
  * gptjt_generate_many(). scores: one for every continuation of every request, those of requests[0] first. */
 GPTJT_API enum gptjt_status gptjt_score_many(struct gptjt_session *s, const struct gptjt_score_request *requests,
                                              size_t n, struct gptjt_score *scores);
+
+/* ---- Batch ------------------------------------------------------------------------------------------------------ */
+
+/* Requests that come and go while others run, for servers: one thread owns the batch, adds requests, and calls
+ * gptjt_batch_step() as long as there is something to do. Each result has the bits that gptjt_generate() or
+ * gptjt_score() gives the request alone, whatever runs beside it and whenever it came.
+ *
+ * Requests begin in the order in which they were added, each as soon as the session has K/V room for all it may ever
+ * need; so one that has begun never runs out, and nobody is overtaken for ever. A prompt too long to go along with
+ * the tokens of running answers is put down between the blocks of its pass (some hundred tokens through one layer), and
+ * they go on meanwhile: others' work delays a running answer's next token by longest_stall_s and a block at most. */
+struct gptjt_batch;
+
+struct gptjt_batch_options {
+    double longest_stall_s; /* > 0, up to 3600. Short: answers run evenly, long prompts take longer to begin */
+};
+
+GPTJT_API void gptjt_batch_options_init(struct gptjt_batch_options *o); /* half a second */
+
+/* s is the batch's until it is closed: other calls on it fail, E_ARG. Its K/V room, and one activation buffer more, are
+ * all the memory that requests share. options NULL: defaults. E_UNSUPPORTED where ranks share the work of a session.
+ * Owned: gptjt_batch_close(). */
+GPTJT_API enum gptjt_status gptjt_batch_open(struct gptjt_batch **out, struct gptjt_session *s,
+                                             const struct gptjt_batch_options *options);
+
+/* How a request ends; called once for each, from within gptjt_batch_step(), _cancel() or _close(). status is of this
+ * request alone, and unless it is GPTJT_OK gptjt_error() says why. Callbacks, on_token's too, may add requests to the
+ * batch and cancel any, but neither step nor close it.
+ *
+ * g: NULL unless OK; what it points to is the callback's, to be released with gptjt_generation_free(g), now or (after a
+ * copy of *g) later. scores: [n], NULL unless OK; likewise, gptjt_scores_free(scores, n). */
+typedef void gptjt_generated_fn(void *user, uint64_t id, enum gptjt_status status, struct gptjt_generation *g);
+typedef void gptjt_scored_fn(void *user, uint64_t id, enum gptjt_status status, struct gptjt_score *scores, size_t n);
+
+/* Adds a request: *r is copied, what it points to is borrowed until done has been called. user is done's, r->user the
+ * other callbacks'. *id, unless id is NULL: its number in the batch, never 0. E_ARG, E_LIMIT, E_NOMEM as with
+ * gptjt_generate(); done is not called then. */
+GPTJT_API enum gptjt_status gptjt_batch_generate(struct gptjt_batch *b, const struct gptjt_generate_request *r,
+                                                 gptjt_generated_fn *done, void *user, uint64_t *id);
+GPTJT_API enum gptjt_status gptjt_batch_score(struct gptjt_batch *b, const struct gptjt_score_request *r,
+                                              gptjt_scored_fn *done, void *user, uint64_t *id);
+
+/* Ends a request, done being called with GPTJT_E_CANCELLED before this returns. False: there is no such request, or
+ * done has been called. Its K/V room is free for others at once; from a callback, or when its prompt is in one pass
+ * with others' prompts (no more than some hundred tokens together), after that step or pass. */
+GPTJT_API bool gptjt_batch_cancel(struct gptjt_batch *b, uint64_t id);
+
+/* A bounded amount of work: a token for every running answer, or up to longest_stall_s and a block of a prompt's pass.
+ * False: nothing is left to do. */
+GPTJT_API bool gptjt_batch_step(struct gptjt_batch *b);
+
+struct gptjt_batch_state {
+    size_t n_waiting, n_running;    /* requests: waiting for their turn or room; begun                                */
+    size_t n_sequences;             /* answers to which a token is added each step                                    */
+    size_t tokens_free, tokens_all; /* K/V room: neither taken nor promised to those that run; of the session         */
+    uint64_t n_done;                /* requests that have ended, however                                              */
+    uint64_t prompt_tokens;         /* computed since it was opened, ...                                              */
+    uint64_t reused_tokens;         /* ... not computed, because an earlier prompt began the same way, ...            */
+    uint64_t new_tokens;            /* ... generated                                                                  */
+};
+
+GPTJT_API void gptjt_batch_state(const struct gptjt_batch *b, struct gptjt_batch_state *out);
+
+/* Requests that have not ended do, with GPTJT_E_CANCELLED; their callbacks may not add others. Accepts NULL. */
+GPTJT_API void gptjt_batch_close(struct gptjt_batch *b);
 
 /* ---- Logits ----------------------------------------------------------------------------------------------------- */
 

@@ -162,6 +162,12 @@ void gptjt_session_set_progress(struct gptjt_session *s, gptjt_progress_fn *fn, 
     (void)user;
 }
 
+const char *gptjt_finish_name(enum gptjt_finish f)
+{
+    static const char *const names[] = {"length", "eos_token", "stop_sequence"};
+    return names[f];
+}
+
 void gptjt_generate_init(struct gptjt_generate_request *r)
 {
     *r = (struct gptjt_generate_request){.max_new_tokens = 20, .num_return_sequences = 1, .top_p = 1};

@@ -149,7 +149,11 @@ static void compare_in_little_and_much_room(struct gptjt_engine *e, const struct
     struct gptjt_info info;
     mix_requests(&x, N, V, P);
     gptjt_engine_info(e, &info);
+    struct gptjt_session *shared = open_session(e, 0);
+    struct gptjt_batch *b;
     assert_true(info.n_ranks > 1 && info.n_ranks_here == info.n_ranks);
+    assert_int_equal(gptjt_batch_open(&b, shared, NULL), GPTJT_E_UNSUPPORTED);
+    gptjt_session_close(shared);
     for (int i = 0; i < 2; i++) {
         struct gptjt_session *s = open_session(e, i ? x.room : x.most);
         compare_on(s, &x, scene->truth);
@@ -213,11 +217,10 @@ struct shown {
     struct buf text;
 };
 
-static bool show(void *user, int sequence, int32_t token, const char *text, size_t len)
+static bool show(void *user, const struct gptjt_token *t)
 {
     struct shown *w = user;
-    (void)sequence, (void)token;
-    buf_append(&w->text, text, len);
+    buf_append(&w->text, t->text, t->text_len);
     return ++w->n_tokens != w->stop_at;
 }
 

@@ -523,13 +523,11 @@ struct shown {
     int tokens, cancel_at;
 };
 
-static bool show(void *user, int sequence, int32_t token, const char *text, size_t len)
+static bool show(void *user, const struct gptjt_token *t)
 {
     struct shown *s = user;
-    (void)sequence;
-    (void)token;
-    memcpy(s->text + s->len, text, len);
-    s->len += len;
+    memcpy(s->text + s->len, t->text, t->text_len);
+    s->len += t->text_len;
     s->text[s->len] = 0;
     return ++s->tokens != s->cancel_at;
 }
@@ -679,6 +677,7 @@ static void bad_requests_are_named(void **state)
                                                 .num_return_sequences = 1,
                                                 .temperature = 1,
                                                 .top_p = 1,
+                                                .typical_p = 1,
                                                 .repetition_penalty = 1};
     struct gptjt_generate_request r[17];
     static const struct {

@@ -93,13 +93,13 @@ struct shown {
     int n_tokens;
 };
 
-static bool show(void *user, int sequence, int32_t token, const char *text, size_t len)
+static bool show(void *user, const struct gptjt_token *t)
 {
     struct shown *w = user;
-    (void)token;
-    assert_true(w->len[sequence] + len < sizeof w->text[sequence]);
-    memcpy(w->text[sequence] + w->len[sequence], text, len);
-    w->len[sequence] += len;
+    const int sequence = t->sequence;
+    assert_true(w->len[sequence] + t->text_len < sizeof w->text[sequence]);
+    memcpy(w->text[sequence] + w->len[sequence], t->text, t->text_len);
+    w->len[sequence] += t->text_len;
     w->n_tokens++;
     return true;
 }
@@ -153,9 +153,9 @@ static void stop_strings_and_callbacks_are_each_requests_own(void **state)
 
 /* ---- Progress, failure, limits ---- */
 
-static bool stop_some(void *user, int sequence, int32_t token, const char *text, size_t len)
+static bool stop_some(void *user, const struct gptjt_token *t)
 {
-    (void)sequence, (void)token, (void)text, (void)len;
+    (void)t;
     int *left = user;
     assert_true(*left > 0); /* not called again once it has said no */
     return --*left > 0;
@@ -170,7 +170,7 @@ static void progress_counts_every_row_once(void **state)
     mix_requests(&x, N, 500, 128);
     size_t prompts = 0, scored = 0;
     for (size_t i = 0; i < N; i++) {
-        if (x.generate[i].max_new_tokens) prompts += x.generate[i].n_prompt;
+        if (x.generate[i].max_new_tokens || x.generate[i].n_scored) prompts += x.generate[i].n_prompt;
         if (x.score[i].n) scored += x.score[i].prompt.n;
         for (size_t k = 0; k < x.score[i].n; k++)
             scored += x.spans[i][k].n - 1;
@@ -339,7 +339,7 @@ static enum status add_rows(struct job *j, struct scheduler *c, int n)
     assert_int_equal(n, PATHS);
     for (int i = 0; i < PATHS; i++) {
         const size_t position = j->prompt.n + (size_t)(w->taken - 1) / PATHS;
-        scheduler_add_row(c, step_add_sequence(w->s, &w->kv[i]), w->last[i], position, (struct target){j, i, 0});
+        scheduler_add_row(c, step_add_sequence(c->step, &w->kv[i]), w->last[i], position, (struct target){j, i, 0});
     }
     return OK;
 }
@@ -372,7 +372,7 @@ static const struct job_kind walking = {.rows = one_row_a_path, .add = add_rows,
 static void walker_init(struct walker *w, struct gptjt_session *s, const int32_t *ids, size_t n, int steps)
 {
     *w = (struct walker){.s = s, .steps = steps, .fail_at = steps == 5 ? 3 : -1};
-    w->job = (struct job){.kind = &walking, .prompt = {ids, n}, .n_prefix = n};
+    w->job = (struct job){.kind = &walking, .prompt = {ids, n}, .n_prefix = n, .n_read = 1};
     w->job.n_promised = PATHS * scheduler_pages(n, n + 8);
 }
 

@@ -39,10 +39,12 @@ static enum status failed(enum gptjt_status s)
     return (enum status)s;
 }
 
+static int for_good; /* whether all allocations after the one that fails fail, too */
+
 /* stride: look at every so-manieth allocation only, where there are thousands. */
 static void walk(job_fn *job, const void *user, enum alloc_scope scope, long stride)
 {
-    for (int for_good = 0; for_good < 2; for_good++) {
+    for (for_good = 0; for_good < 2; for_good++) {
         for (long n = 1;; n += stride) {
             alloc_fail_at(n, for_good, scope);
             const enum status s = job(user);
@@ -115,10 +117,10 @@ static enum status encode_and_decode(const void *tokenizer)
     return failed(s);
 }
 
-static bool more(void *user, int sequence, int32_t token, const char *text, size_t text_len)
+static bool more(void *user, const struct gptjt_token *t)
 {
-    (void)user, (void)sequence, (void)token, (void)text_len;
-    assert_non_null(text);
+    (void)user;
+    assert_non_null(t->text);
     return true;
 }
 
@@ -205,6 +207,68 @@ static enum status use_many(const void *session)
     return failed(st);
 }
 
+/* How requests of a batch ended. What they point to is not what it was afterwards, and when one fails, another one is
+ * cancelled. */
+struct ends {
+    struct gptjt_batch *b;
+    int32_t ids[12][5]; /* by number */
+    int n_done, n_failed;
+};
+
+static void note_end(struct ends *e, uint64_t id, enum gptjt_status status)
+{
+    e->n_done++;
+    e->n_failed += status == GPTJT_E_NOMEM;
+    assert_true(status == GPTJT_OK || status == GPTJT_E_NOMEM || status == GPTJT_E_CANCELLED);
+    memset(e->ids[id], 0x7f, sizeof e->ids[id]);
+    if (status != GPTJT_E_NOMEM) return;
+    assert_non_null(strstr(gptjt_error(), "memory"));
+    gptjt_batch_cancel(e->b, id % 2 ? id + 1 : id - 1);
+}
+
+static void generated(void *user, uint64_t id, enum gptjt_status status, struct gptjt_generation *g)
+{
+    note_end(user, id, status);
+    if (g) gptjt_generation_free(g);
+}
+
+static void scored(void *user, uint64_t id, enum gptjt_status status, struct gptjt_score *scores, size_t n)
+{
+    note_end(user, id, status);
+    gptjt_scores_free(scores, n);
+}
+
+/* Every pass is put down after every block. A request that finds no memory fails alone: one allocation, one failure. */
+static enum status use_batch(const void *session)
+{
+    const struct gptjt_batch_options o = {1e-9};
+    struct gptjt_generate_request r;
+    struct ends e = {0};
+    int n_added = 0;
+    enum gptjt_status st = gptjt_batch_open(&e.b, (struct gptjt_session *)(uintptr_t)session, &o);
+    if (st != GPTJT_OK) return failed(st);
+    gptjt_generate_init(&r);
+    r.n_top = 3;
+    for (int i = 0; i < 6; i++) {
+        int32_t *mine = memcpy(e.ids[n_added + 1], ids, sizeof ids);
+        const struct gptjt_score_request score = {{mine, 5}, GPTJT_MASK_AUTO, spans, 3, 2};
+        r.prompt = mine;
+        r.n_prompt = 5 - (size_t)i / 2;
+        r.n_scored = (size_t)i / 2;
+        r.max_new_tokens = 40;
+        st = i % 2 ? gptjt_batch_score(e.b, &score, scored, &e, NULL)
+                   : gptjt_batch_generate(e.b, &r, generated, &e, NULL);
+        n_added += st == GPTJT_OK;
+    }
+    while (gptjt_batch_step(e.b))
+        continue;
+    gptjt_batch_close(e.b);
+    assert_int_equal(e.n_done, n_added);
+    e.n_failed += 6 - n_added;
+    if (!for_good) assert_true(e.n_failed <= 1);
+    return e.n_failed ? fail(E_NOMEM, "out of memory for %d requests", e.n_failed) : OK;
+}
+
 static enum status classify_text(const void *engine)
 {
     static const char *const labels[] = {"yes", "no"}, *const names[] = {"Text"}, *const values[] = {"A lovely day."};
@@ -239,6 +303,7 @@ static void using_an_engine(void **state)
     walk(use_session, e, ALLOC_OURS, 1);
     walk(reuse_session, s, ALLOC_OURS, 1);
     walk(use_many, small, ALLOC_OURS, 1);
+    walk(use_batch, small, ALLOC_OURS, 1);
     walk(classify_text, e, ALLOC_OURS, 1);
     gptjt_session_close(small);
     gptjt_session_close(s);

@@ -298,6 +298,32 @@ static void every_type_is_read_from_json(void **state)
     json_decref(object);
 }
 
+/* Of whatever type, borrowed from the object; null is none. */
+static void json_values_are_kept_as_they_are(void **state)
+{
+    (void)state;
+    struct {
+        const json_t *list, *number, *none;
+    } s = {0};
+    const struct option any[] = {{.name = "list", .type = OPTION_JSON, .offset = 0},
+                                 {.name = "a-number", .type = OPTION_JSON, .offset = sizeof(json_t *)},
+                                 {.name = "none", .type = OPTION_JSON, .offset = 2 * sizeof(json_t *)},
+                                 {0}};
+    static const char text[] = "{\"list\": [1, [2]], \"a_number\": 3, \"none\": null}";
+    option_given given = 0;
+    json_t *object = NULL;
+    assert_int_equal(json_read_text(&object, text, strlen(text), "text"), OK);
+    assert_int_equal(options_parse_json(any, &s, "request", object, &given), OK);
+    assert_ptr_equal(s.list, json_object_get(object, "list"));
+    assert_int_equal(json_integer_value(s.number), 3);
+    assert_null(s.none);
+    assert_true(options_given(any, given, "a-number") && !options_given(any, given, "none"));
+    json_t *back = options_json(any, &s);
+    assert_true(json_equal(back, object));
+    json_decref(back);
+    json_decref(object);
+}
+
 static void refused_json_names_field_and_value(void **state)
 {
     (void)state;
@@ -432,6 +458,7 @@ int main(void)
         cmocka_unit_test(positional_words_stand_anywhere_and_a_double_dash_ends_options),
         cmocka_unit_test(help_stops_the_reading),
         cmocka_unit_test(every_type_is_read_from_json),
+        cmocka_unit_test(json_values_are_kept_as_they_are),
         cmocka_unit_test(refused_json_names_field_and_value),
         cmocka_unit_test(the_command_line_replaces_what_a_file_said),
         cmocka_unit_test(help_lists_options_with_their_defaults),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Sampling against transformers' logits processors (tests/data/goldens/sampling.jsonl), and stop strings. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@ static void distribution(double *p, const json_t *c)
     double logits[MAX_V], seen[64];
     float score[MAX_V];
     int32_t ids[64];
-    uint8_t marks[MAX_V];
+    int32_t counts[MAX_V];
     struct candidate candidates[2 * MAX_V];
     double probability[MAX_V];
     int n, V = read_numbers(json_object_get(c, "logits"), logits),
@@ -45,9 +46,9 @@ static void distribution(double *p, const json_t *c)
         score[v] = (float)logits[v];
     for (int i = 0; i < n_seen; i++)
         ids[i] = (int32_t)seen[i];
-    const struct sampling how = {number(c, "temperature"), (int)number(c, "top_k"), number(c, "top_p"),
+    const struct sampling how = {number(c, "temperature"), (int)number(c, "top_k"), number(c, "top_p"), 1,
                                  number(c, "repetition_penalty")};
-    sampling_penalise(score, V, ids, (size_t)n_seen, how.repetition_penalty, marks);
+    sampling_penalise(score, V, ids, (size_t)n_seen, how.repetition_penalty, counts);
     sampling_distribution(&kernels, candidates, probability, &n, score, V, &how);
     for (int v = 0; v < V; v++)
         p[v] = 0;
@@ -95,7 +96,7 @@ static void top_k_keeps_the_k_largest(void **state)
             score[v] = (float)rng_uniform(11, (uint64_t)round, (uint64_t)v);
         const int k = 1 + round * 10;
         int n;
-        sampling_distribution(&kernels, c, p, &n, score, MAX_V, &(struct sampling){1, k, 1, 1});
+        sampling_distribution(&kernels, c, p, &n, score, MAX_V, &(struct sampling){1, k, 1, 1, 1});
         assert_int_equal(n, k);
         double sum = 0;
         for (int i = 0; i < n; i++) {
@@ -122,7 +123,7 @@ static void candidates_come_by_score_and_equals_by_id(void **state)
     for (size_t i = 0; i < N; i++)
         logits[i] = some[i * 7 % COUNT_OF(some)];
     for (int k = 0; k <= N; k++) {
-        sampling_distribution(&kernels, c, p, &n, logits, N, &(struct sampling){1, k, 1, 1});
+        sampling_distribution(&kernels, c, p, &n, logits, N, &(struct sampling){1, k, 1, 1, 1});
         assert_true(n >= (k ? k : N));
         for (int i = 0; i < n; i++) {
             assert_true(c[i].score == logits[c[i].id]);
@@ -141,7 +142,7 @@ static void draws_follow_the_distribution(void **state)
     double p[4];
     int n, count[4] = {0};
     enum { DRAWS = 100000 };
-    sampling_distribution(&kernels, c, p, &n, logits, 4, &(struct sampling){1, 0, 1, 1});
+    sampling_distribution(&kernels, c, p, &n, logits, 4, &(struct sampling){1, 0, 1, 1, 1});
     for (int i = 0; i < DRAWS; i++)
         count[sampling_pick(c, p, n, rng_uniform(5, 0, (uint64_t)i))]++;
     for (int i = 0; i < n; i++) { /* four standard deviations */
@@ -154,10 +155,68 @@ static void penalty_applies_once_however_often_seen(void **state)
 {
     (void)state;
     float score[3] = {2, -2, 1};
-    uint8_t marks[3];
+    int32_t counts[3];
     const int32_t seen[] = {0, 0, 1, 1, 0};
-    sampling_penalise(score, 3, seen, 5, 2, marks);
+    sampling_penalise(score, 3, seen, 5, 2, counts);
     assert_true(score[0] == 1 && score[1] == -4 && score[2] == 1);
+}
+
+static void bias_and_penalties_add_up(void **state)
+{
+    (void)state;
+    float score[4] = {2, -2, 1, FLT_MAX};
+    int32_t counts[4] = {5, 5, 5, 5}; /* scratch: what is in it does not matter */
+    static const struct gptjt_bias bias[] = {{0, 1}, {2, -0.5F}, {0, 2}, {3, FLT_MAX}};
+    static const int32_t text[] = {1, 2, 1, 1};
+    sampling_bias(score, bias, 4);
+    assert_true(score[0] == 5 && score[1] == -2 && score[2] == 0.5F && score[3] == FLT_MAX);
+    sampling_subtract(score, 4, text, 4, 0.25, 0.5, counts);
+    assert_true(score[0] == 5 && score[1] == -3.75F && score[2] == -0.25F && score[3] == FLT_MAX);
+    sampling_subtract(score, 4, text, 4, 0, -1, counts);
+    assert_true(score[0] == 5 && score[1] == -0.75F && score[2] == 0.75F);
+}
+
+/* Which tokens typical_p leaves of few, by hand: -log p is 2.65, 0.65, 3.65, 1.65, 1.65, the entropy 1.25. */
+static void typical_tokens_come_by_their_distance_and_equals_together(void **state)
+{
+    (void)state;
+    static const float logits[] = {0, 2, -1, 1, 1};
+    static const struct {
+        double p;
+        const char *left;
+    } cases[] = {{1e-9, "34"}, {0.2, "34"}, {0.44, "134"}, {0.9, "134"}, {0.95, "0134"}, {0.999, "01234"}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct candidate c[2 * 5];
+        double p[5], sum = 0;
+        char left[6] = "";
+        int n;
+        sampling_distribution(&kernels, c, p, &n, logits, 5, &(struct sampling){1, 0, 1, cases[i].p, 1});
+        for (int v = 0; v < 5; v++)
+            for (int k = 0; k < n; k++)
+                if (c[k].id == v) snprintf(left + strlen(left), 2, "%d", v);
+        if (strcmp(left, cases[i].left)) fail_msg("typical_p %g: %s, not %s", cases[i].p, left, cases[i].left);
+        for (int k = 0; k < n; k++) {
+            sum += p[k];
+            assert_true(fabs(p[k] / p[0] - exp((double)c[k].score - (double)c[0].score)) < 1e-12);
+        }
+        assert_true(fabs(sum - 1) < 1e-12);
+    }
+}
+
+static void the_most_likely_come_by_score_and_equals_by_id(void **state)
+{
+    (void)state;
+    static const float logits[] = {1, 3, 2, 3, -1, 2, 3};
+    static const int32_t order[] = {1, 3, 6, 2, 5, 0, 4};
+    for (int n = 1; n <= 7; n++) {
+        struct candidate c[2 * 7];
+        struct gptjt_top top[7];
+        sampling_top(&kernels, top, n, logits, 7, 4, c);
+        for (int i = 0; i < n; i++) {
+            assert_int_equal(top[i].id, order[i]);
+            assert_true(top[i].logprob == logits[order[i]] - 4);
+        }
+    }
 }
 
 static void stop_strings_are_found_and_held_back(void **state)
@@ -192,14 +251,14 @@ static void extreme_settings_leave_a_distribution(void **state)
         for (size_t i = 0; i < COUNT_OF(tiny); i++) {
             for (size_t k = 0; k < COUNT_OF(tiny); k++) {
                 float scores[6];
-                uint8_t marks[6];
+                int32_t counts[6];
                 struct candidate candidates[2 * 6];
                 double probability[6], sum = 0;
                 int n;
                 const int32_t seen[] = {0, 1, 4};
-                const struct sampling how = {tiny[i], 0, 1, tiny[k]};
+                const struct sampling how = {tiny[i], 0, 1, 1, tiny[k]};
                 memcpy(scores, logits, sizeof scores);
-                sampling_penalise(scores, V, seen, 3, tiny[k], marks);
+                sampling_penalise(scores, V, seen, 3, tiny[k], counts);
                 sampling_distribution(&kernels, candidates, probability, &n, scores, V, &how);
                 for (int c = 0; c < n; c++)
                     sum += probability[c];
@@ -222,6 +281,9 @@ int main(void)
         cmocka_unit_test(candidates_come_by_score_and_equals_by_id),
         cmocka_unit_test(draws_follow_the_distribution),
         cmocka_unit_test(penalty_applies_once_however_often_seen),
+        cmocka_unit_test(bias_and_penalties_add_up),
+        cmocka_unit_test(typical_tokens_come_by_their_distance_and_equals_together),
+        cmocka_unit_test(the_most_likely_come_by_score_and_equals_by_id),
         cmocka_unit_test(stop_strings_are_found_and_held_back),
     };
     int failures = 0;

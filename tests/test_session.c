@@ -161,9 +161,9 @@ static bool burn(void *user, size_t done, size_t total)
     return f->left-- > 0;
 }
 
-static bool burn_token(void *user, int sequence, int32_t token, const char *text, size_t text_len)
+static bool burn_token(void *user, const struct gptjt_token *t)
 {
-    (void)sequence, (void)token, (void)text, (void)text_len;
+    (void)t;
     return burn(user, 0, 0);
 }
 

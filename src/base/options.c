@@ -198,6 +198,7 @@ static size_t field_bytes(enum option_type type)
     case OPTION_STRING: return sizeof(const char *);
     case OPTION_CHOICE: return sizeof(int);
     case OPTION_STRINGS: return sizeof(struct option_strings);
+    case OPTION_JSON: return sizeof(const json_t *);
     case OPTION_REFUSED: break;
     }
     return 0;
@@ -265,6 +266,7 @@ static enum status store_text(const struct place *p, const char *text)
     case OPTION_STRINGS: return store_another(p, text);
     case OPTION_STRING: *(const char **)p->field = text; return OK;
     case OPTION_FLAG:
+    case OPTION_JSON:
     case OPTION_REFUSED: break;
     }
     assert(0 && "option without a value");
@@ -412,6 +414,7 @@ static enum status store_json(const struct place *p, const json_t *value, const 
         if (!json_is_string(value)) return fail_value(p, shown, "a string");
         return store_json_text(p, value);
     case OPTION_STRINGS: return store_json_strings(p, value, shown);
+    case OPTION_JSON: *(const json_t **)p->field = value; return OK;
     case OPTION_REFUSED: break;
     }
     return fail_refused(p);
@@ -433,7 +436,8 @@ enum status options_parse_json(const struct option *table, void *settings, const
         if (now & bit_of(table, o)) return fail(E_ARG, "%s: %s is given twice", where, p.label);
         now |= bit_of(table, o);
         if (o->type == OPTION_STRINGS) clear_strings(o, settings);
-        char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+        const bool large = o->type == OPTION_JSON; /* and never shown */
+        char *shown = large ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
         const enum status s = store_json(&p, value, shown ? shown : "a value too large");
         free(shown);
         TRY(s);
@@ -478,6 +482,7 @@ static json_t *value_json(const struct option *o, const void *field)
 {
     char word[MAX_NAME];
     const char *string;
+    const json_t *value;
     switch (o->type) {
     case OPTION_FLAG: return json_boolean(*(const bool *)field);
     case OPTION_INT: return json_integer(*(const int64_t *)field);
@@ -489,6 +494,9 @@ static json_t *value_json(const struct option *o, const void *field)
         return json_string(word);
     case OPTION_STRING: string = *(const char *const *)field; return string ? json_string(string) : json_null();
     case OPTION_STRINGS: return strings_json(field);
+    case OPTION_JSON:
+        value = *(const json_t *const *)field;
+        return value ? json_incref((json_t *)(uintptr_t)value) : json_null();
     case OPTION_REFUSED: break;
     }
     return json_null();
@@ -527,6 +535,7 @@ static void format_default(char *text, size_t bytes, const struct option *o, con
         if (string) snprintf(text, bytes, "%s", string);
         break;
     case OPTION_STRINGS:
+    case OPTION_JSON:
     case OPTION_REFUSED: break;
     }
 }

@@ -24,6 +24,7 @@ enum option_type {
     OPTION_STRING,  /* const char * field, borrowed from argv or the JSON value      */
     OPTION_CHOICE,  /* int field: index of the word in choices ("auto|prefix|causal") */
     OPTION_STRINGS, /* struct option_strings field; repeat the option, or a JSON array (or one string) */
+    OPTION_JSON,    /* const json_t * field, borrowed: any value, only in JSON                 */
     OPTION_REFUSED, /* no field: a name users may try; help says why it is refused   */
 };
 

@@ -73,7 +73,7 @@ struct job {
     bool measuring;
     int32_t *prompt;           /* [context] */
     struct kv_sequence *forks; /* [batch]   */
-    int32_t *last, *rows;      /* [batch]   */
+    int32_t *last;             /* [batch]   */
     int context, batch, steps; /* prefill: batch 0, context the whole prompt */
 };
 
@@ -107,8 +107,7 @@ static enum status job_open(struct job *j, const struct bench *b, int context, i
     j->prompt = calloc((size_t)context, sizeof *j->prompt);
     j->forks = calloc((size_t)batch + 1, sizeof *j->forks);
     j->last = calloc((size_t)batch + 1, sizeof *j->last);
-    j->rows = calloc((size_t)batch + 1, sizeof *j->rows);
-    if (!j->prompt || !j->forks || !j->last || !j->rows) return fail(E_NOMEM, "bench: out of memory");
+    if (!j->prompt || !j->forks || !j->last) return fail(E_NOMEM, "bench: out of memory");
     touch_kv(j);
     gptjt_session_set_progress(j->s, between_blocks, j);
     return OK;
@@ -122,7 +121,6 @@ static void job_close(struct job *j)
     free(j->prompt);
     free(j->forks);
     free(j->last);
-    free(j->rows);
 }
 
 /* n random tokens through the model, to the logits of the last. */
@@ -132,10 +130,9 @@ static enum status prefill(struct job *j, uint64_t stream, int n)
     for (int i = 0; i < n; i++)
         j->prompt[i] = (int32_t)(rng_u64(0, stream, (uint64_t)i) % (uint64_t)s->engine->config.model.V);
     const bool prefix = session_mask(s, GPTJT_MASK_AUTO) == GPTJT_MASK_PREFIX;
-    const int32_t last = n - 1;
     TRY(session_prefill(s, (struct gptjt_span){j->prompt, (size_t)n}, prefix ? (size_t)n : 0, false));
-    step_logits(s, &last, 1);
-    return step_check(s, last, s->logits);
+    step_logits(s, &s->step, n - 1, 1);
+    return step_check(s, &s->step, n - 1, s->logits);
 }
 
 /* ---- Prefill ---- */
@@ -182,9 +179,9 @@ static enum status choose_next(struct job *j)
     const size_t V = (size_t)s->engine->config.model.V;
     for (int i = 0; i < j->batch; i += LOGITS_BLOCK) {
         const int n = j->batch - i < LOGITS_BLOCK ? j->batch - i : LOGITS_BLOCK;
-        step_logits(s, j->rows + i, n);
+        step_logits(s, &s->step, i, n);
         for (int k = 0; k < n; k++) {
-            TRY(step_check(s, j->rows[i + k], s->logits + (size_t)k * V));
+            TRY(step_check(s, &s->step, i + k, s->logits + (size_t)k * V));
             j->last[i + k] = (int32_t)s->engine->host.argmax(s->logits + (size_t)k * V, V);
         }
     }
@@ -193,11 +190,11 @@ static enum status choose_next(struct job *j)
 
 static enum status decode_step(struct job *j, int position)
 {
-    step_begin(j->s);
+    struct step *t = &j->s->step;
+    step_begin(t);
     for (int i = 0; i < j->batch; i++) {
-        const int sequence = step_add_sequence(j->s, &j->forks[i]);
-        step_add_row(j->s, sequence, j->last[i], (size_t)position, 0, (size_t)position + 1);
-        j->rows[i] = i;
+        const int sequence = step_add_sequence(t, &j->forks[i]);
+        step_add_row(t, sequence, j->last[i], (size_t)position, 0, (size_t)position + 1);
     }
     TRY(step_run(j->s, NULL));
     return choose_next(j);

@@ -2,6 +2,7 @@
 /* gptjt generate: continues a prompt. The options carry the names and meanings they have in transformers'
  * text-generation pipeline; those of its options that we do not have are refused by name, never ignored. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,8 @@ struct settings {
     bool do_sample;
     double temperature;
     int64_t top_k;
-    double top_p, repetition_penalty;
+    double top_p, typical_p, repetition_penalty, presence_penalty, frequency_penalty;
+    struct option_strings logit_bias;
     int64_t num_return_sequences;
     struct option_strings stop;
     uint64_t seed;
@@ -36,6 +38,7 @@ static const struct settings defaults = {
     .temperature = 1,
     .top_k = 50,
     .top_p = 1,
+    .typical_p = 1,
     .repetition_penalty = 1,
     .num_return_sequences = 1,
     .added_tokens = true,
@@ -80,12 +83,37 @@ static const struct option options[] = {
      .max = 1,
      .meta = "X",
      .help = "sample among the likeliest tokens that together have this probability; 1: among all"},
+    {.name = "typical-p",
+     .type = OPTION_NUMBER,
+     FIELD(typical_p),
+     .max = 1,
+     .meta = "X",
+     .help = "sample among the tokens nearest to the expected surprise that together have this probability; 1: all"},
     {.name = "repetition-penalty",
      .type = OPTION_NUMBER,
      FIELD(repetition_penalty),
      .max = 1e6,
      .meta = "X",
      .help = "makes tokens already in prompt or text less likely if above 1; also when greedy"},
+    {.name = "presence-penalty",
+     .type = OPTION_NUMBER,
+     FIELD(presence_penalty),
+     .min = -1e6,
+     .max = 1e6,
+     .meta = "X",
+     .help = "subtracted from the logits of tokens already in the text; also when greedy"},
+    {.name = "frequency-penalty",
+     .type = OPTION_NUMBER,
+     FIELD(frequency_penalty),
+     .min = -1e6,
+     .max = 1e6,
+     .meta = "X",
+     .help = "the same, once for each time that a token is in the text"},
+    {.name = "logit-bias",
+     .type = OPTION_STRINGS,
+     FIELD(logit_bias),
+     .meta = "ID=X",
+     .help = "add X to the logit of token ID: -100 bans it, 100 forces it; may be given several times"},
     {.name = "num-return-sequences",
      .type = OPTION_INT,
      FIELD(num_return_sequences),
@@ -147,11 +175,11 @@ static const struct option options[] = {
     REFUSED("penalty-alpha", "contrastive search is not built; decoding is greedy or sampled"),
     REFUSED("no-repeat-ngram-size", "not built; use --repetition-penalty"),
     REFUSED("encoder-repetition-penalty", "the model has no encoder; use --repetition-penalty"),
-    REFUSED("typical-p", "not built; use --top-p or --top-k"),
-    REFUSED("epsilon-cutoff", "not built; use --top-p or --top-k"),
-    REFUSED("eta-cutoff", "not built; use --top-p or --top-k"),
-    REFUSED("bad-words-ids", "choosing words by hand is not built"),
-    REFUSED("force-words-ids", "choosing words by hand is not built"),
+    REFUSED("epsilon-cutoff", "not built; use --top-p, --top-k or --typical-p"),
+    REFUSED("eta-cutoff", "not built; use --top-p, --top-k or --typical-p"),
+    REFUSED("bad-words-ids", "choosing words by hand is not built; single tokens: --logit-bias ID=-100"),
+    REFUSED("force-words-ids", "choosing words by hand is not built; single tokens: --logit-bias ID=100"),
+    REFUSED("sequence-bias", "of several tokens it is not built; of single ones: --logit-bias ID=X"),
     REFUSED("guidance-scale", "classifier-free guidance is not built"),
     {0},
 };
@@ -167,7 +195,8 @@ struct job {
     struct cli_model model;
     const struct gptjt_tokenizer *tokenizer; /* NULL: none */
     struct gptjt_session *session;
-    struct cli_watch watch; /* of the prompt's pass */
+    struct gptjt_bias *logit_bias; /* [set.logit_bias.n] owned */
+    struct cli_watch watch;        /* of the prompt's pass */
     struct gptjt_generate_request request;
     struct gptjt_generation result;
     size_t streamed; /* bytes of text */
@@ -179,6 +208,7 @@ static void job_close(struct job *j)
     gptjt_session_close(j->session);
     cli_model_close(&j->model);
     gptjt_free(j->decoded_prompt);
+    free(j->logit_bias);
     prompt_free(&j->prompt);
 }
 
@@ -191,11 +221,31 @@ static bool given(const struct job *j, const char *name)
 static enum status check_settings(const struct settings *s)
 {
     if (s->top_p <= 0) return fail(E_ARG, "--top-p is %g, not above 0 and at most 1", s->top_p);
+    if (s->typical_p <= 0) return fail(E_ARG, "--typical-p is %g, not above 0 and at most 1", s->typical_p);
     if (s->repetition_penalty <= 0)
         return fail(E_ARG, "--repetition-penalty is %g, not above 0", s->repetition_penalty);
     if (s->seed > INT64_MAX) return fail(E_ARG, "--seed is %" PRIu64 ", not below 2^63", s->seed);
     for (int i = 0; i < s->stop.n; i++)
         if (!*s->stop.items[i]) return fail(E_ARG, "--stop is empty, which would stop everything");
+    return OK;
+}
+
+/* ID=X of each --logit-bias. */
+static enum status read_logit_bias(struct job *j)
+{
+    const struct option_strings *texts = &j->set.logit_bias;
+    j->logit_bias = calloc((size_t)texts->n + 1, sizeof *j->logit_bias);
+    if (!j->logit_bias) return fail(E_NOMEM, "out of memory");
+    for (int i = 0; i < texts->n; i++) {
+        const char *text = texts->items[i];
+        char *equals, *end;
+        const long id = strtol(text, &equals, 10);
+        const double bias = *equals == '=' ? strtod(equals + 1, &end) : NAN;
+        if (equals == text || *equals != '=' || end == equals + 1 || *end || id < 0 || id > INT32_MAX ||
+            !(fabs(bias) <= 1e6))
+            return fail(E_ARG, "--logit-bias is %.40s, not a token id, = and a number within -1000000..1000000", text);
+        j->logit_bias[i] = (struct gptjt_bias){(int32_t)id, (float)bias};
+    }
     return OK;
 }
 
@@ -237,7 +287,8 @@ static enum status decide_sampling(struct job *j)
     struct settings *s = &j->set;
     if (given(j, "temperature") && !given(j, "do-sample")) s->do_sample = s->temperature > 0;
     if (s->temperature <= 0) s->do_sample = false;
-    static const char *const only_sampling[] = {"top-k", "top-p"}; /* a --temperature of 0 says greedy itself */
+    static const char *const only_sampling[] = {"top-k", "top-p",
+                                                "typical-p"}; /* a --temperature of 0 says greedy itself */
     for (size_t i = 0; i < COUNT_OF(only_sampling) && !s->do_sample; i++)
         if (given(j, only_sampling[i])) log_line(LOG_WARN, "--%s has no effect without --do-sample", only_sampling[i]);
     if (s->num_return_sequences > 1 && !s->do_sample)
@@ -292,19 +343,18 @@ struct streaming {
     size_t n_tokens;
 };
 
-static bool on_token(void *user, int sequence, int32_t token, const char *text, size_t text_len)
+static bool on_token(void *user, const struct gptjt_token *t)
 {
-    (void)sequence;
     struct streaming *s = user;
     if (s->n_tokens == 0) { /* before it there is no text to end cleanly; from now on a bar would be in its way */
         interrupt_catch();
         cli_unwatch(s->job->session, &s->job->watch);
     }
-    if (text) {
-        fwrite(text, 1, text_len, stdout);
-        s->job->streamed += text_len;
+    if (t->text) {
+        fwrite(t->text, 1, t->text_len, stdout);
+        s->job->streamed += t->text_len;
     } else {
-        write_token_id(s->n_tokens == 0, token);
+        write_token_id(s->n_tokens == 0, t->id);
     }
     s->n_tokens++;
     fflush(stdout);
@@ -333,9 +383,9 @@ struct counting {
     uint64_t n_tokens;
 };
 
-static bool count_token(void *user, int sequence, int32_t token, const char *text, size_t text_len)
+static bool count_token(void *user, const struct gptjt_token *t)
 {
-    (void)sequence, (void)token, (void)text, (void)text_len;
+    (void)t;
     struct counting *c = user;
     if (c->n_tokens == 0) cli_unwatch(c->job->session, &c->job->watch);
     progress_update(&c->bar, ++c->n_tokens);
@@ -450,7 +500,12 @@ static void fill_request(struct job *j)
     r->temperature = s->temperature;
     r->top_k = (int)s->top_k;
     r->top_p = s->top_p;
+    r->typical_p = s->typical_p;
     r->repetition_penalty = s->repetition_penalty;
+    r->presence_penalty = s->presence_penalty;
+    r->frequency_penalty = s->frequency_penalty;
+    r->logit_bias = j->logit_bias;
+    r->n_logit_bias = s->logit_bias.n;
     r->seed = s->seed;
     r->stop = s->stop.items;
     r->n_stop = s->stop.n;
@@ -460,6 +515,7 @@ static enum status prepare(struct job *j)
 {
     if (!given(j, "seed")) j->set.seed = rng_fresh_seed() >> 11; /* 53 bits: every JSON reader keeps them */
     TRY(check_settings(&j->set));
+    TRY(read_logit_bias(j));
     TRY(prompt_read(&j->prompt, &j->set.prompt));
     TRY(cli_model_open(&j->model, &j->set.common));
     j->tokenizer = gptjt_engine_tokenizer(j->model.engine);

@@ -27,6 +27,6 @@ struct command {
 
 extern const struct command command_bench, command_classify, command_data, command_eval, command_export,
     command_generate, command_grads, command_inspect, command_logits, command_plan, command_pull, command_quantize,
-    command_report, command_score, command_synth, command_tokenize, command_tokenizer, command_train;
+    command_report, command_score, command_serve, command_synth, command_tokenize, command_tokenizer, command_train;
 
 #endif

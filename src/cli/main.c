@@ -16,9 +16,10 @@
 #include "gptjt.h"
 
 static const struct command *const commands[] = {
-    &command_generate, &command_classify, &command_eval,     &command_score,  &command_tokenize, &command_tokenizer,
-    &command_logits,   &command_inspect,  &command_quantize, &command_export, &command_data,     &command_train,
-    &command_report,   &command_plan,     &command_grads,    &command_synth,  &command_bench,    &command_pull,
+    &command_generate, &command_serve,     &command_classify, &command_eval,    &command_score,
+    &command_tokenize, &command_tokenizer, &command_logits,   &command_inspect, &command_quantize,
+    &command_export,   &command_data,      &command_train,    &command_report,  &command_plan,
+    &command_grads,    &command_synth,     &command_bench,    &command_pull,
 };
 
 static void log_to_stderr(void *user, int level, const char *line)

@@ -540,13 +540,27 @@ enum status crew_score(struct gptjt_session *s, const struct gptjt_score_request
 /* Callbacks of requests that others have done hear of all tokens at once, and of the text with the last one. */
 static enum status tell_tokens(const struct gptjt_generate_request *r, const struct gptjt_generation *g)
 {
+    const bool computed = r->max_new_tokens > 0 || r->n_scored > 0;
+    if (r->on_prompt && computed && !r->on_prompt(r->user, g->n_scored, g->prompt_logprobs, g->prompt_top))
+        return fail(E_CANCELLED, "generation was cancelled");
+    if (!r->on_token) return OK;
     for (int i = 0; i < g->n; i++) {
         const struct gptjt_completion *c = &g->completions[i];
         for (size_t k = 0; k < c->n_tokens; k++) {
             const bool last = k + 1 == c->n_tokens;
-            const char *text = !c->text ? NULL : last ? c->text : "";
-            if (!r->on_token(r->user, i, c->tokens[k], text, last ? c->text_len : 0))
-                return fail(E_CANCELLED, "generation was cancelled");
+            const struct gptjt_token token = {.sequence = i,
+                                              .index = k,
+                                              .id = c->tokens[k],
+                                              .logprob = c->logprobs[k],
+                                              .top = c->n_top ? c->top + k * (size_t)c->n_top : NULL,
+                                              .n_top = c->n_top,
+                                              .text = !c->text ? NULL
+                                                      : last   ? c->text
+                                                               : "",
+                                              .text_len = last ? c->text_len : 0,
+                                              .last = last,
+                                              .finish = c->finish};
+            if (!r->on_token(r->user, &token)) return fail(E_CANCELLED, "generation was cancelled");
         }
     }
     return OK;
@@ -559,11 +573,12 @@ enum status crew_generate(struct gptjt_session *s, const struct gptjt_generate_r
     if (!silent) return fail(E_NOMEM, "out of memory for %zu requests", n);
     for (size_t i = 0; i < n; i++) {
         silent[i] = requests[i];
+        silent[i].on_prompt = NULL;
         silent[i].on_token = NULL;
     }
     enum status st = share(s, CREW_GENERATE, silent, n, out);
     for (size_t i = 0; st == OK && i < n; i++) {
-        if (requests[i].on_token) st = tell_tokens(&requests[i], &out[i]);
+        st = tell_tokens(&requests[i], &out[i]);
         if (st != OK)
             for (size_t k = 0; k < n; k++)
                 gptjt_generation_free(&out[k]);

@@ -78,26 +78,32 @@ enum dtype engine_kv_dtype(enum compute_type compute);
 
 /* What a session for max_tokens (as gptjt_session_create() takes it, 1 .. 2^30) allocates. */
 struct session_size {
-    int n_pages, max_rows;
+    int n_pages, max_rows, rows_beside;
     size_t kv_bytes, work_bytes; /* work: activations and everything else that is not K/V */
+    size_t beside_bytes;         /* and for the second step of a batch, once there is one */
 };
 struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens, enum dtype kv_dtype);
 
 /* What a row of a step predicts: a token of one of a job's sequences (scheduler.h). */
 struct target {
     struct job *job;
-    int sequence; /* TARGET_PROMPT: the row is the prompt's last */
-    int token;
+    int sequence; /* TARGET_PROMPT: the row is one of the prompt's last */
+    int token;    /* of the sequence; of the prompt's rows that are read */
 };
 
 enum { TARGET_PROMPT = -1 };
 
-/* The rows of the step under construction; arrays of max_rows. */
+/* The rows of a step, under construction or on their way through the layers; arrays of max_rows. */
 struct step {
+    int max_rows;
     int T, first_wanted; /* as in struct batch */
     int32_t *token, *position, *lo, *hi, *sequence;
     const int32_t **pages; /* [max_rows]: no more sequences than rows */
     int n_sequences;
+    struct target *targets; /* [max_rows] of those whose logits are read */
+    struct workspace *workspace;
+    struct batch rows; /* of the pass: what is above */
+    struct forward pass;
 };
 
 /* A step's share of a call's work, in rows, for the progress callback. */
@@ -110,11 +116,10 @@ enum { SESSION_MOST_LANES = 16 };
 struct gptjt_session {
     struct gptjt_engine *engine;
     struct kvcache *kv;
-    struct workspace *workspace;
     struct step step;
-    struct target *targets; /* [max_rows] of those of the step's rows whose logits are read */
-    int max_rows;
-    float *logits; /* [LOGITS_BLOCK][V] on the host */
+    struct step beside; /* for a batch: runs while the other one is put down; else without rows */
+    bool has_batch;     /* it is a batch's to use, and nobody else's */
+    float *logits;      /* [LOGITS_BLOCK][V] on the host */
     struct sampling_room sampling;
     gptjt_progress_fn *progress; /* may be NULL */
     void *progress_user;
@@ -134,9 +139,22 @@ struct gptjt_session {
 /* Checks ids against the vocabulary; what names them in errors ("prompt"). */
 enum status session_check_ids(const struct gptjt_session *s, const int32_t *ids, size_t n, const char *what);
 
+/* E_ARG unless n_top is 0 .. GPTJT_MOST_TOP and no more than the vocabulary. */
+enum status session_check_top(const struct gptjt_session *s, int n_top);
+
+/* What a row's logits say about token id, which is also returned unrounded, and the n_top tokens most likely there. */
+double session_read_token(const struct gptjt_session *s, const float *logits, int32_t id, float *logprob,
+                          struct gptjt_top *top, int n_top);
+
+/* E_ARG if a batch has the session. */
+enum status session_check_free(const struct gptjt_session *s);
+
+/* The second step, for a batch; session_close() drops it if that has not been done. */
+enum status session_open_beside(struct gptjt_session *s);
+void session_close_beside(struct gptjt_session *s);
+
 /* Remembers the prompt that kv holds, instead of what was remembered before; forgets it. */
-enum status session_remember(struct gptjt_session *s, const struct kv_sequence *kv, struct gptjt_span prompt,
-                             size_t n_prefix);
+void session_remember(struct gptjt_session *s, const struct kv_sequence *kv, struct gptjt_span prompt, size_t n_prefix);
 void session_forget(struct gptjt_session *s);
 
 /* Computes the K/V of row's tokens, whose first n_prefix see each other, in s->prompt (which is not remembered), and
@@ -144,15 +162,20 @@ void session_forget(struct gptjt_session *s);
 enum status session_prefill(struct gptjt_session *s, struct gptjt_span row, size_t n_prefix, bool every_row);
 
 /* Building and running a step: rows of one sequence together, positions ascending, its K/V extended beforehand. */
-void step_begin(struct gptjt_session *s);
-int step_add_sequence(struct gptjt_session *s, const struct kv_sequence *kv);
-void step_add_row(struct gptjt_session *s, int sequence, int32_t token, size_t position, size_t lo, size_t hi);
+void step_begin(struct step *t);
+int step_add_sequence(struct step *t, const struct kv_sequence *kv);
+void step_add_row(struct step *t, int sequence, int32_t token, size_t position, size_t lo, size_t hi);
 
-/* Positions from .. to of a prompt whose first n_prefix tokens see each other. */
-void step_add_prompt(struct gptjt_session *s, const struct kv_sequence *kv, const int32_t *ids, size_t from, size_t to,
+/* Positions from .. to of a prompt whose first n_prefix tokens see each other, as a sequence of their own. */
+void step_add_prompt(struct step *t, const struct kv_sequence *kv, const int32_t *ids, size_t from, size_t to,
                      size_t n_prefix);
 
-/* E_CANCELLED when the progress callback says so. work NULL: this step is all of it. */
+/* Through the layers a block at a time: step_block() is false when the last one was done before. The step has to stay
+ * as it is meanwhile, and the pages of its rows theirs. */
+void step_enter(const struct gptjt_session *s, struct step *t);
+bool step_block(struct step *t);
+
+/* The session's step as a whole. E_CANCELLED when the progress callback says so. work NULL: this step is all of it. */
 enum status step_run(struct gptjt_session *s, const struct step_work *work);
 
 /* step_run() in two halves: between them the step, which has to stay as it is, is with the stages before this one, and
@@ -162,11 +185,11 @@ enum status step_start(struct gptjt_session *s);
 enum status step_end(struct gptjt_session *s, const struct step_work *work);
 enum status step_drop(struct gptjt_session *s);
 
-/* Logits of n <= LOGITS_BLOCK rows of the last step into s->logits. */
-void step_logits(struct gptjt_session *s, const int32_t *rows, int n);
+/* Logits of n <= LOGITS_BLOCK rows, from row first on, of a step that is through into s->logits. */
+void step_logits(const struct gptjt_session *s, const struct step *t, int first, int n);
 
 /* E_NUMERIC if one of the logits of a row is not finite. */
-enum status step_check(const struct gptjt_session *s, int row, const float *logits);
+enum status step_check(const struct gptjt_session *s, const struct step *t, int row, const float *logits);
 
 /* E_LIMIT unless n_prompt tokens and n_sequences continuations of n_new fit the window and the session. */
 enum status session_admit(const struct gptjt_session *s, size_t n_prompt, size_t n_sequences, size_t n_new);

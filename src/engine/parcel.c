@@ -92,6 +92,7 @@ static const int32_t *take_ids(struct parcel *p, size_t *n)
 void parcel_put_score_request(struct buf *out, const struct gptjt_score_request *r)
 {
     parcel_put_number(out, (uint64_t)r->prompt_mask);
+    parcel_put_number(out, (uint64_t)r->n_top);
     put_ids(out, r->prompt.ids, r->prompt.n);
     parcel_put_number(out, r->n);
     for (size_t i = 0; i < r->n; i++)
@@ -101,6 +102,7 @@ void parcel_put_score_request(struct buf *out, const struct gptjt_score_request 
 enum status parcel_score_request(struct parcel *p, struct gptjt_score_request *out)
 {
     struct gptjt_score_request r = {.prompt_mask = (enum gptjt_mask)parcel_number(p)};
+    r.n_top = (int)parcel_number(p);
     r.prompt.ids = take_ids(p, &r.prompt.n);
     r.n = parcel_number(p);
     struct gptjt_span *spans = list(p, r.n, sizeof *spans);
@@ -121,10 +123,13 @@ void parcel_put_generate_request(struct buf *out, const struct gptjt_generate_re
     struct gptjt_generate_request plain = *r;
     plain.prompt = NULL;
     plain.stop = NULL;
+    plain.logit_bias = NULL;
+    plain.on_prompt = NULL;
     plain.on_token = NULL;
     plain.user = NULL;
     parcel_put(out, &plain, sizeof plain);
     put_ids(out, r->prompt, r->n_prompt);
+    parcel_put(out, r->logit_bias, (size_t)r->n_logit_bias * sizeof *r->logit_bias);
     for (int i = 0; i < r->n_stop; i++) {
         parcel_put_number(out, strlen(r->stop[i]) + 1);
         parcel_put(out, r->stop[i], strlen(r->stop[i]) + 1);
@@ -134,9 +139,10 @@ void parcel_put_generate_request(struct buf *out, const struct gptjt_generate_re
 enum status parcel_generate_request(struct parcel *p, struct gptjt_generate_request *out)
 {
     const struct gptjt_generate_request *plain = parcel_take(p, sizeof *plain);
-    if (!plain || plain->n_stop < 0) return broken();
+    if (!plain || plain->n_stop < 0 || plain->n_logit_bias < 0) return broken();
     struct gptjt_generate_request r = *plain;
     r.prompt = take_ids(p, &r.n_prompt);
+    r.logit_bias = parcel_take(p, (size_t)r.n_logit_bias * sizeof *r.logit_bias);
     const char **stops = list(p, (size_t)r.n_stop, sizeof *stops);
     if (!stops) return list_missing(p);
     for (int i = 0; i < r.n_stop; i++) {
@@ -155,12 +161,28 @@ enum status parcel_generate_request(struct parcel *p, struct gptjt_generate_requ
 
 /* ---- Results ---- */
 
+/* top: [n][n_top] */
+static void put_top(struct buf *out, const struct gptjt_top *top, size_t n, int n_top)
+{
+    parcel_put_number(out, (uint64_t)n_top);
+    parcel_put(out, top, n * (size_t)n_top * sizeof *top);
+}
+
+static struct gptjt_top *take_top(struct parcel *p, size_t n, int *n_top, enum status *s)
+{
+    const uint64_t number = parcel_number(p);
+    if (number > GPTJT_MOST_TOP || (number && n > p->left)) p->bad = true;
+    *n_top = p->bad ? 0 : (int)number;
+    return n && number ? copy(p, n * number, sizeof(struct gptjt_top), s) : NULL;
+}
+
 void parcel_put_score(struct buf *out, const struct gptjt_score *s)
 {
     parcel_put_number(out, s->n);
     parcel_put(out, &s->total, sizeof s->total);
     parcel_put_number(out, s->greedy);
     parcel_put(out, s->logprobs, s->n * sizeof *s->logprobs);
+    put_top(out, s->top, s->n, s->n_top);
 }
 
 static double take_double(struct parcel *p)
@@ -176,6 +198,7 @@ enum status parcel_score(struct parcel *p, struct gptjt_score *out)
     out->total = take_double(p);
     out->greedy = parcel_number(p) != 0;
     out->logprobs = copy(p, out->n, sizeof *out->logprobs, &s);
+    out->top = take_top(p, out->n, &out->n_top, &s);
     return s;
 }
 
@@ -187,6 +210,7 @@ static void put_completion(struct buf *out, const struct gptjt_completion *c)
     parcel_put_number(out, c->text_len);
     parcel_put(out, c->tokens, c->n_tokens * sizeof *c->tokens);
     parcel_put(out, c->logprobs, c->n_tokens * sizeof *c->logprobs);
+    put_top(out, c->top, c->n_tokens, c->n_top);
     if (c->text) parcel_put(out, c->text, c->text_len + 1);
 }
 
@@ -199,6 +223,7 @@ static enum status take_completion(struct parcel *p, struct gptjt_completion *c)
     c->text_len = parcel_number(p);
     c->tokens = copy(p, c->n_tokens, sizeof *c->tokens, &s);
     c->logprobs = copy(p, c->n_tokens, sizeof *c->logprobs, &s);
+    c->top = take_top(p, c->n_tokens, &c->n_top, &s);
     if (has_text && s == OK) c->text = copy(p, c->text_len + 1, 1, &s);
     return s;
 }
@@ -209,6 +234,9 @@ void parcel_put_generation(struct buf *out, const struct gptjt_generation *g)
     parcel_put_number(out, g->n_reused);
     parcel_put(out, &g->prefill_s, sizeof g->prefill_s);
     parcel_put(out, &g->decode_s, sizeof g->decode_s);
+    parcel_put_number(out, g->n_scored);
+    parcel_put(out, g->prompt_logprobs, g->n_scored * sizeof *g->prompt_logprobs);
+    put_top(out, g->prompt_top, g->n_scored, g->n_top);
     for (int i = 0; i < g->n; i++)
         put_completion(out, &g->completions[i]);
 }
@@ -219,9 +247,13 @@ enum status parcel_generation(struct parcel *p, struct gptjt_generation *out)
     out->n_reused = parcel_number(p);
     out->prefill_s = take_double(p);
     out->decode_s = take_double(p);
+    enum status s = OK;
+    out->n_scored = parcel_number(p);
+    if (out->n_scored) out->prompt_logprobs = copy(p, out->n_scored, sizeof *out->prompt_logprobs, &s);
+    out->prompt_top = take_top(p, out->n_scored, &out->n_top, &s);
+    TRY(s);
     out->completions = list(p, n, sizeof *out->completions);
     if (!out->completions) return list_missing(p);
-    enum status s = OK;
     for (out->n = 0; s == OK && (size_t)out->n < n; out->n++)
         s = take_completion(p, &out->completions[out->n]);
     return s;

@@ -19,16 +19,35 @@ static float bounded(float score)
     return score > FLT_MAX ? FLT_MAX : score < -FLT_MAX ? -FLT_MAX : score;
 }
 
-void sampling_penalise(float *logits, int V, const int32_t *seen, size_t n, double penalty, uint8_t *marks)
+void sampling_bias(float *logits, const struct gptjt_bias *bias, int n)
+{
+    for (int i = 0; i < n; i++)
+        logits[bias[i].id] = bounded(logits[bias[i].id] + bias[i].bias);
+}
+
+void sampling_penalise(float *logits, int V, const int32_t *seen, size_t n, double penalty, int32_t *counts)
 {
     if (penalty == 1) return;
     const float p = divisor(penalty);
-    memset(marks, 0, (size_t)V);
+    memset(counts, 0, (size_t)V * sizeof *counts);
     for (size_t i = 0; i < n; i++) {
         float *l = &logits[seen[i]];
-        if (marks[seen[i]]) continue;
-        marks[seen[i]] = 1;
-        *l = bounded(*l < 0 ? *l * p : *l / p);
+        if (counts[seen[i]]++ == 0) *l = bounded(*l < 0 ? *l * p : *l / p);
+    }
+}
+
+void sampling_subtract(float *logits, int V, const int32_t *text, size_t n, double presence, double frequency,
+                       int32_t *counts)
+{
+    if (presence == 0 && frequency == 0) return;
+    memset(counts, 0, (size_t)V * sizeof *counts);
+    for (size_t i = 0; i < n; i++)
+        counts[text[i]]++;
+    for (size_t i = 0; i < n; i++) {
+        float *l = &logits[text[i]];
+        const int32_t count = counts[text[i]];
+        counts[text[i]] = 0; /* done, however often it comes */
+        if (count) *l = bounded((float)((double)*l - (count * frequency + presence)));
     }
 }
 
@@ -120,6 +139,40 @@ static void normalise(double *probability, int n)
         probability[i] /= sum;
 }
 
+/* -log p of a candidate; log_sum is the logarithm of the sum of exp(score - the first's score). */
+static double surprise(const struct candidate *c, int i, double log_sum)
+{
+    return (double)c[0].score - (double)c[i].score + log_sum;
+}
+
+/* typical-p as transformers has it: tokens are taken in the order of how far -log p is from the entropy, until their
+ * probabilities sum to p at least, and with the last one all that are as far. -log p ascends along the sorted
+ * candidates, so what is taken is always a run of them, which grows at one end or the other. Returns where it begins;
+ * *n: how many. */
+static int keep_typical(const struct candidate *c, const double *probability, int *n, double typical_p)
+{
+    double sum = 0, entropy = 0, mass = 0, last = 0;
+    for (int i = 0; i < *n; i++)
+        sum += exp((double)c[i].score - (double)c[0].score);
+    const double log_sum = log(sum);
+    for (int i = 0; i < *n; i++)
+        entropy += probability[i] * surprise(c, i, log_sum);
+    int end = 0;
+    while (end < *n && surprise(c, end, log_sum) < entropy)
+        end++;
+    for (int begin = end;;) {
+        const double below = begin > 0 ? entropy - surprise(c, begin - 1, log_sum) : INFINITY;
+        const double above = end < *n ? surprise(c, end, log_sum) - entropy : INFINITY;
+        const double nearest = below < above ? below : above;
+        if (nearest == INFINITY || (mass >= typical_p && nearest > last)) {
+            *n = end - begin;
+            return begin;
+        }
+        last = nearest;
+        mass += below < above ? probability[--begin] : probability[end++];
+    }
+}
+
 void sampling_distribution(const struct kernels *k, struct candidate *candidates, double *probability, int *n,
                            const float *logits, int V, const struct sampling *how)
 {
@@ -137,6 +190,12 @@ void sampling_distribution(const struct kernels *k, struct candidate *candidates
         count = keep_top_p(probability, count, how->top_p);
         normalise(probability, count);
     }
+    if (how->typical_p < 1) {
+        const int begin = keep_typical(candidates, probability, &count, how->typical_p);
+        memmove(candidates, candidates + begin, (size_t)count * sizeof *candidates);
+        memmove(probability, probability + begin, (size_t)count * sizeof *probability);
+        normalise(probability, count);
+    }
     *n = count;
 }
 
@@ -148,4 +207,13 @@ int32_t sampling_pick(const struct candidate *candidates, const double *probabil
         if (u < cumulative) return candidates[i].id;
     }
     return candidates[n - 1].id; /* rounding left the sum a little short of 1 */
+}
+
+void sampling_top(const struct kernels *k, struct gptjt_top *top, int n, const float *logits, int V, double log_sum,
+                  struct candidate *candidates)
+{
+    const float threshold = kth_largest(k, logits, (size_t)V, (size_t)n, (float *)candidates);
+    sort_by_score(candidates, candidates + V, collect(k, candidates, logits, V, threshold, 1));
+    for (int i = 0; i < n; i++)
+        top[i] = (struct gptjt_top){candidates[i].id, (float)((double)candidates[i].score - log_sum)};
 }

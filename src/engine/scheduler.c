@@ -10,10 +10,20 @@
  * rows a step were no faster (bench/RESULTS.md), and answers that are being written stand still for a step. */
 enum { STEP_ROWS = 2 * FORWARD_BLOCK };
 
+/* Rows that go with running answers in any case: products with so few take hardly longer than with one (the weights are
+ * read once), and who has them gets on. And of how many rows what a row takes can be told. */
+enum { RIDE_ROWS = 16, MEASURED_ROWS = 32 };
+
 void scheduler_open(struct scheduler *c, struct gptjt_session *s, job_failed_fn *failed)
 {
-    *c = (struct scheduler){.s = s, .failed = failed, .end = &c->first, .work = &c->own};
-    c->row_budget = s->max_rows < STEP_ROWS ? s->max_rows : STEP_ROWS;
+    *c = (struct scheduler){
+        .s = s, .failed = failed, .end = &c->first, .step = &s->step, .work = &c->own, .clock = clock_ns};
+    c->row_budget = s->step.max_rows < STEP_ROWS ? s->step.max_rows : STEP_ROWS;
+}
+
+void scheduler_bound(struct scheduler *c, int64_t bound)
+{
+    c->bound = bound;
 }
 
 void scheduler_add(struct scheduler *c, struct job *j)
@@ -46,6 +56,8 @@ int scheduler_pages(size_t n_prompt, size_t length)
     return kvcache_pages_for((int64_t)length) - (int)(n_prompt / KV_PAGE);
 }
 
+/* ---- Leaving ---- */
+
 /* Takes *at, which is in c's list, out of it. */
 static void leave(struct scheduler *c, struct job **at)
 {
@@ -55,25 +67,56 @@ static void leave(struct scheduler *c, struct job **at)
     kvcache_release(c->s->kv, &j->kv);
     *at = j->next;
     if (c->end == &j->next) c->end = at;
+    if (c->left) c->left(c, j);
+}
+
+/* Who is done or has failed leaves, unless rows of it are under way. */
+static void sweep(struct scheduler *c)
+{
+    for (struct job **at = &c->first; *at;) {
+        const struct job *j = *at;
+        if ((j->done || j->status != OK) && !j->in_pass)
+            leave(c, at);
+        else
+            at = &(*at)->next;
+    }
+}
+
+static void end_pass(struct scheduler *c)
+{
+    c->under_way = c->owed = false;
+    for (struct job *j = c->first; j; j = j->next)
+        j->in_pass = false;
+}
+
+void scheduler_tidy(struct scheduler *c)
+{
+    bool wanted = false;
+    for (const struct job *j = c->first; j; j = j->next)
+        wanted |= j->in_pass && j->status == OK;
+    if (c->under_way && !wanted) end_pass(c);
+    sweep(c);
 }
 
 void scheduler_close(struct scheduler *c)
 {
+    end_pass(c);
     while (c->first)
         leave(c, &c->first);
 }
 
 /* ---- Joining ---- */
 
-/* How many leading rows of a prompt are what another one has or will have: the same tokens under the same mask. The
- * last one is computed in any case, since its activations are wanted. */
+/* How many leading rows of a prompt are what another one has or will have: the same tokens under the same mask. Those
+ * that are read are computed in any case, since their activations are wanted. */
 static size_t same_rows(const struct job *j, const int32_t *ids, size_t n, size_t n_prefix)
 {
+    const size_t most = j->prompt.n - (size_t)j->n_read;
     size_t same = 0;
     while (same < n && same < j->prompt.n && ids[same] == j->prompt.ids[same])
         same++;
     if (n_prefix != j->n_prefix || n_prefix > same) return 0;
-    return same < j->prompt.n ? same : same - 1;
+    return same < most ? same : most;
 }
 
 /* Whose K/V j can begin with, and how many rows of them. */
@@ -87,6 +130,7 @@ static struct origin find_origin(const struct scheduler *c, const struct job *j)
     const struct gptjt_session *s = c->s;
     struct origin best = {&s->prompt, same_rows(j, s->cached, s->n_cached, s->cached_prefix)};
     for (const struct job *o = c->first; o && o->joined; o = o->next) {
+        if (o->in_pass || o->status != OK) continue; /* not computed yet; not there any more */
         size_t n = same_rows(j, o->prompt.ids, o->prompt.n, o->n_prefix);
         if (!o->computed) n = n / KV_PAGE * KV_PAGE; /* a page that is not written yet can be shared but not copied */
         if (n > best.n) best = (struct origin){&o->kv, n};
@@ -115,42 +159,88 @@ static enum status take_room(struct scheduler *c, struct job *j, struct origin f
     return OK;
 }
 
-/* The rows of those in flight; returns how many. */
-static int gather_joined(struct scheduler *c)
+/* A step in the making. */
+struct gathering {
+    int rows, others; /* rows so far; those of them that no running answer waits for */
+    int answers;      /* running answers' */
+    int budget;       /* for others */
+};
+
+static bool in_turns(const struct scheduler *c)
 {
-    int rows = 0;
-    for (struct job *j = c->first; j && j->joined; j = j->next) {
-        const int room = (j->kind->divisible ? c->row_budget : c->s->max_rows) - rows;
-        j->n_rows = j->kind->rows(j);
-        if (j->n_rows > room) j->n_rows = j->kind->divisible && room > 0 ? room : 0;
-        rows += j->n_rows;
-    }
-    return rows;
+    return c->bound > 0;
 }
 
-/* Who waits joins while there is room, in order: nobody overtakes, so nobody waits for ever. rows: the step has so far.
- */
-static enum status gather_waiting(struct scheduler *c, int rows)
+/* How many rows may go with those of running answers without keeping these for longer than the bound. */
+static int ride_rows(const struct scheduler *c)
+{
+    const double rows = c->row_time > 0 ? (double)(c->bound - c->held) / c->row_time : 0;
+    return rows > c->row_budget ? c->row_budget : rows > RIDE_ROWS ? (int)rows : RIDE_ROWS;
+}
+
+/* The rows of those in flight: of answers a row of each sequence, of the rest what fits. */
+static struct gathering gather_joined(struct scheduler *c)
+{
+    struct gathering g = {0};
+    for (struct job *j = c->first; j && j->joined; j = j->next) {
+        j->n_rows = j->in_pass || j->status != OK ? 0 : j->kind->rows(j);
+        if (j->kind->divisible) continue;
+        if (j->n_rows > c->step->max_rows - g.rows) j->n_rows = 0;
+        g.answers += j->n_rows;
+        g.rows += j->n_rows;
+    }
+    g.budget = !in_turns(c) ? c->row_budget - g.answers : g.answers || c->under_way ? ride_rows(c) : c->row_budget;
+    for (struct job *j = c->first; j && j->joined; j = j->next) {
+        const int fit = c->step->max_rows - g.rows, allowed = g.budget - g.others, room = fit < allowed ? fit : allowed;
+        if (!j->kind->divisible) continue;
+        if (j->n_rows > room) j->n_rows = room > 0 ? room : 0;
+        g.others += j->n_rows;
+        g.rows += j->n_rows;
+    }
+    return g;
+}
+
+/* Whether a prompt's pass may begin: there is none, and running answers have had a step since the last one. */
+static bool may_stand_still(const struct scheduler *c, const struct gathering *g)
+{
+    return !c->under_way && (g->answers == 0 || c->held == 0);
+}
+
+/* Leaves running answers, and who else has rows if that is too many, out of the step: it is a pass of prompts. */
+static void set_aside(struct scheduler *c, struct gathering *g, const struct job *prompt)
+{
+    const bool all = g->rows > c->step->max_rows;
+    for (struct job *j = c->first; j != prompt; j = j->next) {
+        if (j->kind->divisible && !all) continue;
+        if (j->kind->divisible) g->others -= j->n_rows;
+        g->rows -= j->n_rows;
+        j->n_rows = 0;
+    }
+    g->answers = 0;
+    g->budget = c->row_budget;
+}
+
+/* Who waits joins while there is room, in order: nobody overtakes, so nobody waits for ever. The first one joins
+ * however long its prompt is, unless one like it is under way. */
+static enum status gather_waiting(struct scheduler *c, struct gathering *g)
 {
     struct job **at = &c->first;
     while (*at && (*at)->joined)
         at = &(*at)->next;
-    for (bool alone = true; *at; at = &(*at)->next, alone = false) {
+    for (bool first = true; *at; at = &(*at)->next, first = false) {
         struct job *j = *at;
         const struct origin from = find_origin(c, j);
-        rows += (int)(j->prompt.n - from.n);
-        if (!alone && rows > c->row_budget) break;
+        const int n = (int)(j->prompt.n - from.n);
+        const bool fits = g->others + n <= g->budget && g->rows + n <= c->step->max_rows;
+        if (!fits && (!first || !may_stand_still(c, g))) break;
         j->status = take_room(c, j, from);
-        if (j->status != OK) {
-            leave(c, at);
-            return c->failed(c, j);
-        }
+        if (j->status != OK) return c->failed(c, j);
+        c->full = !j->joined;
         if (!j->joined) break;
-        if (rows <= c->s->max_rows) continue;
-        /* A long prompt, and more beside it than fit a step: the others stand still for this one. */
-        for (struct job *o = c->first; o != j; o = o->next)
-            o->n_rows = 0;
-        break;
+        g->rows += n;
+        g->others += n;
+        /* A long prompt: running answers stand still for a step, or, in turns, go on beside it. */
+        if (!fits && (in_turns(c) || g->rows > c->step->max_rows)) set_aside(c, g, j);
     }
     return OK;
 }
@@ -171,28 +261,41 @@ enum status scheduler_fork(struct scheduler *c, struct job *j, struct kv_sequenc
 
 void scheduler_add_row(struct scheduler *c, int sequence, int32_t token, size_t position, struct target target)
 {
-    struct gptjt_session *s = c->s;
-    s->targets[s->step.T] = target;
-    step_add_row(s, sequence, token, position, 0, position + 1);
+    c->step->targets[c->step->T] = target;
+    step_add_row(c->step, sequence, token, position, 0, position + 1);
 }
 
-/* A prompt's last token is a sequence of its own here, with the prompt's pages, so that all rows whose logits are
- * wanted stand at the end. */
+/* The rows of j's prompt that are read, as a sequence of their own. */
+static void add_read(struct scheduler *c, struct job *j)
+{
+    struct step *t = c->step;
+    const size_t from = j->prompt.n - (size_t)j->n_read;
+    for (int i = 0; i < j->n_read; i++)
+        t->targets[t->T + i] = (struct target){j, TARGET_PROMPT, i};
+    step_add_prompt(t, &j->kv, j->prompt.ids, from, j->prompt.n, j->n_prefix);
+}
+
+/* Its prompt is to be computed in this step; not if another's failure has ended it since it joined. */
+static bool joins(const struct job *j)
+{
+    return !j->computed && !j->in_pass && j->status == OK;
+}
+
+/* A prompt's rows that are read are a sequence of their own here, with the prompt's pages, so that all rows whose
+ * logits are wanted stand at the end. */
 static enum status build(struct scheduler *c)
 {
-    struct gptjt_session *s = c->s;
+    struct step *t = c->step;
     struct job *j;
-    step_begin(s);
+    step_begin(t);
     for (j = c->first; j && j->joined; j = j->next)
-        if (!j->computed && j->n_rows > 1)
-            step_add_prompt(s, &j->kv, j->prompt.ids, j->n_reused, j->prompt.n - 1, j->n_prefix);
-    s->step.first_wanted = s->step.T;
+        if (joins(j) && j->n_rows > j->n_read)
+            step_add_prompt(t, &j->kv, j->prompt.ids, j->n_reused, j->prompt.n - (size_t)j->n_read, j->n_prefix);
+    t->first_wanted = t->T;
     for (j = c->first; j && j->joined; j = j->next) {
-        if (!j->computed) {
-            const size_t last = j->prompt.n - 1;
-            scheduler_add_row(c, step_add_sequence(s, &j->kv), j->prompt.ids[last], last,
-                              (struct target){j, TARGET_PROMPT, 0});
-        } else if (j->n_rows > 0) {
+        if (joins(j)) {
+            add_read(c, j);
+        } else if (j->n_rows > 0 && j->status == OK) {
             j->status = j->kind->add(j, c, j->n_rows);
             if (j->status != OK) TRY(c->failed(c, j));
         }
@@ -204,30 +307,35 @@ static enum status build(struct scheduler *c)
 static enum status read_block(struct scheduler *c, int first, int n)
 {
     struct gptjt_session *s = c->s;
+    const struct step *step = c->step;
     const size_t V = (size_t)s->engine->config.model.V;
+    step_logits(s, step, first, n);
     for (int k = 0; k < n; k++) {
-        const struct target *t = &s->targets[first + k];
+        const struct target *t = &step->targets[first + k];
         struct job *j = t->job;
         if (j->status != OK) continue;
         const float *logits = s->logits + (size_t)k * V;
-        j->status = step_check(s, first + k, logits);
-        if (j->status == OK) j->status = j->kind->read(j, c, t, logits);
-        if (j->status != OK) TRY(c->failed(c, j));
+        enum status st = step_check(s, step, first + k, logits);
+        if (st == OK) st = j->kind->read(j, c, t, logits);
+        if (st == OK || j->status != OK) continue; /* what has a status already is known to have failed */
+        j->status = st;
+        TRY(c->failed(c, j));
     }
     return OK;
 }
 
+/* The next rows, from row on, that are read together; returns how many. */
+static enum status read_next(struct scheduler *c, int row, int *n)
+{
+    const int left = c->step->T - row;
+    *n = left < LOGITS_BLOCK ? left : LOGITS_BLOCK;
+    return read_block(c, row, *n);
+}
+
 static enum status read_all(struct scheduler *c)
 {
-    struct gptjt_session *s = c->s;
-    for (int row = s->step.first_wanted; row < s->step.T; row += LOGITS_BLOCK) {
-        const int left = s->step.T - row, n = left < LOGITS_BLOCK ? left : LOGITS_BLOCK;
-        int32_t rows[LOGITS_BLOCK];
-        for (int k = 0; k < n; k++)
-            rows[k] = row + k;
-        step_logits(s, rows, n);
-        TRY(read_block(c, row, n));
-    }
+    for (int row = c->step->first_wanted, n; row < c->step->T; row += n)
+        TRY(read_next(c, row, &n));
     return OK;
 }
 
@@ -240,22 +348,33 @@ static size_t work_of(const struct scheduler *c)
     return n;
 }
 
-/* The prompts of those that joined are in the K/V store; the session remembers the last one. */
-static enum status mark_computed(struct scheduler *c)
+/* The prompts of those that were in the step are in the K/V store; the session remembers the last one. */
+static void mark_computed(struct scheduler *c, bool pass)
 {
     const struct job *last = NULL;
     for (struct job *j = c->first; j && j->joined; j = j->next) {
-        if (!j->computed) last = j;
+        if (j->computed || j->in_pass != pass) continue;
         j->computed = true;
+        if (j->status != OK) continue; /* whose prompt may be gone */
+        c->n_computed += j->prompt.n - j->n_reused;
+        last = j;
     }
-    return last ? session_remember(c->s, &last->kv, last->prompt, last->n_prefix) : OK;
+    if (last) session_remember(c->s, &last->kv, last->prompt, last->n_prefix);
+}
+
+static enum status assemble(struct scheduler *c, struct gathering *g)
+{
+    *g = gather_joined(c);
+    TRY(gather_waiting(c, g));
+    return build(c);
 }
 
 static enum status start(struct scheduler *c)
 {
-    TRY(gather_waiting(c, gather_joined(c)));
-    TRY(build(c));
-    if (c->s->step.T == 0) { /* the only one that could join has failed: any other one fits alone */
+    struct gathering g;
+    TRY(assemble(c, &g));
+    if (c->step->T == 0) { /* the only one that could join has failed: any other one fits alone */
+        sweep(c);
         assert(!c->first || !c->first->joined);
         return OK;
     }
@@ -271,14 +390,9 @@ static enum status end(struct scheduler *c)
     c->running = false;
     TRY(step_end(c->s, &work));
     c->work->done += work.now;
-    TRY(mark_computed(c));
+    mark_computed(c, false);
     TRY(read_all(c));
-    for (struct job **at = &c->first; *at && (*at)->joined;) {
-        if ((*at)->done || (*at)->status != OK)
-            leave(c, at);
-        else
-            at = &(*at)->next;
-    }
+    sweep(c);
     return OK;
 }
 
@@ -292,6 +406,105 @@ enum status scheduler_run(struct scheduler *c)
 {
     while (!scheduler_idle(c))
         TRY(scheduler_step(c));
+    return OK;
+}
+
+/* ---- In turns ---- */
+
+/* Whether somebody could go with the next step who is kept waiting now, beside running answers. */
+static bool riders_wait(const struct scheduler *c)
+{
+    for (const struct job *j = c->first; j; j = j->next) {
+        if (j->in_pass || j->status != OK) continue;
+        if (!j->joined) return !c->full && (double)j->prompt.n * c->row_time <= (double)c->bound / 2;
+        if (j->kind->divisible && j->kind->rows(j) > 0) return true;
+    }
+    return false;
+}
+
+static void measure(struct scheduler *c, int64_t spent)
+{
+    if (c->step->T >= MEASURED_ROWS) c->row_time = (double)spent / c->step->T;
+}
+
+/* The pass's next block or, once it is through the layers, the next of its rows that are read: there may be many. */
+static enum status pass_block(struct scheduler *c)
+{
+    if (c->through && c->next_read < c->step->T) {
+        int n;
+        TRY(read_next(c, c->next_read, &n));
+        c->next_read += n;
+    } else if (!c->through) {
+        const int64_t begun = c->clock();
+        c->through = !step_block(c->step);
+        c->spent += c->clock() - begun;
+        if (c->through) measure(c, c->spent);
+        if (c->through) mark_computed(c, true);
+    }
+    if (c->through && c->next_read == c->step->T) end_pass(c);
+    return OK;
+}
+
+/* The pass goes on, for a block at least, until running answers have been kept for as long as they may; if others can
+ * go with their next step, half of that is left for these. */
+static enum status go_on(struct scheduler *c)
+{
+    const int64_t begun = c->clock(), most = (riders_wait(c) ? c->bound / 2 : c->bound) - c->held;
+    int64_t taken;
+    c->step = &c->s->step;
+    c->owed = false;
+    do {
+        TRY(pass_block(c));
+        taken = c->clock() - begun;
+    } while (c->under_way && taken < most);
+    c->held += taken;
+    return OK;
+}
+
+/* No running answer has a row in the step that has been assembled: it can be put down. */
+static enum status begin_pass(struct scheduler *c)
+{
+    for (struct job *j = c->first; j && j->joined; j = j->next)
+        j->in_pass = j->n_rows > 0;
+    c->under_way = true;
+    c->through = false;
+    c->next_read = c->step->first_wanted;
+    c->spent = 0;
+    step_enter(c->s, c->step);
+    return go_on(c);
+}
+
+/* A step of running answers and who goes with them; then it is the pass's turn, if there is one. */
+static enum status take_step(struct scheduler *c)
+{
+    const int64_t begun = c->clock();
+    step_enter(c->s, c->step);
+    while (step_block(c->step))
+        continue;
+    measure(c, c->clock() - begun);
+    mark_computed(c, false);
+    TRY(read_all(c));
+    c->held = 0;
+    c->owed = c->under_way;
+    return OK;
+}
+
+static enum status turn(struct scheduler *c)
+{
+    struct gathering g;
+    if (c->owed) return go_on(c);
+    c->step = c->under_way ? &c->s->beside : &c->s->step;
+    TRY(assemble(c, &g));
+    if (c->step->T == 0 || (g.answers == 0 && !c->under_way)) c->held = 0; /* nobody is kept waiting */
+    if (c->step->T == 0) return c->under_way ? go_on(c) : OK;
+    return g.answers > 0 || c->under_way ? take_step(c) : begin_pass(c);
+}
+
+enum status scheduler_turn(struct scheduler *c)
+{
+    scheduler_tidy(c);
+    TRY(turn(c));
+    scheduler_tidy(c);
     return OK;
 }
 

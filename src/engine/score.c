@@ -8,29 +8,16 @@
 #include <string.h>
 
 #include "engine/crew.h"
-#include "engine/scheduler.h"
+#include "engine/scoring.h"
 
-static void read_token(const struct gptjt_engine *e, struct gptjt_score *score, size_t i, int32_t id,
+static void read_token(const struct gptjt_session *s, struct gptjt_score *score, size_t i, int32_t id,
                        const float *logits)
 {
-    const size_t V = (size_t)e->config.model.V;
-    const double logprob = (double)logits[id] - e->host.log_sum_exp(logits, V);
-    score->logprobs[i] = (float)logprob;
-    score->total += logprob;
-    score->greedy &= e->host.argmax(logits, V) == (size_t)id;
+    const size_t V = (size_t)s->engine->config.model.V;
+    score->total += session_read_token(s, logits, id, &score->logprobs[i],
+                                       score->top ? score->top + i * (size_t)score->n_top : NULL, score->n_top);
+    score->greedy &= s->engine->host.argmax(logits, V) == (size_t)id;
 }
-
-/* A request on its way. */
-struct scoring {
-    struct job job; /* first: a pointer to one is a pointer to the other */
-    struct gptjt_session *s;
-    const struct gptjt_span *c; /* [n] continuations */
-    size_t n;
-    struct gptjt_score *scores; /* [n] */
-    struct kv_sequence *forks;  /* [n] */
-    size_t at, token;           /* the continuation and its token that are the next row */
-    int n_left, n_unread;       /* rows not in a step yet; rows not read yet, the prompt's last included */
-};
 
 /* ---- What the scheduler asks for ---- */
 
@@ -46,7 +33,7 @@ static enum status add_some(struct scoring *g, struct scheduler *c, int n, int *
     const size_t n_prompt = g->job.prompt.n;
     *added = 0;
     if (g->token == 0 && span->n > 1) TRY(scheduler_fork(c, &g->job, &g->forks[g->at], n_prompt + span->n - 1));
-    const int sequence = span->n > 1 ? step_add_sequence(g->s, &g->forks[g->at]) : 0;
+    const int sequence = span->n > 1 ? step_add_sequence(c->step, &g->forks[g->at]) : 0;
     for (; *added < n && g->token + 1 < span->n; g->token++, (*added)++)
         scheduler_add_row(c, sequence, span->ids[g->token], n_prompt + g->token,
                           (struct target){&g->job, (int)g->at, (int)g->token + 1});
@@ -69,13 +56,12 @@ static enum status add_rows(struct job *j, struct scheduler *c, int n)
 static enum status read_row(struct job *j, struct scheduler *c, const struct target *t, const float *logits)
 {
     struct scoring *g = (struct scoring *)j;
-    const struct gptjt_engine *e = g->s->engine;
     if (t->sequence == TARGET_PROMPT) {
         for (size_t i = 0; i < g->n; i++)
-            read_token(e, &g->scores[i], 0, g->c[i].ids[0], logits);
+            read_token(g->s, &g->scores[i], 0, g->c[i].ids[0], logits);
     } else {
         const size_t i = (size_t)t->sequence, k = (size_t)t->token;
-        read_token(e, &g->scores[i], k, g->c[i].ids[k], logits);
+        read_token(g->s, &g->scores[i], k, g->c[i].ids[k], logits);
         if (k + 1 == g->c[i].n) kvcache_truncate(c->s->kv, &g->forks[i], 0);
     }
     j->done = --g->n_unread == 0;
@@ -94,10 +80,11 @@ static const struct job_kind scoring_kind = {
 
 /* ---- Calls ---- */
 
-static enum status check(struct gptjt_session *s, const struct gptjt_score_request *r)
+enum status scoring_check(const struct gptjt_session *s, const struct gptjt_score_request *r)
 {
     size_t longest = 1;
     if (r->prompt.n == 0) return fail(E_ARG, "prompt is empty; its last token predicts the continuation's first");
+    TRY(session_check_top(s, r->n_top));
     TRY(session_check_ids(s, r->prompt.ids, r->prompt.n, "prompt"));
     for (size_t i = 0; i < r->n; i++) {
         const struct gptjt_span *c = &r->continuations[i];
@@ -108,16 +95,19 @@ static enum status check(struct gptjt_session *s, const struct gptjt_score_reque
     return session_admit(s, r->prompt.n, r->n, longest);
 }
 
-static enum status scoring_open(struct scoring *g, struct gptjt_session *s, const struct gptjt_score_request *r,
-                                struct gptjt_score *scores, struct kv_sequence *forks)
+enum status scoring_open(struct scoring *g, struct gptjt_session *s, const struct gptjt_score_request *r,
+                         struct gptjt_score *scores, struct kv_sequence *forks)
 {
     const bool prefix = session_mask(s, r->prompt_mask) == GPTJT_MASK_PREFIX;
     *g = (struct scoring){.s = s, .c = r->continuations, .n = r->n, .scores = scores, .forks = forks};
-    g->job = (struct job){.kind = &scoring_kind, .prompt = r->prompt, .n_prefix = prefix ? r->prompt.n : 0};
+    g->job = (struct job){
+        .kind = &scoring_kind, .prompt = r->prompt, .n_prefix = prefix ? r->prompt.n : 0, .n_read = 1};
     for (size_t i = 0; i < r->n; i++) {
         const size_t n = r->continuations[i].n;
-        scores[i] = (struct gptjt_score){.n = n, .greedy = true, .logprobs = calloc(n, sizeof(float))};
-        if (!scores[i].logprobs) return fail(E_NOMEM, "score: out of memory");
+        scores[i] = (struct gptjt_score){
+            .n = n, .n_top = r->n_top, .greedy = true, .logprobs = calloc(n, sizeof(float))};
+        if (r->n_top) scores[i].top = calloc(n * (size_t)r->n_top, sizeof *scores[i].top);
+        if (!scores[i].logprobs || (r->n_top && !scores[i].top)) return fail(E_NOMEM, "score: out of memory");
         if (n > 1) g->job.n_promised += scheduler_pages(r->prompt.n, r->prompt.n + n - 1);
         g->n_left += (int)n - 1;
     }
@@ -177,8 +167,10 @@ enum status score_here(struct gptjt_session *s, const struct gptjt_score_request
 enum gptjt_status gptjt_score_many(struct gptjt_session *s, const struct gptjt_score_request *requests, size_t n,
                                    struct gptjt_score *scores)
 {
+    const enum status taken = session_check_free(s);
+    if (taken != OK) return (enum gptjt_status)taken;
     for (size_t i = 0; i < n; i++) {
-        const enum status bad = check(s, &requests[i]);
+        const enum status bad = scoring_check(s, &requests[i]);
         if (bad != OK) return (enum gptjt_status)scheduler_name(bad, i, n);
     }
     if (s->engine->crew && n > 1) return (enum gptjt_status)crew_score(s, requests, n, scores);
@@ -188,7 +180,7 @@ enum gptjt_status gptjt_score_many(struct gptjt_session *s, const struct gptjt_s
 enum gptjt_status gptjt_score(struct gptjt_session *s, struct gptjt_span prompt, enum gptjt_mask prompt_mask,
                               const struct gptjt_span *continuations, size_t n, struct gptjt_score *scores)
 {
-    const struct gptjt_score_request one = {prompt, prompt_mask, continuations, n};
+    const struct gptjt_score_request one = {prompt, prompt_mask, continuations, n, 0};
     return gptjt_score_many(s, &one, 1, scores);
 }
 
@@ -196,6 +188,7 @@ void gptjt_scores_free(struct gptjt_score *scores, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         free(scores[i].logprobs);
+        free(scores[i].top);
         scores[i] = (struct gptjt_score){0};
     }
 }
@@ -206,15 +199,10 @@ static enum status each_row(struct gptjt_session *s, struct gptjt_span row, size
     const size_t V = (size_t)s->engine->config.model.V;
     TRY(session_prefill(s, row, n_prefix, true));
     for (size_t t = 0; t < row.n; t += LOGITS_BLOCK) {
-        int32_t rows[LOGITS_BLOCK];
-        int n = 0;
-        while (n < LOGITS_BLOCK && t + (size_t)n < row.n) {
-            rows[n] = (int32_t)t + n;
-            n++;
-        }
-        step_logits(s, rows, n);
+        const int n = row.n - t < LOGITS_BLOCK ? (int)(row.n - t) : LOGITS_BLOCK;
+        step_logits(s, &s->step, (int)t, n);
         for (int k = 0; k < n; k++) {
-            TRY(step_check(s, rows[k], s->logits + (size_t)k * V));
+            TRY(step_check(s, &s->step, (int)t + k, s->logits + (size_t)k * V));
             if (!each(user, t + (size_t)k, s->logits + (size_t)k * V))
                 return fail(E_CANCELLED, "logits were cancelled");
         }
@@ -226,8 +214,8 @@ enum gptjt_status gptjt_logits(struct gptjt_session *s, struct gptjt_span row, s
                                void *user)
 {
     if (n_prefix == SIZE_MAX) n_prefix = s->engine->mask.mask == GPTJT_MASK_PREFIX ? row.n : 0;
-    enum status st = OK;
-    if (row.n == 0) st = fail(E_ARG, "no tokens given");
+    enum status st = session_check_free(s);
+    if (st == OK && row.n == 0) st = fail(E_ARG, "no tokens given");
     if (st == OK && n_prefix > row.n) st = fail(E_ARG, "prefix is %zu, the row has %zu tokens", n_prefix, row.n);
     if (st == OK) st = session_check_ids(s, row.ids, row.n, "ids");
     if (st == OK) st = session_admit(s, row.n, 0, 0);

@@ -297,9 +297,9 @@ static bool on_session(void *user, size_t done, size_t total)
     return go_on(a);
 }
 
-static bool on_token(void *user, int sequence, int32_t token, const char *text, size_t text_len)
+static bool on_token(void *user, const struct gptjt_token *t)
 {
-    (void)sequence, (void)token, (void)text, (void)text_len;
+    (void)t;
     struct item *item = user;
     struct asking *a = item->asking;
     if (!item->begun && ++a->n_begun == a->n) a->begun_ns = clock_ns();

@@ -15,10 +15,13 @@ struct buffer_spec {
     size_t rows, columns;
 };
 
-static size_t buffers_of(struct workspace *w, struct buffer_spec out[7])
+enum { BUFFERS = 7, OWN_BESIDE = 2 }; /* of a workspace; of one beside another, the first ones */
+
+/* Returns how many bytes they have. */
+static size_t buffers_of(struct workspace *w, struct buffer_spec out[BUFFERS], int *n)
 {
     const size_t T = (size_t)w->max_rows, D = (size_t)w->D;
-    const struct buffer_spec all[7] = {
+    const struct buffer_spec all[BUFFERS] = {
         {&w->x, T, D},
         {&w->q, T, D},
         {&w->a, FORWARD_BLOCK, D},
@@ -28,7 +31,8 @@ static size_t buffers_of(struct workspace *w, struct buffer_spec out[7])
         {&w->z, LOGITS_BLOCK, (size_t)w->V},
     };
     size_t bytes = 0;
-    for (int i = 0; i < 7; i++) {
+    *n = w->beside ? OWN_BESIDE : BUFFERS;
+    for (int i = 0; i < *n; i++) {
         out[i] = all[i];
         bytes += all[i].rows * all[i].columns * sizeof(float);
     }
@@ -43,21 +47,34 @@ static struct workspace sizes(const struct gptj_config *c, int max_rows)
 size_t workspace_bytes(const struct gptj_config *c, int max_rows)
 {
     struct workspace w = sizes(c, max_rows);
-    struct buffer_spec b[7];
-    return buffers_of(&w, b);
+    struct buffer_spec b[BUFFERS];
+    int n;
+    return buffers_of(&w, b, &n);
 }
 
-enum status workspace_create(struct workspace **out, const struct gptj *m, int max_rows)
+size_t workspace_bytes_beside(const struct gptj_config *c, int max_rows)
+{
+    struct workspace w = sizes(c, max_rows);
+    struct buffer_spec b[BUFFERS];
+    int n;
+    w.beside = true;
+    return buffers_of(&w, b, &n);
+}
+
+/* A workspace like as is, with buffers of its own where it should have them. */
+static enum status create(struct workspace **out, const struct workspace *as)
 {
     struct workspace *w = calloc(1, sizeof *w);
     if (!w) return fail(E_NOMEM, "workspace: out of memory");
-    *w = sizes(&m->cfg, max_rows);
-    w->ops = m->ops;
-    struct buffer_spec b[7];
-    buffers_of(w, b);
-    for (int i = 0; i < 7; i++) {
+    *w = *as;
+    struct buffer_spec b[BUFFERS];
+    int n;
+    buffers_of(w, b, &n);
+    for (int i = 0; i < n; i++)
+        *b[i].at = NULL;
+    for (int i = 0; i < n; i++) {
         void *p = NULL;
-        const enum status s = m->ops->fn->alloc(m->ops, &p, b[i].rows * b[i].columns * sizeof(float));
+        const enum status s = w->ops->fn->alloc(w->ops, &p, b[i].rows * b[i].columns * sizeof(float));
         if (s != OK) {
             workspace_free(w);
             return s;
@@ -68,12 +85,28 @@ enum status workspace_create(struct workspace **out, const struct gptj *m, int m
     return OK;
 }
 
+enum status workspace_create(struct workspace **out, const struct gptj *m, int max_rows)
+{
+    struct workspace w = sizes(&m->cfg, max_rows);
+    w.ops = m->ops;
+    return create(out, &w);
+}
+
+enum status workspace_create_beside(struct workspace **out, const struct workspace *w, int max_rows)
+{
+    struct workspace second = *w;
+    second.beside = true;
+    second.max_rows = max_rows;
+    return create(out, &second);
+}
+
 void workspace_free(struct workspace *w)
 {
     if (!w) return;
-    struct buffer_spec b[7];
-    buffers_of(w, b);
-    for (int i = 0; i < 7; i++)
+    struct buffer_spec b[BUFFERS];
+    int n;
+    buffers_of(w, b, &n);
+    for (int i = 0; i < n; i++)
         w->ops->fn->free(w->ops, *b[i].at, b[i].rows * b[i].columns * sizeof(float));
     free(w);
 }

@@ -17,6 +17,7 @@
 /* Activations on the device, for up to max_rows rows. One pass at a time. */
 struct workspace {
     struct ops *ops; /* borrowed */
+    bool beside;     /* all but x and q are another workspace's */
     int max_rows, D, F;
     float *x;         /* [max_rows][D] the residual stream               */
     float *q;         /* [max_rows][D] = [max_rows][H][K]                */
@@ -31,6 +32,11 @@ enum { FORWARD_BLOCK = 256, LOGITS_BLOCK = 16 };
 enum status workspace_create(struct workspace **out, const struct gptj *m, int max_rows);
 void workspace_free(struct workspace *w); /* accepts NULL */
 size_t workspace_bytes(const struct gptj_config *c, int max_rows);
+
+/* A workspace for a second pass, while the one in w is put down: what a pass needs within a block only is w's. Closed
+ * before w is. */
+enum status workspace_create_beside(struct workspace **out, const struct workspace *w, int max_rows);
+size_t workspace_bytes_beside(const struct gptj_config *c, int max_rows);
 
 /* A pass in progress. The batch must stay as it is until the pass is done. */
 struct forward {

@@ -80,7 +80,7 @@ static void drop_page(struct kvcache *c, int32_t page)
     if (--c->references[page] == 0) c->free_pages[c->n_free++] = page;
 }
 
-static enum status reserve(struct kv_sequence *s, int n_pages)
+enum status kvcache_reserve(struct kv_sequence *s, int n_pages)
 {
     if (n_pages <= s->cap) return OK;
     int32_t *pages = realloc(s->pages, (size_t)n_pages * sizeof *pages);
@@ -125,7 +125,7 @@ enum status kvcache_extend(struct kvcache *c, struct kv_sequence *s, int new_len
     if (needed > c->n_free)
         return fail(E_LIMIT, "kv cache: %d pages of %d tokens needed, %d of %d free", needed, KV_PAGE, c->n_free,
                     c->n_pages);
-    TRY(reserve(s, total));
+    TRY(kvcache_reserve(s, total));
     if (must_copy(c, s)) {
         const int32_t last = s->pages[s->n_pages - 1], own = take_page(c);
         copy_page(c, own, last);
@@ -142,7 +142,7 @@ enum status kvcache_fork(struct kvcache *c, struct kv_sequence *to, const struct
 {
     assert(to->n_pages == 0 && length <= from->length);
     const int n = kvcache_pages_for(length);
-    TRY(reserve(to, n));
+    TRY(kvcache_reserve(to, n));
     for (int i = 0; i < n; i++) {
         to->pages[i] = from->pages[i];
         c->references[to->pages[i]]++;

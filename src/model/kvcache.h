@@ -44,6 +44,9 @@ enum status kvcache_create(struct kvcache **out, struct ops *ops, int n_layers, 
                            enum dtype dtype);
 void kvcache_free(struct kvcache *c); /* accepts NULL */
 
+/* Makes room in the table for so many pages, so that no later call has to: then only the store can be too small. */
+enum status kvcache_reserve(struct kv_sequence *s, int n_pages);
+
 /* Pages that kvcache_extend() would take from the store. */
 int kvcache_pages_to_extend(const struct kvcache *c, const struct kv_sequence *s, int new_length);
 

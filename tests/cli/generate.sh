@@ -54,6 +54,23 @@ grep -q '^warning: --top-k has no effect without --do-sample' err || die "no war
 run 0 generate -p a --top-k 3 --do-sample
 ! grep -q warning err || die "a warning without reason"
 
+# What is forced comes, what is banned does not, and penalties undo a repetition.
+forced=$(ids ' Japan')
+forced=${forced%%,*}
+run 0 generate -p "$prompt" --logit-bias "$forced=1000" --max-new-tokens 3 --json
+has "\"tokens\": \[$forced, $forced, $forced\]"
+run 0 generate -p "$prompt" --logit-bias "$forced=1000" --presence-penalty 2000 --max-new-tokens 2 --json
+lacks "\"tokens\": \[$forced, $forced\]"
+run 0 generate -p "$prompt" --logit-bias "$forced=1000" --frequency-penalty 600 --max-new-tokens 3 --json
+has "\"tokens\": \[$forced, $forced, [0-9]*\]"
+lacks "\"tokens\": \[$forced, $forced, $forced\]"
+run 0 generate -p "$prompt" --typical-p 0.2 --top-k 0 --do-sample --seed 3 --max-new-tokens 8 --quiet
+cp out first
+run 0 generate -p "$prompt" --top-k 0 --do-sample --seed 3 --max-new-tokens 8 --quiet
+! cmp -s out first || die "--typical-p changes nothing"
+run 0 generate -p a --typical-p 0.5
+grep -q '^warning: --typical-p has no effect without --do-sample' err || die "no warning"
+
 # The model's own settings: sampling, and 50 tokens with the prompt; what the user gave wins.
 run 0 generate -p "$prompt" --hf-defaults --seed 3 --json
 has '"prompt_tokens": '"$n_prompt"

@@ -17,14 +17,22 @@ run 2 generate -p a --top-p 0
 complains '^gptjt generate: --top-p is 0'
 run 2 generate -p a --repetition-penalty 0
 complains '^gptjt generate: --repetition-penalty is 0'
+run 2 generate -p a --typical-p 0
+complains '^gptjt generate: --typical-p is 0'
+for bias in 1 1= =1 1=x 1=2x x=1 -1=1 1=nan 1=1e7 99999999999=1; do
+    run 2 generate -p a --logit-bias "$bias"
+    complains "^gptjt generate: --logit-bias is $bias, not a token id"
+done
+run 2 generate -p a --logit-bias 999999=1
+grep -q 'logit_bias: token 0 is 999999, not within the vocabulary' err || die "the token is not named"
 run 2 generate -p a --seed 9223372036854775808
 complains '^gptjt generate: --seed is 9223372036854775808'
 run 2 generate -p a --stop ''
 complains '^gptjt generate: --stop is empty'
 
 for refused in max-length min-length min-new-tokens max-time prefix num-beams num-beam-groups diversity-penalty \
-    length-penalty early-stopping penalty-alpha no-repeat-ngram-size encoder-repetition-penalty typical-p \
-    epsilon-cutoff eta-cutoff bad-words-ids force-words-ids guidance-scale; do
+    length-penalty early-stopping penalty-alpha no-repeat-ngram-size encoder-repetition-penalty \
+    epsilon-cutoff eta-cutoff bad-words-ids force-words-ids sequence-bias guidance-scale; do
     run 2 generate -p a "--$refused" 1
     complains "^gptjt generate: --$refused is refused: .* .*"
 done
