@@ -67,7 +67,7 @@ check_length() {
 }
 
 check_todos() { # "TODO" followed by an issue number is fine
-    ! git grep -nE '\<(TODO|FIXME|XXX)\>' -- ':!tools/lint.sh' ':!tests/data' ':!fuzz/corpus' | grep -vE 'TODO ?\(?#[0-9]+'
+    ! git grep -nIE '\<(TODO|FIXME|XXX)\>' -- ':!tools/lint.sh' ':!tests/data' ':!fuzz/corpus' | grep -vE 'TODO ?\(?#[0-9]+'
 }
 
 check_tidy() {
