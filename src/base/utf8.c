@@ -68,3 +68,11 @@ void utf8_append_replaced(struct buf *out, const char *text, size_t len)
         at += bad_length(text + at, len - at);
     }
 }
+
+size_t utf8_characters(const char *text, size_t len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++)
+        n += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return n;
+}

@@ -15,6 +15,8 @@ int utf8_char(const char *text, size_t len);
 bool utf8_valid(const char *text, size_t len);
 size_t utf8_invalid_at(const char *text, size_t len); /* offset of the first bad byte, or len */
 
+size_t utf8_characters(const char *text, size_t len); /* of valid UTF-8: how many it has */
+
 /* Appends text with every maximal ill-formed part replaced by U+FFFD, as Python's errors="replace" does. */
 void utf8_append_replaced(struct buf *out, const char *text, size_t len);
 

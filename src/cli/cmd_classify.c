@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/progress.h"
+#include "base/utf8.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"
@@ -307,10 +308,7 @@ static void print_bar(double p, bool utf8)
 
 static int columns_of(const char *text)
 {
-    int n = 0;
-    for (; *text; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n;
+    return (int)utf8_characters(text, strlen(text));
 }
 
 /* Each label's rank is how many are before it: those more probable, and of equals the ones named earlier. */

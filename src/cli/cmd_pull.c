@@ -221,13 +221,12 @@ const struct command command_pull = {
     .name = "pull",
     .summary = "download a model from the Hugging Face Hub",
     .usage = "OWNER/NAME[@REVISION] [--all | --include PATTERN ...] [--exclude PATTERN ...] [options]",
-    .about = "Downloads what is needed to run a model into the Hugging Face cache, where -m OWNER/NAME finds it, and\n"
-             "transformers too, and prints its directory. What was interrupted goes on when run again; sizes and "
-             "hashes are\n"
-             "checked. REVISION is a branch, a tag or a commit (main). Environment: HF_HOME or HF_HUB_CACHE (where the "
-             "cache\n"
-             "is), HF_TOKEN (for gated and private models; or the file HF_HOME/token), HF_ENDPOINT (another Hub),\n"
-             "HF_HUB_OFFLINE, https_proxy. docs/PULL.md has the details.",
+    .about = "Downloads what is needed to run a model into the Hugging Face cache, where -m OWNER/NAME finds it,\n"
+             "and transformers too, and prints its directory. What was interrupted goes on when run again; sizes\n"
+             "and hashes are checked. REVISION is a branch, a tag or a commit (main). Environment: HF_HOME or\n"
+             "HF_HUB_CACHE (where the cache is), HF_TOKEN (for gated and private models; or the file\n"
+             "HF_HOME/token), HF_ENDPOINT (another Hub), HF_HUB_OFFLINE, https_proxy. docs/PULL.md has the\n"
+             "details.",
     .examples = "  gptjt pull togethercomputer/GPT-JT-6B-v1\n"
                 "  gptjt pull EleutherAI/gpt-j-6b@float16 --dry-run\n"
                 "  gptjt pull OWNER/NAME --include '*.json' --include '*.txt'\n"

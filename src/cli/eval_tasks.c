@@ -10,6 +10,7 @@
 
 #include "base/compiler.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "cli/eval.h"
 #include "cli/interrupt.h"
 #include "eval/task_page.h"
@@ -177,10 +178,7 @@ static enum status ask_all(struct job *j)
 
 static int columns_of(const char *text)
 {
-    int n = 0;
-    for (; *text; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n;
+    return (int)utf8_characters(text, strlen(text));
 }
 
 static void print_name(const char *name, int width)

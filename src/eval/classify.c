@@ -73,36 +73,38 @@ enum status classify_softmax(double *p, const double *s, const double *prior, in
     return OK;
 }
 
-static enum status encode_labels(struct classify *c, size_t *longest)
-{
-    struct buf text = {0};
-    *longest = 0;
-    enum status s = OK;
-    for (int i = 0; i < c->spec->n_labels && s == OK; i++) {
-        buf_clear(&text);
-        s = fewshot_continuation(&text, c->spec->labels[i]);
-        if (s != OK) break;
-        int32_t *ids;
-        const enum gptjt_status e = gptjt_encode(c->tokenizer, text.data, text.len, false, &ids, &c->lengths[i]);
-        if (e != GPTJT_OK) {
-            s = api_status(e);
-            break;
-        }
-        c->continuations[i] = (struct gptjt_span){.ids = ids, .n = c->lengths[i]};
-        if (c->lengths[i] > *longest) *longest = c->lengths[i];
-    }
-    buf_free(&text);
-    return s;
-}
-
-static enum status open_session(struct classify *c, struct gptjt_engine *engine, size_t longest)
+enum status classify_encode_labels(struct gptjt_span *continuations, size_t *lengths, size_t *max_prompt,
+                                   const struct gptjt_engine *engine, const struct fewshot_spec *spec)
 {
     struct gptjt_info info;
+    struct buf text = {0};
+    enum status s = OK;
+    size_t longest = 0;
+    for (int i = 0; i < spec->n_labels && s == OK; i++) {
+        int32_t *ids;
+        buf_clear(&text);
+        s = fewshot_continuation(&text, spec->labels[i]);
+        if (s == OK)
+            s = api_status(gptjt_encode(gptjt_engine_tokenizer(engine), text.data, text.len, false, &ids, &lengths[i]));
+        if (s != OK) break;
+        continuations[i] = (struct gptjt_span){.ids = ids, .n = lengths[i]};
+        if (lengths[i] > longest) longest = lengths[i];
+    }
+    buf_free(&text);
+    if (s != OK) return s;
     gptjt_engine_info(engine, &info);
     const size_t window = (size_t)info.n_positions;
     if (longest >= window)
         return fail(E_LIMIT, "the longest label takes %zu tokens, the model's window is %zu", longest, window);
-    c->max_prompt = window - longest;
+    *max_prompt = window - longest;
+    return OK;
+}
+
+static enum status open_session(struct classify *c, struct gptjt_engine *engine)
+{
+    struct gptjt_info info;
+    gptjt_engine_info(engine, &info);
+    const size_t longest = (size_t)info.n_positions - c->max_prompt;
     const size_t rows = gptjt_tokens_needed(c->max_prompt, (size_t)c->spec->n_labels, longest);
     const enum gptjt_status e = gptjt_session_create(&c->session, engine, batching_room(engine, rows));
     if (e != GPTJT_OK) return api_status(e);
@@ -170,10 +172,9 @@ enum status classify_create(struct classify **out, struct gptjt_engine *engine, 
     c->spec = spec;
     c->options = *options;
     c->tokenizer = tokenizer;
-    size_t longest = 0;
     enum status s = allocate(c);
-    if (s == OK) s = encode_labels(c, &longest);
-    if (s == OK) s = open_session(c, engine, longest);
+    if (s == OK) s = classify_encode_labels(c->continuations, c->lengths, &c->max_prompt, engine, spec);
+    if (s == OK) s = open_session(c, engine);
     if (s == OK && options->calibrate) s = calibrate(c);
     if (s != OK) {
         classify_free(c);

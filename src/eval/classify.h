@@ -67,6 +67,12 @@ enum status classify_prompt(struct classify *c, const char *const *values, const
 /* The same checks as in classify_create(), for callers that want them before a model is loaded. */
 enum status classify_check_labels(const char *const *labels, int n_labels);
 
+/* The labels of a spec as they are scored: continuations [n_labels], whose ids are the caller's (gptjt_free(), also
+ * after a failure), their lengths [n_labels], and how many tokens a prompt may have beside the longest of them. The
+ * engine has a tokenizer. E_LIMIT if none fits. */
+enum status classify_encode_labels(struct gptjt_span *continuations, size_t *lengths, size_t *max_prompt,
+                                   const struct gptjt_engine *engine, const struct fewshot_spec *spec);
+
 /* The arithmetic above: p [n] from log-likelihoods S [n], token counts k [n], and prior, s_l(x0) [n] or NULL.
  * classify_scores() gives s [n]; classify_softmax() p [n] and the index of its largest, E_NUMERIC if a z is not finite.
  */

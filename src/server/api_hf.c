@@ -6,7 +6,7 @@
 
 #include "server/api_tgi.h"
 
-enum { HF_NEW_TOKENS = 20, TGI_NEW_TOKENS = 1024, MOST_SECONDS = 86400, LOADING_SECONDS = 20 };
+enum { HF_NEW_TOKENS = 20, MOST_SECONDS = 86400, LOADING_SECONDS = 20 };
 
 #define NO_BEAMS "there is no beam search; decoding is greedy or sampled"
 
@@ -139,17 +139,6 @@ static void whole(struct buf *out, const struct ask *ask, const struct answer *a
     dialect_put_json(out, all);
 }
 
-static void token(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r,
-                  int prompt, const struct gptjt_token *t)
-{
-    dialect_tgi.token(out, ask, answer, r, prompt, t);
-}
-
-static void end(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r)
-{
-    dialect_tgi.end(out, ask, answer, r);
-}
-
 /* While a model loads the Inference API says how many seconds that may take; nobody knows. */
 static void trouble(struct buf *out, enum trouble what, const char *message)
 {
@@ -163,5 +152,9 @@ static void trouble(struct buf *out, enum trouble what, const char *message)
     dialect_put_json(out, body);
 }
 
-const struct dialect dialect_hf = {
-    .parse = parse, .whole = whole, .token = token, .end = end, .status = dialect_plain_status, .trouble = trouble};
+const struct dialect dialect_hf = {.parse = parse,
+                                   .whole = whole,
+                                   .token = tgi_token,
+                                   .end = tgi_end,
+                                   .status = dialect_plain_status,
+                                   .trouble = trouble};

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "server/token_text.h"
 
 enum { OPENAI_NEW_TOKENS = 16, MOST_BIASES = 1024 };
@@ -214,7 +215,7 @@ static void logprobs_add(struct logprobs *l, int32_t id, bool scored, double log
     json_append(&l->token_logprobs, scored ? dialect_number(logprob) : json_null());
     json_append(&l->top_logprobs, scored ? top_json(l, top, id, logprob) : json_null());
     json_append(&l->text_offset, json_integer((json_int_t)(l->offset < l->most ? l->offset : l->most)));
-    l->offset += text_characters(text.data ? text.data : "", text.len);
+    l->offset += utf8_characters(text.data ? text.data : "", text.len);
     buf_free(&name);
     buf_free(&text);
 }
@@ -256,7 +257,7 @@ static json_t *whole_choice(const struct ask *ask, const struct answer *answer, 
     const struct answer_prompt *p = &answer->prompts[prompt];
     struct buf text = {0};
     if (ask->full_text) dialect_prompt_text(&text, ask, answer, r, prompt);
-    const size_t echoed = text_characters(text.data ? text.data : "", text.len);
+    const size_t echoed = utf8_characters(text.data ? text.data : "", text.len);
     buf_append(&text, t->text.data, t->text.len);
     json_t *logprobs = json_null();
     if (ask->details) {
@@ -264,7 +265,7 @@ static json_t *whole_choice(const struct ask *ask, const struct answer *answer, 
         logprobs_begin(&l, r, answer->n_top, 0);
         if (ask->full_text) add_prompt(&l, p);
         l.offset = echoed;
-        l.most = text_characters(text.data ? text.data : "", text.len);
+        l.most = utf8_characters(text.data ? text.data : "", text.len);
         for (size_t i = 0; i < t->n; i++)
             logprobs_add(&l, t->ids[i], true, (double)t->logprobs[i],
                          answer->n_top ? t->top + i * (size_t)answer->n_top : NULL, i + 1 == t->n);
@@ -349,11 +350,11 @@ static size_t offset_of(const struct ask *ask, const struct answer *answer, cons
                         const struct gptjt_token *t)
 {
     const struct answer_text *text = &answer->prompts[prompt].texts[t->sequence];
-    size_t n = text_characters(text->text.data ? text->text.data : "", text->text.len - t->text_len);
+    size_t n = utf8_characters(text->text.data ? text->text.data : "", text->text.len - t->text_len);
     if (!ask->full_text) return n;
     struct buf echoed = {0};
     dialect_prompt_text(&echoed, ask, answer, r, prompt);
-    n += text_characters(echoed.data ? echoed.data : "", echoed.len);
+    n += utf8_characters(echoed.data ? echoed.data : "", echoed.len);
     buf_free(&echoed);
     return n;
 }

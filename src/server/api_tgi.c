@@ -3,10 +3,8 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
 #include "server/token_text.h"
-
-/* What the server makes of it when nobody says how long a text shall be. */
-enum { TGI_NEW_TOKENS = 1024 };
 
 static const struct option parameters[] = {TGI_PARAMETERS, {0}};
 
@@ -211,8 +209,8 @@ static void spell(struct buf *out, const struct render *r, const struct gptjt_to
         buf_append(out, t->text, t->text_len);
 }
 
-static void token(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r,
-                  int prompt, const struct gptjt_token *t)
+void tgi_token(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r, int prompt,
+               const struct gptjt_token *t)
 {
     const struct answer_prompt *p = &answer->prompts[prompt];
     const struct answer_text *text = &p->texts[t->sequence];
@@ -233,7 +231,7 @@ static void token(struct buf *out, const struct ask *ask, const struct answer *a
     buf_free(&spelled);
 }
 
-static void end(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r)
+void tgi_end(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r)
 {
     (void)out;
     (void)ask;
@@ -268,8 +266,12 @@ static void trouble(struct buf *out, enum trouble what, const char *message)
     dialect_put_json(out, body);
 }
 
-const struct dialect dialect_tgi = {
-    .parse = parse, .whole = whole, .token = token, .end = end, .status = dialect_plain_status, .trouble = trouble};
+const struct dialect dialect_tgi = {.parse = parse,
+                                    .whole = whole,
+                                    .token = tgi_token,
+                                    .end = tgi_end,
+                                    .status = dialect_plain_status,
+                                    .trouble = trouble};
 
 /* ---- /tokenize ---- */
 
@@ -281,7 +283,7 @@ void tgi_put_tokens(struct buf *out, const struct render *r, const int32_t *ids,
     for (size_t i = 0; i < n; i++) {
         struct buf text = {0};
         speller_next(&speller, ids[i], i + 1 == n, &text);
-        const size_t next = at + text_characters(text.data ? text.data : "", text.len);
+        const size_t next = at + utf8_characters(text.data ? text.data : "", text.len);
         json_t *token = json_object();
         json_put(&token, "id", json_integer(ids[i]));
         json_put(&token, "text", dialect_buf(&text));

@@ -12,6 +12,9 @@
 
 #include "server/dialect.h"
 
+/* How long a text becomes when nobody says it. */
+enum { TGI_NEW_TOKENS = 1024 };
+
 /* The entries of a table of options on struct ask for what is in "parameters". */
 #define TGI_FIELD(field) .offset = offsetof(struct ask, field)
 #define TGI_REFUSED(name_, reason)                                                                                     \
@@ -50,6 +53,11 @@ enum status tgi_finish_parameters(struct ask *a, const struct option *table, opt
 /* {"generated_text", "details"?} of text number `text` of a prompt; chosen [ask->n]: which are shown. */
 json_t *tgi_generated(const struct ask *ask, const struct answer *answer, const struct render *r, int prompt,
                       const int *chosen, int text);
+
+/* Of struct dialect, also for the Inference API: its streams are TGI's. */
+void tgi_token(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r, int prompt,
+               const struct gptjt_token *t);
+void tgi_end(struct buf *out, const struct ask *ask, const struct answer *answer, const struct render *r);
 
 /* /tokenize: [{"id", "text", "start", "stop"}], places in characters. ids are the prompt's. */
 void tgi_put_tokens(struct buf *out, const struct render *r, const int32_t *ids, size_t n);

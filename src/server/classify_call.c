@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 
-#include "eval/api.h"
 #include "server/api_classify.h"
 
 struct classify_call {
@@ -53,21 +52,22 @@ static void read_totals(const struct classify_call *c, int i, double *totals)
         totals[k] = c->items[i].scores[k].total;
 }
 
-/* room [4][n_labels]. */
-static enum status add_result(const struct classify_call *c, int i, double *room, json_t **results)
+/* Scores s [n_labels] and their totals for prompt i. */
+static void read_scores(const struct classify_call *c, int i, double *totals, double *s)
+{
+    read_totals(c, i, totals);
+    classify_scores(s, totals, c->lengths, c->ask.spec.n_labels, (enum classify_normalize)c->ask.normalize);
+}
+
+/* prior [n_labels] or NULL; room [3][n_labels]. */
+static enum status add_result(const struct classify_call *c, int i, const double *prior, double *room, json_t **results)
 {
     const int n = c->ask.spec.n_labels;
-    const enum classify_normalize normalize = (enum classify_normalize)c->ask.normalize;
-    double *totals = room, *s = room + n, *p = room + 2 * n, *prior = room + 3 * n;
+    double *totals = room, *s = room + n, *p = room + 2 * n;
     const struct fewshot_prompt *prompt = &c->prompts[i];
     int best;
-    if (c->ask.calibrate) {
-        read_totals(c, c->n - 1, totals);
-        classify_scores(prior, totals, c->lengths, n, normalize);
-    }
-    read_totals(c, i, totals);
-    classify_scores(s, totals, c->lengths, n, normalize);
-    TRY(classify_softmax(p, s, c->ask.calibrate ? prior : NULL, n, &best));
+    read_scores(c, i, totals, s);
+    TRY(classify_softmax(p, s, prior, n, &best));
     const struct classify_result r = {.best = best,
                                       .probabilities = p,
                                       .log_likelihoods = totals,
@@ -82,12 +82,15 @@ static enum status make_body(const struct classify_call *c, struct buf *body)
 {
     const enum gptjt_mask asked = (enum gptjt_mask)c->ask.prompt_mask;
     const enum gptjt_mask mask = asked == GPTJT_MASK_AUTO ? c->service->info.prompt_mask : asked;
-    double *room = calloc(4 * (size_t)c->ask.spec.n_labels, sizeof *room);
+    const size_t n_labels = (size_t)c->ask.spec.n_labels;
+    double *room = calloc(4 * n_labels, sizeof *room);
     if (!room) return fail(E_NOMEM, "out of memory");
+    double *prior = c->ask.calibrate ? room + 3 * n_labels : NULL;
+    if (prior) read_scores(c, c->n - 1, room, prior);
     json_t *results = json_array();
     enum status s = OK;
     for (int i = 0; s == OK && i < c->ask.n_inputs; i++)
-        s = add_result(c, i, room, &results);
+        s = add_result(c, i, prior, room, &results);
     free(room);
     if (s == OK)
         classify_put(body, results, mask == GPTJT_MASK_PREFIX);
@@ -123,31 +126,6 @@ static void ended(struct desk_job *job)
 
 /* ---- In the HTTP thread ---- */
 
-static void client_gone(void *user)
-{
-    struct classify_call *c = user;
-    desk_cancel(c->service->desk, &c->job);
-}
-
-static enum status encode_labels(struct classify_call *c, size_t *longest)
-{
-    struct buf text = {0};
-    enum status s = OK;
-    *longest = 0;
-    for (int i = 0; s == OK && i < c->ask.spec.n_labels; i++) {
-        int32_t *ids;
-        buf_clear(&text);
-        s = fewshot_continuation(&text, c->ask.spec.labels[i]);
-        if (s == OK)
-            s = api_status(gptjt_encode(c->service->tokenizer, text.data, text.len, false, &ids, &c->lengths[i]));
-        if (s != OK) break;
-        c->continuations[i] = (struct gptjt_span){.ids = ids, .n = c->lengths[i]};
-        if (c->lengths[i] > *longest) *longest = c->lengths[i];
-    }
-    buf_free(&text);
-    return s;
-}
-
 static enum status fit(struct classify_call *c, int i, const char *const *values, size_t max_tokens)
 {
     struct fewshot_prompt *p = &c->prompts[i];
@@ -180,8 +158,7 @@ static enum status prepare(struct classify_call *c)
 {
     const struct classify_ask *a = &c->ask;
     const size_t n = (size_t)a->n_inputs + a->calibrate, n_labels = (size_t)a->spec.n_labels;
-    const size_t window = (size_t)c->service->info.n_positions;
-    size_t longest;
+    size_t max_prompt;
     if (!c->service->tokenizer) return fail(E_UNSUPPORTED, "this model has no tokenizer files, which labels need");
     c->n = (int)n;
     c->prompts = calloc(n, sizeof *c->prompts);
@@ -191,30 +168,8 @@ static enum status prepare(struct classify_call *c)
     c->lengths = calloc(n_labels, sizeof *c->lengths);
     if (!c->prompts || !c->requests || !c->items || !c->continuations || !c->lengths)
         return fail(E_NOMEM, "out of memory");
-    TRY(encode_labels(c, &longest));
-    if (longest >= window)
-        return fail(E_LIMIT, "the longest label takes %zu tokens, the model's window is %zu", longest, window);
-    return fit_all(c, window - longest);
-}
-
-static enum status submit(struct classify_call *c, enum trouble *what)
-{
-    const double seconds = c->service->time_limit_s;
-    const int64_t began = exchange_began_ns(c->exchange);
-    c->job = (struct desk_job){.client = c->served->client,
-                               .items = c->items,
-                               .n_items = (size_t)c->n,
-                               .deadline_ns = seconds > 0 ? began + (int64_t)(seconds * 1e9) : 0,
-                               .ended = ended,
-                               .user = c};
-    exchange_hold(c->exchange);
-    exchange_on_gone(c->exchange, client_gone, c);
-    const enum status s = desk_submit(c->service->desk, &c->job);
-    if (s == OK) return OK;
-    *what = s == E_LIMIT ? TROUBLE_OVERLOADED : s == E_CANCELLED ? TROUBLE_DRAINING : TROUBLE_GENERATION;
-    exchange_on_gone(c->exchange, NULL, NULL);
-    exchange_release(c->exchange);
-    return s;
+    TRY(classify_encode_labels(c->continuations, c->lengths, &max_prompt, c->service->engine, &a->spec));
+    return fit_all(c, max_prompt);
 }
 
 void classify_start(struct service *s, struct exchange *x)
@@ -235,6 +190,7 @@ void classify_start(struct service *s, struct exchange *x)
     enum status status = classify_ask_parse(&c->ask, body, len, &s->limits);
     if (status == OK) status = prepare(c);
     enum trouble what = service_trouble(status);
-    if (status == OK) status = submit(c, &what);
+    c->job = (struct desk_job){.items = c->items, .n_items = (size_t)c->n, .ended = ended, .user = c};
+    if (status == OK) status = service_submit(s, x, &c->job, 0, &what);
     if (status != OK) service_refuse(x, &dialect_tgi, what, status_message());
 }

@@ -168,12 +168,6 @@ static void ended(struct desk_job *job)
 
 /* ---- In the HTTP thread ---- */
 
-static void client_gone(void *user)
-{
-    struct generate_call *c = user;
-    desk_cancel(c->service->desk, &c->job);
-}
-
 static enum status connect_parts(struct generate_call *c)
 {
     const size_t n = (size_t)c->order.n;
@@ -194,13 +188,6 @@ static enum status connect_parts(struct generate_call *c)
     return OK;
 }
 
-static int64_t deadline_of(const struct generate_call *c)
-{
-    double seconds = c->service->time_limit_s;
-    if (c->ask.max_time > 0 && (seconds <= 0 || c->ask.max_time < seconds)) seconds = c->ask.max_time;
-    return seconds > 0 ? exchange_began_ns(c->exchange) + (int64_t)(seconds * 1e9) : 0;
-}
-
 static enum status submit(struct generate_call *c, enum trouble *what)
 {
     *what = TROUBLE_REQUEST;
@@ -211,20 +198,8 @@ static enum status submit(struct generate_call *c, enum trouble *what)
         return s;
     }
     c->served->prompt_tokens = answer_prompt_tokens(&c->order.answer);
-    c->job = (struct desk_job){.client = c->served->client,
-                               .items = c->items,
-                               .n_items = (size_t)c->order.n,
-                               .deadline_ns = deadline_of(c),
-                               .ended = ended,
-                               .user = c};
-    exchange_hold(c->exchange);
-    exchange_on_gone(c->exchange, client_gone, c);
-    s = desk_submit(c->service->desk, &c->job);
-    if (s == OK) return OK;
-    *what = s == E_LIMIT ? TROUBLE_OVERLOADED : s == E_CANCELLED ? TROUBLE_DRAINING : TROUBLE_GENERATION;
-    exchange_on_gone(c->exchange, NULL, NULL);
-    exchange_release(c->exchange);
-    return s;
+    c->job = (struct desk_job){.items = c->items, .n_items = (size_t)c->order.n, .ended = ended, .user = c};
+    return service_submit(c->service, c->exchange, &c->job, c->ask.max_time, what);
 }
 
 static enum status understand(struct generate_call *c, enum ask_stream as, enum trouble *what)
@@ -236,11 +211,8 @@ static enum status understand(struct generate_call *c, enum ask_stream as, enum 
     const enum status s = c->dialect->parse(&c->ask, body, len, &limits);
     *what = service_trouble(s);
     if (s != OK) return s;
-    if (!service_has_model(c->service, c->ask.model)) {
-        *what = TROUBLE_NOT_FOUND;
-        return fail(E_ARG, "the model \"%.100s\" is not served here; it is \"%s\"", c->ask.model, c->service->names[0]);
-    }
-    return OK;
+    *what = TROUBLE_NOT_FOUND;
+    return service_check_model(c->service, c->ask.model);
 }
 
 void generate_start(struct service *s, struct exchange *x, const struct dialect *d, enum ask_stream as)

@@ -122,10 +122,8 @@ static void get_model(struct serve *s, struct exchange *x)
 {
     struct buf body = {0};
     const char *name = exchange_path(x) + strlen("/v1/models/");
-    if (!service_has_model(&s->service, name)) {
-        char message[200];
-        snprintf(message, sizeof message, "the model \"%.60s\" is not served here; it is \"%.60s\"", name, s->names[0]);
-        service_refuse(x, &dialect_openai, TROUBLE_NOT_FOUND, message);
+    if (service_check_model(&s->service, name) != OK) {
+        service_refuse(x, &dialect_openai, TROUBLE_NOT_FOUND, status_message());
         return;
     }
     openai_put_model(&body, s->names[0], s->started);
@@ -170,13 +168,10 @@ static void post_hf(struct serve *s, struct exchange *x)
 static void post_hf_model(struct serve *s, struct exchange *x)
 {
     const char *name = exchange_path(x) + strlen("/models/");
-    if (service_has_model(&s->service, name)) {
+    if (service_check_model(&s->service, name) == OK)
         post_hf(s, x);
-        return;
-    }
-    char message[200];
-    snprintf(message, sizeof message, "the model \"%.60s\" is not served here; it is \"%.60s\"", name, s->names[0]);
-    service_refuse(x, &dialect_hf, TROUBLE_NOT_FOUND, message);
+    else
+        service_refuse(x, &dialect_hf, TROUBLE_NOT_FOUND, status_message());
 }
 
 static void post_completions(struct serve *s, struct exchange *x)

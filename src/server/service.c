@@ -58,13 +58,48 @@ static bool is_address(const char *name)
     return !strncmp(name, "http://", 7) || !strncmp(name, "https://", 8);
 }
 
-bool service_has_model(const struct service *s, const char *name)
+static bool is_ours(const struct service *s, const char *name)
 {
-    if (!name || !*name || is_address(name)) return true;
     for (int i = 0; i < s->n_names; i++) {
         const char *own = s->names[i];
         if (!strcmp(own, "*") || !strcasecmp(own, name)) return true;
         if (!strcasecmp(last_part(own), name)) return true; /* NAME for OWNER/NAME */
     }
     return false;
+}
+
+enum status service_check_model(const struct service *s, const char *name)
+{
+    if (!name || !*name || is_address(name) || is_ours(s, name)) return OK;
+    return fail(E_ARG, "the model \"%.100s\" is not served here; it is \"%.100s\"", name, s->names[0]);
+}
+
+static int64_t deadline_of(const struct service *s, const struct exchange *x, double max_time)
+{
+    double seconds = s->time_limit_s;
+    if (max_time > 0 && (seconds <= 0 || max_time < seconds)) seconds = max_time;
+    return seconds > 0 ? exchange_began_ns(x) + (int64_t)(seconds * 1e9) : 0;
+}
+
+static void client_gone(void *user)
+{
+    struct desk_job *job = user;
+    desk_cancel(job->desk, job);
+}
+
+enum status service_submit(const struct service *s, struct exchange *x, struct desk_job *job, double max_time,
+                           enum trouble *what)
+{
+    const struct served *served = exchange_data(x);
+    job->client = served->client;
+    job->deadline_ns = deadline_of(s, x, max_time);
+    exchange_hold(x);
+    const enum status status = desk_submit(s->desk, job);
+    if (status == OK) {
+        exchange_on_gone(x, client_gone, job);
+        return OK;
+    }
+    *what = status == E_LIMIT ? TROUBLE_OVERLOADED : status == E_CANCELLED ? TROUBLE_DRAINING : TROUBLE_GENERATION;
+    exchange_release(x);
+    return status;
 }

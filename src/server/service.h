@@ -42,7 +42,13 @@ enum trouble service_trouble(enum status s);
 /* Why a job did not come to its end: of its first item that failed. *message: borrowed from the job, or static. */
 void service_why(const struct desk_job *job, enum trouble *what, const char **message);
 
-/* Whether a request for that model is meant for ours. */
-bool service_has_model(const struct service *s, const char *name);
+/* E_ARG unless a request for that model is meant for ours; NULL: it does not say. */
+enum status service_check_model(const struct service *s, const char *name);
+
+/* Gives a job, whose items, ended() and user are set, to the desk: for the client of x, which is held until
+ * exchange_release() in ended(); to be over within max_time seconds (0: as long as the server allows); cancelled when
+ * the client goes away. In the handler; the job belongs to x's data. *what: of a failure. */
+enum status service_submit(const struct service *s, struct exchange *x, struct desk_job *job, double max_time,
+                           enum trouble *what);
 
 #endif

@@ -57,11 +57,3 @@ void token_name(struct buf *text, const struct gptjt_tokenizer *tokenizer, int32
     }
     buf_free(&bytes);
 }
-
-size_t text_characters(const char *text, size_t len)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < len; i++)
-        n += ((unsigned char)text[i] & 0xc0) != 0x80;
-    return n;
-}

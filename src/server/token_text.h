@@ -24,6 +24,4 @@ void token_text(struct buf *text, const struct gptjt_tokenizer *tokenizer, int32
 /* The same as a name, different for every token, as OpenAI writes it: broken characters are "bytes:\xe2\x80". */
 void token_name(struct buf *text, const struct gptjt_tokenizer *tokenizer, int32_t id);
 
-size_t text_characters(const char *text, size_t len); /* of valid UTF-8 */
-
 #endif
