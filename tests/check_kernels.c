@@ -355,11 +355,8 @@ int main(int argc, char **argv)
 {
     uint64_t seed = rng_fresh_seed();
     const char *only = NULL, *cpu = NULL;
+    bool bench = false;
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--bench")) {
-            kernels_bench();
-            return 0;
-        }
         const bool value = i + 1 < argc;
         if (value && !strcmp(argv[i], "--seed")) {
             seed = strtoull(argv[++i], NULL, 0);
@@ -367,10 +364,17 @@ int main(int argc, char **argv)
             only = argv[++i];
         } else if (value && !strcmp(argv[i], "--cpu")) {
             cpu = argv[++i];
+        } else if (!strcmp(argv[i], "--bench")) {
+            bench = true;
         } else {
             fprintf(stderr, "usage: check_kernels [--seed N] [--only PART_OF_A_NAME] [--cpu LEVEL] [--bench]\n");
             return 2;
         }
+    }
+    if (bench) {
+        if (!only && !cpu) kernels_bench();
+        kernels_bench_linear(only, cpu);
+        return 0;
     }
     signal(SIGSEGV, on_fault);
     signal(SIGBUS, on_fault);

@@ -81,7 +81,9 @@ check_fn check_attention_back;
 void check_linear(struct check *c, enum compute_type compute, enum weight_type type);
 const char *check_linear_name(enum compute_type compute, enum weight_type type);
 
-/* Times every entry of every table this host can run. */
+/* Time every entry of every table this host can run; of the linear maps those whose names have `only` in them, at the
+ * level cpu; NULL: all. */
 void kernels_bench(void);
+void kernels_bench_linear(const char *only, const char *cpu);
 
 #endif
