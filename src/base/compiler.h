@@ -18,7 +18,7 @@
 /* The compiler computes v (a vector) here and not later: gcc otherwise starts all products of a tile before it adds the
  * first, runs out of registers and spills its accumulators. */
 #if defined(__x86_64__)
-#define COMPUTE_HERE(v) __asm__ volatile("" : "+x"(v))
+#define COMPUTE_HERE(v) __asm__ volatile("" : "+v"(v))
 #endif
 
 /* The loop after it is unrolled whole, and early: an array of accumulators becomes registers only then. */

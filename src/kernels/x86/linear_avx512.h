@@ -41,11 +41,34 @@ static size_t steps_of(int n)
 
 /* ---- Streaming ----
  *
- * x prepared is [tile][step][rows][16 lanes]. Tiles have a few heights only; rows that do not exist are zeros. */
+ * x prepared is [tile][step][rows][16 lanes]. Tiles have a few heights only; rows that do not exist are zeros.
+ *
+ * One or two rows go through w output by output. The x of more rows is larger than L1, so a group of outputs takes a
+ * stretch of inputs at a time, and the lanes of all its sums are kept in between. Either way what will be read next is
+ * asked for as evenly as it is used up: the core looks only so many products ahead by itself, which with eight rows is
+ * a third of the lines that memory could be sending. */
+enum { MOST_GROUP = 32, FEW_ROWS = 2, FEW_AHEAD = 2048 };
 
 static int stream_height(int T)
 {
     return T <= 4 ? T : T <= 6 ? 6 : T <= 8 ? 8 : 12;
+}
+
+/* Outputs that a tile of so many rows takes at once: 4 to 24 sums. */
+INLINE int stream_width(int height)
+{
+    return height <= 4 ? 4 : 2;
+}
+
+INLINE int group_outputs(int height)
+{
+    return height <= FEW_ROWS ? 4 : MOST_GROUP;
+}
+
+/* Inputs of a stretch, which divides DEPTH. */
+INLINE int stretch_inputs(int height)
+{
+    return height <= FEW_ROWS ? DEPTH : STEP * (height <= 8 ? 32 : 16);
 }
 
 static size_t prepared_bytes(int T, int I)
@@ -85,45 +108,87 @@ static const char *streamed_row(const struct streamed *s, int q)
 INLINE void stream_step(load_fn *load, int height, int width, __m512 *sum, const char *x, const char *const *row,
                         size_t at, int n)
 {
-    UNROLL for (int o = 0; o < width; o++)
+    __m512i v[4];
+    UNROLL for (int o = 0; o < width; o++) v[o] = load(row[o] + at, n);
+    UNROLL for (int t = 0; t < height; t++)
     {
-        const __m512i v = load(row[o] + at, n);
-        UNROLL for (int t = 0; t < height; t++)
-            sum[t * width + o] = madd(sum[t * width + o], load_vector(x + t * VECTOR_BYTES), v);
+        __m512i xt = load_vector(x + t * VECTOR_BYTES);
+        COMPUTE_HERE(xt); /* or gcc reads it again for every product */
+        UNROLL for (int o = 0; o < width; o++) sum[t * width + o] = madd(sum[t * width + o], xt, v[o]);
     }
 }
 
-/* height rows of x, T of which exist, by width outputs from q on, height * width being a multiple of four. */
-INLINE void stream_tile(load_fn *load, size_t bytes, int height, int width, float *y, size_t y_stride, const char *x,
-                        const struct streamed *s, int q, int T, int I)
+/* Adds what inputs [at, end) give to the lanes of height by width sums, and asks for what lies `ahead` bytes further on.
+ */
+INLINE void stream_stretch(load_fn *load, size_t bytes, int height, int width, __m512 *lanes, const char *x,
+                           const char *const *row, int at, int end, size_t ahead)
 {
-    const char *row[4];
-    UNROLL for (int o = 0; o < width; o++) row[o] = streamed_row(s, q + o);
-    __m128 z[6];
-    UNROLL for (int i = 0; i < height * width / 4; i++) z[i] = _mm_setzero_ps();
-    for (int at = 0; at < I; at += DEPTH) {
-        const int end = at + DEPTH < I ? at + DEPTH : I;
-        __m512 sum[24];
-        UNROLL for (int i = 0; i < height * width; i++) sum[i] = _mm512_setzero_ps();
-        int i = at;
-        for (; i + STEP <= end; i += STEP, x += height * VECTOR_BYTES)
-            stream_step(load, height, width, sum, x, row, (size_t)i * bytes, STEP);
-        if (i < end) stream_step(load, height, width, sum, x, row, (size_t)i * bytes, end - i);
-        UNROLL for (int g = 0; g < height * width / 4; g++) z[g] = add_lanes(z[g], sum + 4 * g);
+    __m512 sum[24];
+    UNROLL for (int i = 0; i < height * width; i++) sum[i] = lanes[i];
+    for (; at + STEP <= end; at += STEP, x += height * VECTOR_BYTES) {
+        const size_t from = (size_t)at * bytes;
+        UNROLL for (int o = 0; o < width; o++)
+        {
+            _mm_prefetch(row[o] + from + ahead, _MM_HINT_T0);
+            if (STEP * bytes > VECTOR_BYTES) _mm_prefetch(row[o] + from + ahead + VECTOR_BYTES, _MM_HINT_T0);
+        }
+        stream_step(load, height, width, sum, x, row, from, STEP);
     }
-    float out[24];
-    UNROLL for (int g = 0; g < height * width / 4; g++) _mm_storeu_ps(out + 4 * g, z[g]);
-    for (int o = 0; o < width && q + o < s->bands * s->O; o++)
+    if (at < end) stream_step(load, height, width, sum, x, row, (size_t)at * bytes, end - at);
+    UNROLL for (int i = 0; i < height * width; i++) lanes[i] = sum[i];
+}
+
+/* From where it is read at input at to what is asked for meanwhile: the next stretch of the row, and behind the last the
+ * first one of the row that the next group has in its place. */
+INLINE size_t stream_ahead(const struct streamed *s, size_t bytes, int height, int at, int I)
+{
+    const int stretch = stretch_inputs(height);
+    if (height <= FEW_ROWS) return FEW_AHEAD;
+    if (at + stretch < I) return (size_t)stretch * bytes;
+    return (size_t)(group_outputs(height) / s->bands) * s->row_bytes - (size_t)at * bytes;
+}
+
+/* One tile of rows, T of which exist, by a group of outputs from q on. */
+INLINE void stream_group(load_fn *load, size_t bytes, int height, float *y, size_t y_stride, const char *x,
+                         const struct streamed *s, int q, int T, int I)
+{
+    const int width = stream_width(height), sums = height * width, group = group_outputs(height);
+    const int stretch = stretch_inputs(height);
+    const char *row[MOST_GROUP];
+    __m512 lanes[MOST_GROUP * 12];
+    __m128 z[MOST_GROUP * 3];
+    for (int o = 0; o < group; o++)
+        row[o] = streamed_row(s, q + o);
+    for (int i = 0; i < group * height / 4; i++)
+        z[i] = _mm_setzero_ps();
+    for (int at = 0; at < I; at += stretch) {
+        const int end = at + stretch < I ? at + stretch : I;
+        const size_t ahead = stream_ahead(s, bytes, height, at, I);
+        for (int o = 0; o < group; o += width) {
+            __m512 *const tile = lanes + o * height;
+            if (at % DEPTH == 0)
+                UNROLL for (int i = 0; i < sums; i++) tile[i] = _mm512_setzero_ps();
+            stream_stretch(load, bytes, height, width, tile, x, row + o, at, end, ahead);
+            if (end % DEPTH && end < I) continue;
+            UNROLL for (int g = 0; g < sums / 4; g++)
+                z[o * height / 4 + g] = add_lanes(z[o * height / 4 + g], tile + 4 * g);
+        }
+        x += (size_t)height * steps_of(end - at) * VECTOR_BYTES;
+    }
+    for (int o = 0; o < group && q + o < s->bands * s->O; o++) {
+        const float *out = (const float *)z + o / width * sums + o % width;
+        float *to = y + (size_t)((q + o) % s->bands * s->O + (q + o) / s->bands);
         for (int t = 0; t < height && t < T; t++)
-            y[(size_t)t * y_stride + (size_t)((q + o) % s->bands * s->O + (q + o) / s->bands)] = out[t * width + o];
+            to[(size_t)t * y_stride] = out[t * width];
+    }
 }
 
 /* One tile of rows by all outputs. */
-INLINE void stream_outputs(load_fn *load, size_t bytes, int height, int width, float *y, size_t y_stride, const char *x,
+INLINE void stream_outputs(load_fn *load, size_t bytes, int height, float *y, size_t y_stride, const char *x,
                            const struct streamed *s, int T, int I)
 {
-    for (int q = 0; q < s->bands * s->O; q += width)
-        stream_tile(load, bytes, height, width, y, y_stride, x, s, q, T, I);
+    for (int q = 0; q < s->bands * s->O; q += group_outputs(height))
+        stream_group(load, bytes, height, y, y_stride, x, s, q, T, I);
 }
 
 INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const char *x, const char *w,
@@ -134,13 +199,13 @@ INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const
         float *yt = y + (size_t)t * y_stride;
         height = stream_height(T - t);
         switch (height) {
-        case 1: stream_outputs(load, bytes, 1, 4, yt, y_stride, x, &s, T - t, I); break;
-        case 2: stream_outputs(load, bytes, 2, 4, yt, y_stride, x, &s, T - t, I); break;
-        case 3: stream_outputs(load, bytes, 3, 4, yt, y_stride, x, &s, T - t, I); break;
-        case 4: stream_outputs(load, bytes, 4, 4, yt, y_stride, x, &s, T - t, I); break;
-        case 6: stream_outputs(load, bytes, 6, 4, yt, y_stride, x, &s, T - t, I); break;
-        case 8: stream_outputs(load, bytes, 8, 3, yt, y_stride, x, &s, T - t, I); break;
-        default: stream_outputs(load, bytes, 12, 2, yt, y_stride, x, &s, T - t, I); break;
+        case 1: stream_outputs(load, bytes, 1, yt, y_stride, x, &s, T - t, I); break;
+        case 2: stream_outputs(load, bytes, 2, yt, y_stride, x, &s, T - t, I); break;
+        case 3: stream_outputs(load, bytes, 3, yt, y_stride, x, &s, T - t, I); break;
+        case 4: stream_outputs(load, bytes, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 6: stream_outputs(load, bytes, 6, yt, y_stride, x, &s, T - t, I); break;
+        case 8: stream_outputs(load, bytes, 8, yt, y_stride, x, &s, T - t, I); break;
+        default: stream_outputs(load, bytes, 12, yt, y_stride, x, &s, T - t, I); break;
         }
     }
 }
