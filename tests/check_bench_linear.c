@@ -112,12 +112,12 @@ static double panel_rate(const struct linear_bench *b, const struct linear_kerne
                          double *packing)
 {
     const size_t panel = (size_t)(l->panel / QUANT_STRIP) * strip_bytes(t), block = l->packed_x_bytes(PANEL_ROWS, l->depth);
-    double rates[SLICES];
-    int64_t packed = 0, all = 0;
+    double rates[SLICES], packs[SLICES];
     for (int at = 0; at < INPUTS; at += l->depth)
         l->pack_x(b->x_form + (size_t)(at / l->depth) * block, b->x + at, INPUTS, PANEL_ROWS, l->depth < INPUTS - at ? l->depth : INPUTS - at);
     for (int i = 0; i < SLICES; i++) {
         const int64_t start = clock_ns();
+        int64_t packed = 0;
         for (int at = 0; at < INPUTS; at += l->depth) {
             const int n = l->depth < INPUTS - at ? l->depth : INPUTS - at;
             const int64_t before = clock_ns();
@@ -126,10 +126,11 @@ static double panel_rate(const struct linear_bench *b, const struct linear_kerne
             l->multiply(b->z, b->x_form + (size_t)(at / l->depth) * block, b->panel, PANEL_ROWS, n, NULL);
         }
         rates[i] = rate(2.0 * PANEL_ROWS * l->panel * INPUTS, start);
-        all += clock_ns() - start;
+        packs[i] = 2.0 * PANEL_ROWS * l->panel * INPUTS / ((double)packed * 1e-9);
     }
-    *packing = (double)packed / (double)all;
-    return percentile(rates, SLICES);
+    const double best = percentile(rates, SLICES);
+    *packing = best / percentile(packs, SLICES);
+    return best;
 }
 
 static void bench_entry(const struct linear_bench *b, enum compute_type compute, enum weight_type t)

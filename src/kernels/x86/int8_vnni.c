@@ -71,14 +71,14 @@ static void put_x_q4(void *to, const float *x, size_t x_stride, int T, int n)
     put_x(WEIGHT_Q4, to, x, x_stride, T, n);
 }
 
-/* ---- Rows by one strip ---- */
+/* ---- Rows by strips ---- */
 
 /* Sums of this type gcc keeps in place; __m512i, being of 64-bit lanes to it, it copies at every step. */
 typedef int32_t sums __attribute__((vector_size(VECTOR_BYTES)));
 
-/* How a strip's data lie: halves: two weights a byte, as q4 is stored; panel: in a packed panel. */
+/* How a strip's data lie: halves: two weights a byte, as q4 is stored. */
 struct form {
-    int group, halves, panel;
+    int group, halves;
 };
 
 INLINE size_t form_block_bytes(struct form f)
@@ -98,109 +98,136 @@ INLINE __m512i load_step(struct form f, const char *block, int step)
     return _mm512_and_si512(step < 8 ? v : _mm512_srli_epi16(v, 4), _mm512_set1_epi8(15));
 }
 
-/* z[rows] += the products of a block's group g. */
-INLINE void add_group(struct form f, int g, int rows, __m512 *z, const int32_t *x, const char *block,
-                      const char *scales)
+/* Strips side by side: where the blocks and scales of each are that come next. */
+enum { MOST_STRIPS = STREAM_BANDS, MOST_SUMS = 2 * TILE };
+struct strips {
+    const char *block[MOST_STRIPS], *scales[MOST_STRIPS];
+};
+
+/* Asks for the part of a block that is `ahead` bytes behind what step s reads: lines as evenly as they are used up. */
+INLINE void ask_step(struct form f, const char *block, int s, size_t ahead)
+{
+    if (f.halves && s % 2) return;
+    _mm_prefetch(block + ahead + (f.halves ? s / 2 : s) * QUANT_STEP_BYTES, _MM_HINT_T0);
+}
+
+/* z[rows][width] += the products of a block's group g, for the strips from first on. ahead 0: nothing is asked for. */
+INLINE void add_group(struct form f, int g, int rows, int width, __m512 *z, const int32_t *x, const struct strips *w,
+                      int first, size_t ahead)
 {
     const int32_t *head = x + 2 * g * rows, *values = x + 2 * (QUANT_BLOCK / f.group) * rows;
-    sums sum[TILE];
-    UNROLL for (int t = 0; t < rows; t++) sum[t] = (sums)_mm512_set1_epi32(head[t]);
+    sums sum[MOST_SUMS];
+    UNROLL for (int t = 0; t < rows; t++)
+        UNROLL for (int b = 0; b < width; b++) sum[t * width + b] = (sums)_mm512_set1_epi32(head[t]);
     for (int s = g * f.group / QUANT_STEP; s < (g + 1) * f.group / QUANT_STEP; s++) {
-        const __m512i v = load_step(f, block, s);
+        __m512i v[MOST_STRIPS];
+        UNROLL for (int b = 0; b < width; b++)
+        {
+            v[b] = load_step(f, w->block[first + b], s);
+            if (ahead) ask_step(f, w->block[first + b], s, ahead);
+        }
         UNROLL for (int t = 0; t < rows; t++)
-            sum[t] = (sums)_mm512_dpbusd_epi32((__m512i)sum[t], v, _mm512_set1_epi32(values[s * rows + t]));
+        {
+            __m512i xt = _mm512_set1_epi32(values[s * rows + t]);
+            COMPUTE_HERE(xt); /* or gcc reads it again for every product */
+            UNROLL for (int b = 0; b < width; b++)
+                sum[t * width + b] = (sums)_mm512_dpbusd_epi32((__m512i)sum[t * width + b], v[b], xt);
+        }
     }
-    const __m512 scale_w = _mm512_cvtph_ps(load_half_vector(scales + g * QUANT_STRIP * (int)sizeof(uint16_t)));
+    __m512 scale_w[MOST_STRIPS];
+    UNROLL for (int b = 0; b < width; b++)
+        scale_w[b] = _mm512_cvtph_ps(load_half_vector(w->scales[first + b] + g * QUANT_STRIP * (int)sizeof(uint16_t)));
     UNROLL for (int t = 0; t < rows; t++)
     {
-        const __m512 scale = _mm512_mul_ps(scale_w, _mm512_castsi512_ps(_mm512_set1_epi32(head[rows + t])));
-        z[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps((__m512i)sum[t]), scale, z[t]);
+        const __m512 scale_x = _mm512_castsi512_ps(_mm512_set1_epi32(head[rows + t]));
+        UNROLL for (int b = 0; b < width; b++)
+        {
+            __m512 *const at = z + t * width + b;
+            *at = _mm512_fmadd_ps(_mm512_cvtepi32_ps((__m512i)sum[t * width + b]), _mm512_mul_ps(scale_w[b], scale_x),
+                                  *at);
+        }
     }
 }
 
-INLINE void add_block(struct form f, int rows, __m512 *z, const int32_t *x, const char *block, const char *scales)
+/* The next block of `strips` strips, width at a time; z is [strips / width][rows][width]. */
+INLINE void add_block(struct form f, int rows, int width, int strips, __m512 *z, const int32_t *x, struct strips *w,
+                      size_t ahead)
 {
-    add_group(f, 0, rows, z, x, block, scales);
-    if (f.group < QUANT_BLOCK) add_group(f, 1, rows, z, x, block, scales);
+    for (int first = 0; first < strips; first += width, z += rows * width) {
+        add_group(f, 0, rows, width, z, x, w, first, ahead);
+        if (f.group < QUANT_BLOCK) add_group(f, 1, rows, width, z, x, w, first, ahead);
+    }
+    UNROLL for (int b = 0; b < strips; b++)
+    {
+        w->block[b] += form_block_bytes(f);
+        w->scales[b] += form_scale_bytes(f);
+    }
 }
 
-/* What a tile of rows is multiplied by: a strip, or one of each band, outputs of which exist. Row t of the result for
- * band b goes to y + t * y_stride + b * y_apart; a panel's is what is there with the products added. */
-struct strips {
+/* Calls do(rows, ...) with a constant. */
+#define ANY_ROWS(rows, do, ...)                                                                                        \
+    switch (rows) {                                                                                                    \
+    case 1: do(1, __VA_ARGS__); break;                                                                                 \
+    case 2: do(2, __VA_ARGS__); break;                                                                                 \
+    case 3: do(3, __VA_ARGS__); break;                                                                                 \
+    case 4: do(4, __VA_ARGS__); break;                                                                                 \
+    case 5: do(5, __VA_ARGS__); break;                                                                                 \
+    case 6: do(6, __VA_ARGS__); break;                                                                                 \
+    case 7: do(7, __VA_ARGS__); break;                                                                                 \
+    case 8: do(8, __VA_ARGS__); break;                                                                                 \
+    case 9: do(9, __VA_ARGS__); break;                                                                                 \
+    case 10: do(10, __VA_ARGS__); break;                                                                               \
+    case 11: do(11, __VA_ARGS__); break;                                                                               \
+    default: do(TILE, __VA_ARGS__); break;                                                                             \
+    }
+
+/* ---- Streaming ----
+ *
+ * A strip of each band side by side, block by block. Bands that do not exist are the last one once more. With few rows
+ * the core looks far enough ahead by itself, and asking for lines faster than they can come holds it up. */
+enum { FEW_ROWS = 2, STREAM_AHEAD = 2048, SCALES_AHEAD = 512 };
+
+struct streamed {
     const char *w;
-    size_t blocks, band_bytes, y_stride, y_apart;
+    size_t blocks, band_bytes, y_stride, y_apart; /* y_apart: from band to band of y */
     int bands;
     __mmask16 outputs;
 };
 
-/* Bands side by side, block by block. */
-INLINE void stream_tile(struct form f, int rows, float *y, const int32_t *x, const struct strips *s)
+INLINE void stream_tile(int rows, struct form f, float *y, const int32_t *x, const struct streamed *s)
 {
-    const char *block = s->w, *scales = block + s->blocks * form_block_bytes(f);
-    __m512 z[STREAM_BANDS][TILE];
-    for (int b = 0; b < s->bands; b++)
-        UNROLL for (int t = 0; t < rows; t++) z[b][t] = _mm512_setzero_ps();
+    const int width = rows <= 4 ? 4 : 2;
+    __m512 z[STREAM_BANDS * TILE];
+    struct strips w;
+    for (int b = 0; b < STREAM_BANDS; b++) {
+        w.block[b] = s->w + (size_t)(b < s->bands ? b : s->bands - 1) * s->band_bytes;
+        w.scales[b] = w.block[b] + s->blocks * form_block_bytes(f);
+    }
+    for (int b = 0; b < STREAM_BANDS; b++)
+        for (int at = 0; at < SCALES_AHEAD; at += VECTOR_BYTES)
+            _mm_prefetch(w.scales[b] + s->blocks * (form_block_bytes(f) + form_scale_bytes(f)) + at, _MM_HINT_T0);
+    UNROLL for (int i = 0; i < STREAM_BANDS * rows; i++) z[i] = _mm512_setzero_ps();
     for (size_t i = 0; i < s->blocks; i++, x += block_units(f.group, rows)) {
-        for (int b = 0; b < s->bands; b++)
-            add_block(f, rows, z[b], x, block + (size_t)b * s->band_bytes, scales + (size_t)b * s->band_bytes);
-        block += form_block_bytes(f);
-        scales += form_scale_bytes(f);
+        for (int b = 0; b < STREAM_BANDS; b++)
+            _mm_prefetch(w.scales[b] + SCALES_AHEAD, _MM_HINT_T0);
+        add_block(f, rows, width, STREAM_BANDS, z, x, &w, rows <= FEW_ROWS ? 0 : STREAM_AHEAD);
     }
     for (int b = 0; b < s->bands; b++, y += s->y_apart)
-        UNROLL for (int t = 0; t < rows; t++) _mm512_mask_storeu_ps(y + (size_t)t * s->y_stride, s->outputs, z[b][t]);
+        for (int t = 0; t < rows; t++)
+            _mm512_mask_storeu_ps(y + (size_t)t * s->y_stride, s->outputs,
+                                  z[(b / width * rows + t) * width + b % width]);
 }
-
-INLINE void panel_tile(struct form f, int rows, float *y, const int32_t *x, const struct strips *s)
-{
-    const char *block = s->w, *scales = block + s->blocks * form_block_bytes(f);
-    __m512 z[TILE];
-    UNROLL for (int t = 0; t < rows; t++) z[t] = _mm512_loadu_ps(y + (size_t)t * s->y_stride);
-    for (size_t i = 0; i < s->blocks; i++, x += block_units(f.group, rows)) {
-        add_block(f, rows, z, x, block, scales);
-        block += form_block_bytes(f);
-        scales += form_scale_bytes(f);
-    }
-    UNROLL for (int t = 0; t < rows; t++) _mm512_storeu_ps(y + (size_t)t * s->y_stride, z[t]);
-}
-
-INLINE void tile(struct form f, int rows, float *y, const int32_t *x, const struct strips *s)
-{
-    if (f.panel)
-        panel_tile(f, rows, y, x, s);
-    else
-        stream_tile(f, rows, y, x, s);
-}
-
-INLINE void any_tile(struct form f, int rows, float *y, const int32_t *x, const struct strips *s)
-{
-    switch (rows) {
-    case 1: tile(f, 1, y, x, s); break;
-    case 2: tile(f, 2, y, x, s); break;
-    case 3: tile(f, 3, y, x, s); break;
-    case 4: tile(f, 4, y, x, s); break;
-    case 5: tile(f, 5, y, x, s); break;
-    case 6: tile(f, 6, y, x, s); break;
-    case 7: tile(f, 7, y, x, s); break;
-    case 8: tile(f, 8, y, x, s); break;
-    case 9: tile(f, 9, y, x, s); break;
-    case 10: tile(f, 10, y, x, s); break;
-    case 11: tile(f, 11, y, x, s); break;
-    default: tile(f, TILE, y, x, s); break;
-    }
-}
-
-/* ---- Streaming ---- */
 
 INLINE void stream(enum weight_type type, float *y, size_t y_stride, const int32_t *x, const char *w, size_t band_bytes,
                    int bands, int T, int O, int I)
 {
-    const struct form f = {type == WEIGHT_Q8 ? 64 : 32, type == WEIGHT_Q4, 0};
+    const struct form f = {type == WEIGHT_Q8 ? 64 : 32, type == WEIGHT_Q4};
     for (int o = 0; o < O; o += QUANT_STRIP, w += quant_strip_bytes(type, I)) {
-        const struct strips s = {w, quant_blocks(I), band_bytes, y_stride, (size_t)O, bands, first(O - o)};
+        const struct streamed s = {w, quant_blocks(I), band_bytes, y_stride, (size_t)O, bands, first(O - o)};
         const int32_t *xt = x;
         for (int t = 0, rows; t < T; t += rows, xt += s.blocks * block_units(f.group, rows)) {
             rows = tile_height(T - t, TILE);
-            any_tile(f, rows, y + (size_t)t * y_stride + o, xt, &s);
+            ANY_ROWS(rows, stream_tile, f, y + (size_t)t * y_stride + o, xt, &s)
         }
     }
 }
@@ -221,7 +248,7 @@ static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, s
 
 INLINE void pack_strip(enum weight_type type, char *to, const char *strip, int I, int at, size_t blocks)
 {
-    const struct form stored = {0, type == WEIGHT_Q4, 1};
+    const struct form stored = {0, type == WEIGHT_Q4};
     const size_t from = (size_t)at / QUANT_BLOCK;
     const char *scales = strip + quant_blocks(I) * quant_block_bytes(type) + from * quant_scale_bytes(type);
     strip += from * quant_block_bytes(type);
@@ -251,20 +278,33 @@ static void pack_q4(void *to, const void *w, int O, int I, int at, int n)
     pack_w(WEIGHT_Q4, to, w, O, I, at, n);
 }
 
+/* z[rows][PANEL] += the products of both strips. */
+INLINE void panel_tile(int rows, int group, float *z, const int32_t *x, const char *panel, size_t blocks)
+{
+    enum { STRIPS = PANEL / QUANT_STRIP };
+    const struct form f = {group, 0};
+    __m512 sum[TILE * STRIPS];
+    struct strips w;
+    for (int b = 0; b < STRIPS; b++) {
+        w.block[b] = panel + (size_t)b * blocks * (form_block_bytes(f) + form_scale_bytes(f));
+        w.scales[b] = w.block[b] + blocks * form_block_bytes(f);
+    }
+    UNROLL for (int i = 0; i < rows * STRIPS; i++) sum[i] = _mm512_loadu_ps(z + i * LANES);
+    for (size_t i = 0; i < blocks; i++, x += block_units(group, rows))
+        add_block(f, rows, STRIPS, STRIPS, sum, x, &w, 0);
+    UNROLL for (int i = 0; i < rows * STRIPS; i++) _mm512_storeu_ps(z + i * LANES, sum[i]);
+}
+
 INLINE void multiply(enum weight_type type, float *z, const int32_t *x, const char *w, int T, int n,
                      const struct ahead *next)
 {
-    const struct form f = {type == WEIGHT_Q8 ? 64 : 32, 0, 1};
+    const int group = type == WEIGHT_Q8 ? 64 : 32;
     const size_t blocks = quant_blocks(n);
     struct asking a = asking(next, T, (T + TILE - 1) / TILE);
-    for (int t = 0, rows; t < T; t += rows, x += blocks * block_units(f.group, rows)) {
+    for (int t = 0, rows; t < T; t += rows, x += blocks * block_units(group, rows)) {
         rows = tile_height(T - t, TILE);
         ask(&a);
-        for (int half = 0; half < PANEL / QUANT_STRIP; half++) {
-            const struct strips s = {
-                .w = w + (size_t)half * packed_strip_bytes(type, blocks), .blocks = blocks, .y_stride = PANEL};
-            any_tile(f, rows, z + t * PANEL + half * QUANT_STRIP, x, &s);
-        }
+        ANY_ROWS(rows, panel_tile, group, z + t * PANEL, x, w, blocks)
     }
 }
 
