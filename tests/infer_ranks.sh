@@ -128,8 +128,8 @@ ranks 3 classify "${labels[@]}" -p x --pipeline-stages 2 > out 2> said || status
 
 # Ranks that would give other numbers are refused before anything is computed.
 status=0
-timeout 60 mpirun --oversubscribe -n 1 "$gptjt" classify "${labels[@]}" -i many.csv -o other.csv \
-    : -n 1 "$gptjt" classify "${labels[@]}" -i many.csv -o other.csv --cpu ref > said 2>&1 || status=$?
+timeout 60 mpirun --oversubscribe -n 1 "$gptjt" classify "${labels[@]}" -i many.csv -o other.csv --compute fp32 \
+    : -n 1 "$gptjt" classify "${labels[@]}" -i many.csv -o other.csv --compute fp32 --cpu ref > said 2>&1 || status=$?
 [ $status != 0 ] || [ "$("$gptjt" score -p a -c b --quiet --cpu ref)" ] || fail 'other kernels are not refused'
 grep -q 'this rank has "cpu ref", rank 0 has "cpu ' said || fail 'other kernels are not named'
 [ ! -e other.csv ] || fail 'other kernels have computed something'

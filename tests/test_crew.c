@@ -85,6 +85,16 @@ static struct gptjt_engine *open_micro(void)
     return open_engine(MICRO_A, &o);
 }
 
+/* As every level computes it. */
+static struct gptjt_engine *open_micro_in_fp32(void)
+{
+    struct gptjt_engine_options o;
+    gptjt_engine_options_init(&o);
+    o.threads = 1;
+    o.compute = GPTJT_COMPUTE_FP32;
+    return open_engine(MICRO_A, &o);
+}
+
 static void alone_on_micro(struct mix *x, struct truth *t)
 {
     struct gptjt_engine *e = open_micro();
@@ -391,15 +401,16 @@ static void a_helper_without_the_leaders_model_is_named(void **state)
 {
     (void)state;
     static const struct {
+        struct gptjt_engine *(*leader)(void);
         crew_open_fn *opens;
         const char *says;
     } cases[] = {
-        {open_nothing, "failed: no model here"},
-        {open_ref, "failed: this rank has \"cpu ref\", rank 0 has \"cpu "},
-        {open_other_weights, "failed: this rank's model or kernels give other numbers than rank 0's"},
+        {open_micro, open_nothing, "failed: no model here"},
+        {open_micro_in_fp32, open_ref, "failed: this rank has \"cpu ref\", rank 0 has \"cpu "},
+        {open_fp32, open_other_weights, "failed: this rank's model or kernels give other numbers than rank 0's"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct scene x = {.leader = never, .open = i == 2 ? open_fp32 : open_micro, .helper_opens = cases[i].opens};
+        struct scene x = {.leader = never, .open = cases[i].leader, .helper_opens = cases[i].opens};
         assert_true(local_run(2, one_rank, &x) != OK);
         if (!strstr(status_message(), cases[i].says)) fail_msg("%zu: %s", i, status_message());
     }

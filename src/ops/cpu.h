@@ -47,7 +47,7 @@ struct product_output {
     enum epilogue epilogue;
 };
 
-enum { PRODUCT_ROWS = 1024, BACK_INPUTS = 4096 };
+enum { PRODUCT_ROWS = 1024, PACK_ROWS = 96, BACK_INPUTS = 4096 };
 
 /* By panels, PRODUCT_ROWS rows at a time: the rows are packed once, then each task packs one panel of outputs, a block
  * of inputs at a time, and multiplies all rows by it while it is in the cache. The caller holds the pool. Where an
@@ -55,9 +55,13 @@ enum { PRODUCT_ROWS = 1024, BACK_INPUTS = 4096 };
 void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const struct product_output *y,
                      const struct operand *x, const struct operand *w, int T, int O, int I);
 
-/* Outputs [o, o + n) of T rows z[T][z_stride], which the epilogue may overwrite. */
+/* T rows z[T][z_stride], all of which the epilogue may overwrite, become outputs from o on: n pieces that lie side by
+ * side in z and `apart` outputs from each other in y. */
+struct output_pieces {
+    int n, length, apart;
+};
 void ops_cpu_output(const struct ops_cpu *c, const struct product_output *y, float *z, size_t z_stride, int T, int o,
-                    int n);
+                    struct output_pieces p);
 
 const struct linear_kernels *ops_cpu_kernels_for(const struct ops_cpu *c, enum weight_type w);
 size_t ops_cpu_packed_x_bytes(const struct linear_kernels *k, int T, int I);

@@ -172,44 +172,71 @@ void ops_cpu_attention(struct ops *o, float *y, float *lse, const float *q, cons
 /* ---- Storing ---- */
 
 struct store_job {
-    const struct kernels *kernels;
+    struct ops_cpu *c;
     const struct kv_pages *kv;
     const float *k, *v;
     const struct batch *batch;
     int first, T, H, K;
 };
 
-/* n components, at most a column, of one position: keys lie KV_PAGE apart, values side by side. */
-static void put(const struct store_job *j, size_t key_at, size_t value_at, const float *k, const float *v, size_t n)
+static int32_t page_at(const struct batch *b, int row)
 {
-    if (j->kv->dtype == DTYPE_F32) {
-        float *keys = (float *)j->kv->k + key_at;
-        for (size_t i = 0; i < n; i++)
-            keys[i * KV_PAGE] = k[i];
-        memcpy((float *)j->kv->v + value_at, v, n * sizeof *v);
-    } else {
-        f16 *keys = (f16 *)j->kv->k + key_at, narrow[KV_COLUMN];
-        j->kernels->narrow_f16(narrow, k, n);
-        for (size_t i = 0; i < n; i++)
-            keys[i * KV_PAGE] = narrow[i];
-        j->kernels->narrow_f16((f16 *)j->kv->v + value_at, v, n);
-    }
+    return b->pages[b->sequence[row]][b->position[row] / KV_PAGE];
 }
 
-/* Up to KV_PAGE rows of one head, column by column: the keys of a column stay in the L1 cache. */
+/* How many rows from t on, before end, go to one page, position after position. */
+static int run_length(const struct store_job *j, int t, int end)
+{
+    const int row = j->first + t, *position = j->batch->position;
+    int n = 1;
+    while (t + n < end && position[row + n] == position[row] + n && page_at(j->batch, row + n) == page_at(j->batch, row))
+        n++;
+    return n;
+}
+
+/* n rows of one head, stride apart, become the page's: keys lie KV_PAGE apart, values in columns. */
+static void put(const struct store_job *j, char *keys, char *values, const char *k, const char *v, size_t stride, int n)
+{
+    const size_t bytes = dtype_bytes(j->kv->dtype), column = KV_PAGE * KV_COLUMN * bytes, K = (size_t)j->K;
+    k_transpose_fn *transpose = bytes == 4 ? j->c->kernels.transpose_32 : j->c->kernels.transpose_16;
+    transpose(keys, KV_PAGE, k, stride, n, j->K);
+    for (size_t c = 0; c < K; c += KV_COLUMN, values += column)
+        for (int t = 0; t < n; t++)
+            memcpy(values + (size_t)t * KV_COLUMN * bytes, v + ((size_t)t * stride + c) * bytes,
+                   (K - c < KV_COLUMN ? K - c : KV_COLUMN) * bytes);
+}
+
+/* n rows of a head, which begin at k and v, as fp16 in the thread's scratch: keys, and behind them values. */
+static const f16 *narrowed(const struct store_job *j, int thread, const float *k, const float *v, int n)
+{
+    f16 *to = ops_cpu_scratch(j->c, thread);
+    const size_t K = (size_t)j->K, stride = (size_t)j->H * K;
+    assert(2 * (size_t)n * K * sizeof *to <= j->c->scratch_bytes);
+    for (size_t t = 0; t < (size_t)n; t++) {
+        j->c->kernels.narrow_f16(to + t * K, k + t * stride, K);
+        j->c->kernels.narrow_f16(to + ((size_t)n + t) * K, v + t * stride, K);
+    }
+    return to;
+}
+
+/* Up to KV_PAGE rows of one head. */
 static void store_task(void *user, int task, int thread)
 {
-    (void)thread;
     const struct store_job *j = user;
     const int h = task % j->H, begin = task / j->H * KV_PAGE, end = least(begin + KV_PAGE, j->T);
-    const size_t H = (size_t)j->H, K = (size_t)j->K;
-    for (size_t c = 0; c < K; c += KV_COLUMN) {
-        for (int t = begin; t < end; t++) {
-            const int row = j->first + t, position = j->batch->position[row];
-            const size_t page = (size_t)j->batch->pages[j->batch->sequence[row]][position / KV_PAGE];
-            const size_t at = (page * H + (size_t)h) * kernels_head_page(j->K) + c * KV_PAGE;
-            const size_t slot = (size_t)(position % KV_PAGE), from = ((size_t)t * H + (size_t)h) * K + c;
-            put(j, at + slot, at + slot * KV_COLUMN, j->k + from, j->v + from, K - c < KV_COLUMN ? K - c : KV_COLUMN);
+    const size_t H = (size_t)j->H, K = (size_t)j->K, bytes = dtype_bytes(j->kv->dtype);
+    for (int t = begin, n; t < end; t += n) {
+        n = run_length(j, t, end);
+        const size_t slot = (size_t)(j->batch->position[j->first + t] % KV_PAGE);
+        const size_t page = ((size_t)page_at(j->batch, j->first + t) * H + (size_t)h) * kernels_head_page(j->K);
+        char *keys = (char *)j->kv->k + (page + slot) * bytes;
+        char *values = (char *)j->kv->v + (page + slot * KV_COLUMN) * bytes;
+        const float *k = j->k + ((size_t)t * H + (size_t)h) * K, *v = j->v + ((size_t)t * H + (size_t)h) * K;
+        if (j->kv->dtype == DTYPE_F32) {
+            put(j, keys, values, (const char *)k, (const char *)v, H * K, n);
+        } else {
+            const f16 *rows = narrowed(j, thread, k, v, n);
+            put(j, keys, values, (const char *)rows, (const char *)(rows + (size_t)n * K), K, n);
         }
     }
 }
@@ -217,7 +244,7 @@ static void store_task(void *user, int task, int thread)
 void ops_cpu_kv_store(struct ops *o, const struct kv_pages *kv, const float *k, const float *v,
                       const struct batch *batch, int first, int T, int H, int K)
 {
-    struct store_job j = {&ops_cpu(o)->kernels, kv, k, v, batch, first, T, H, K};
+    struct store_job j = {ops_cpu(o), kv, k, v, batch, first, T, H, K};
     const int n_tasks = (T + KV_PAGE - 1) / KV_PAGE * H;
     if (T > 1)
         pool_run(ops_cpu(o)->pool, n_tasks, store_task, &j);

@@ -60,8 +60,7 @@ static void stream_strips(const struct linear_job *j, float *z, int s, int first
     const int length = bands_of(j->w->O).length, o = (first * length + s) * STRIP;
     const size_t band_bytes = weight_bytes(j->w->type, length * STRIP, j->w->I), z_stride = (size_t)n * (size_t)outputs;
     j->k->stream(z, z_stride, j->c->x, weight_at(j->w, o), band_bytes, n, j->T, outputs, j->w->I);
-    for (int b = 0; b < n; b++)
-        ops_cpu_output(j->c, &j->y, z + b * outputs, z_stride, j->T, o + b * length * STRIP, outputs);
+    ops_cpu_output(j->c, &j->y, z, z_stride, j->T, o, (struct output_pieces){n, outputs, length * STRIP});
 }
 
 static void stream_task(void *user, int task, int thread)

@@ -14,7 +14,7 @@ struct product {
     struct operand x, w;
     int T, O, I;
     int panel, depth;
-    size_t panel_bytes, block_x_bytes; /* of a packed block of w, and of x */
+    size_t panel_bytes, group_x_bytes; /* of a packed block of w, and of a group of rows of x */
 };
 
 static int least(int a, int b)
@@ -29,58 +29,82 @@ static size_t round_up(size_t n, size_t unit)
 
 /* ---- Output ---- */
 
-static void finish_row(const struct ops_cpu *c, enum epilogue e, float *y, float *z, const float *bias, int n)
+static void add(float *y, const float *x, int n)
 {
-    if (bias)
-        for (int i = 0; i < n; i++)
-            z[i] += bias[i];
-    switch (e) {
-    case EPILOGUE_GELU:
-        c->kernels.gelu(z, (size_t)n);
-        memcpy(y, z, (size_t)n * sizeof *y);
-        break;
-    case EPILOGUE_STORE: memcpy(y, z, (size_t)n * sizeof *y); break;
-    case EPILOGUE_ADD:
-        for (int i = 0; i < n; i++)
-            y[i] += z[i];
-        break;
-    case EPILOGUE_ADD_GELU:
-        for (int i = 0; i < n; i++)
-            y[i] += z[i];
-        c->kernels.gelu(y, (size_t)n);
-        break;
-    }
+    for (int i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+static bool adds(enum epilogue e)
+{
+    return e == EPILOGUE_ADD || e == EPILOGUE_ADD_GELU;
+}
+
+static bool bends(enum epilogue e)
+{
+    return e == EPILOGUE_GELU || e == EPILOGUE_ADD_GELU;
 }
 
 void ops_cpu_output(const struct ops_cpu *c, const struct product_output *y, float *z, size_t z_stride, int T, int o,
-                    int n)
+                    struct output_pieces p)
 {
-    for (int t = 0; t < T; t++)
-        finish_row(c, y->epilogue, y->at + (size_t)t * y->stride + o, z + (size_t)t * z_stride,
-                   y->bias ? y->bias + o : NULL, n);
+    const size_t bytes = (size_t)p.length * sizeof *z;
+    for (int t = 0; t < T; t++) {
+        float *zt = z + (size_t)t * z_stride;
+        const float *yt = y->at + (size_t)t * y->stride + o;
+        for (int i = 0; i < p.n; i++, zt += p.length, yt += p.apart) {
+            if (y->bias) add(zt, y->bias + o + i * p.apart, p.length);
+            if (adds(y->epilogue)) add(zt, yt, p.length);
+        }
+    }
+    if (bends(y->epilogue)) c->kernels.gelu(z, (size_t)T * z_stride);
+    for (int t = 0; t < T; t++) {
+        const float *zt = z + (size_t)t * z_stride;
+        float *yt = y->at + (size_t)t * y->stride + o;
+        for (int i = 0; i < p.n; i++, zt += p.length, yt += p.apart)
+            memcpy(yt, zt, bytes);
+    }
 }
 
 /* ---- Rows ---- */
 
+/* Rows are packed PACK_ROWS at a time, each a block of inputs: [block][group of rows]. */
+static int row_groups(int T)
+{
+    return (T + PACK_ROWS - 1) / PACK_ROWS;
+}
+
+static int blocks_of(int I, int depth)
+{
+    return (I + depth - 1) / depth;
+}
+
 size_t ops_cpu_packed_x_bytes(const struct linear_kernels *k, int T, int I)
 {
-    return round_up(k->packed_x_bytes(T, k->depth), 64) * (size_t)((I + k->depth - 1) / k->depth);
+    return round_up(k->packed_x_bytes(PACK_ROWS, k->depth), 64) * (size_t)row_groups(T) * (size_t)blocks_of(I, k->depth);
 }
 
-static void *packed_x(const struct product *p, int at)
+static void *packed_x(const struct product *p, int at, int group)
 {
-    return (char *)p->c->x + (size_t)(at / p->depth) * p->block_x_bytes;
+    return (char *)p->c->x + ((size_t)(at / p->depth) * (size_t)row_groups(p->T) + (size_t)group) * p->group_x_bytes;
 }
 
-/* A task packs one block of inputs of all rows. */
+static int rows_of(const struct product *p, int group)
+{
+    return least(PACK_ROWS, p->T - group * PACK_ROWS);
+}
+
+/* A task packs one block of inputs of a group of rows. */
 static void pack_task(void *user, int task, int thread)
 {
     (void)thread;
     const struct product *p = user;
-    const int at = task * p->depth, n = least(p->depth, p->I - at);
-    const float *x = (const float *)p->x.data + (size_t)at * (p->x.across ? p->x.stride : 1);
+    const int groups = row_groups(p->T), group = task % groups, at = task / groups * p->depth;
+    const size_t row = (size_t)group * PACK_ROWS, input = (size_t)at;
+    const float *x = p->x.data;
+    x += p->x.across ? input * p->x.stride + row : row * p->x.stride + input;
     k_pack_x_fn *pack = !p->back ? p->k->pack_x : p->x.across ? p->back->pack_x_across : p->back->pack_x;
-    pack(packed_x(p, at), x, p->x.stride, p->T, n);
+    pack(packed_x(p, at, group), x, p->x.stride, rows_of(p, group), least(p->depth, p->I - at));
 }
 
 enum { TURN_INPUTS = 64 };
@@ -97,12 +121,12 @@ static void turn_task(void *user, int task, int thread)
 
 static void pack_rows(struct product *p)
 {
-    p->block_x_bytes = round_up((p->back ? p->back->packed_x_bytes : p->k->packed_x_bytes)(p->T, p->depth), 64);
+    p->group_x_bytes = round_up((p->back ? p->back->packed_x_bytes : p->k->packed_x_bytes)(PACK_ROWS, p->depth), 64);
     if (p->x.across && !p->back) {
         pool_run(p->c->pool, (p->I + TURN_INPUTS - 1) / TURN_INPUTS, turn_task, p);
         p->x = (struct operand){p->c->turned, WEIGHT_F32, BACK_INPUTS, false};
     }
-    pool_run(p->c->pool, (p->I + p->depth - 1) / p->depth, pack_task, p);
+    pool_run(p->c->pool, blocks_of(p->I, p->depth) * row_groups(p->T), pack_task, p);
 }
 
 /* ---- Panels ---- */
@@ -132,22 +156,48 @@ static void pack_across(const struct product *p, char *panel, char *rows, int o,
     p->k->pack_w(panel, rows, n, inputs, 0, inputs);
 }
 
-/* One block of inputs of a panel: packed, and multiplied by all rows. */
-static void panel_block(const struct product *p, float *z, char *panel, int o, int n, int at, int inputs)
+static void pack_panel(const struct product *p, char *panel, int o, int n, int at, int inputs)
 {
-    const struct linear_kernels *k = p->k;
     if (p->back) {
         const size_t from = ((size_t)at * p->w.stride + (size_t)o) * weight_bytes(p->w.type, 1, 1);
         p->back->pack_w_across[p->w.type](panel, (const char *)p->w.data + from, p->w.stride, n, inputs);
-        p->back->multiply(z, packed_x(p, at), panel, p->T, inputs);
     } else if (p->w.across) {
         pack_across(p, panel, panel + round_up(p->panel_bytes, 64), o, n, at, inputs);
-        k->multiply(z, packed_x(p, at), panel, p->T, inputs, NULL);
     } else {
-        const int left = p->I - at - inputs;
-        const struct ahead next = panel_source(p, o, n, at + inputs, least(p->depth, left));
-        k->pack_w(panel, weight_at(p, o), n, p->I, at, inputs);
-        k->multiply(z, packed_x(p, at), panel, p->T, inputs, left ? &next : NULL);
+        p->k->pack_w(panel, weight_at(p, o), n, p->I, at, inputs);
+    }
+}
+
+/* What the thread will probably pack after this block: the panel's next, or the first of the panel that it gets if
+ * threads take turns. No pieces if there is none. */
+static struct ahead packed_next(const struct product *p, int o, int n, int at)
+{
+    const int next = at + p->depth, far = o + p->panel * pool_threads(p->c->pool);
+    if (p->w.across) return (struct ahead){.pieces = 0};
+    if (next < p->I) return panel_source(p, o, n, next, least(p->depth, p->I - next));
+    if (far < p->O) return panel_source(p, far, least(p->panel, p->O - far), 0, least(p->depth, p->I));
+    return (struct ahead){.pieces = 0};
+}
+
+/* The share of it that is asked for while this group of rows is multiplied. */
+static struct ahead share(struct ahead a, int group, int groups)
+{
+    const int from = a.pieces * group / groups, to = a.pieces * (group + 1) / groups;
+    return (struct ahead){a.at + (size_t)from * a.apart, a.apart, a.bytes, to - from};
+}
+
+/* One block of inputs of a panel: packed, and multiplied by all rows. */
+static void panel_block(const struct product *p, float *z, char *panel, int o, int n, int at, int inputs)
+{
+    const struct ahead all = packed_next(p, o, n, at);
+    pack_panel(p, panel, o, n, at, inputs);
+    for (int group = 0; group < row_groups(p->T); group++) {
+        const struct ahead next = share(all, group, row_groups(p->T));
+        float *zg = z + (size_t)group * PACK_ROWS * (size_t)p->panel;
+        if (p->back)
+            p->back->multiply(zg, packed_x(p, at, group), panel, rows_of(p, group), inputs);
+        else
+            p->k->multiply(zg, packed_x(p, at, group), panel, rows_of(p, group), inputs, next.pieces ? &next : NULL);
     }
 }
 
@@ -160,7 +210,7 @@ static void panel_task(void *user, int task, int thread)
     memset(z, 0, (size_t)p->T * (size_t)p->panel * sizeof *z);
     for (int at = 0; at < p->I; at += p->depth)
         panel_block(p, z, panel, o, n, at, least(p->depth, p->I - at));
-    ops_cpu_output(p->c, &p->y, z, (size_t)p->panel, p->T, o, n);
+    ops_cpu_output(p->c, &p->y, z, (size_t)p->panel, p->T, o, (struct output_pieces){1, n, 0});
 }
 
 size_t ops_cpu_product_scratch_bytes(const struct linear_kernels *k, bool across)
@@ -199,7 +249,7 @@ static void plain_task(void *user, int task, int thread)
             sum += element(p, &p->x, task, i) * element(p, &p->w, o, i);
         float z = (float)sum;
         const struct product_output y = {p->y.at + (size_t)task * p->y.stride, 0, p->y.bias, p->y.epilogue};
-        ops_cpu_output(p->c, &y, &z, 1, 1, o, 1);
+        ops_cpu_output(p->c, &y, &z, 1, 1, o, (struct output_pieces){1, 1, 0});
     }
 }
 

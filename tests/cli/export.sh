@@ -3,7 +3,7 @@
 # and that nothing is left of one that could not be made.
 # shellcheck shell=sh
 logits() { # MODEL_DIRECTORY PREFIX
-    run 0 logits "$1" --ids 390,268,356,77,12 --prefix "$2" -o "$2.safetensors" --quiet
+    run 0 logits "$1" --ids 390,268,356,77,12 --prefix "$2" --compute fp32 -o "$2.safetensors" --quiet
     mv "$2.safetensors" logits
 }
 

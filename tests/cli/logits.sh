@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # One safetensors file with one tensor, whole or not at all.
 # shellcheck shell=sh disable=SC2034
-run 0 logits "$MODEL" --ids 1,2,3 -o a.safetensors
+run 0 logits "$MODEL" --ids 1,2,3 --compute fp32 -o a.safetensors
 prints ''
 grep -aq '"logits":{"dtype":"F32","shape":\[3,2048\]' a.safetensors || die "the header is not as expected"
 run 0 logits -m "$MODEL" --ids 1,2,3 --prefix 3 --compute fp32 -o b.safetensors

@@ -130,7 +130,7 @@ INLINE void multiply(enum weight_type type, float *z, const char *x, const char 
 {
     const int group = type == WEIGHT_Q8 ? 64 : 32;
     const size_t blocks = quant_blocks(n);
-    struct asking a = asking(next, T, (T + TILE_ROWS - 1) / TILE_ROWS * (PANEL / QUANT_STRIP));
+    struct asking a = asking(next, (T + TILE_ROWS - 1) / TILE_ROWS * (PANEL / QUANT_STRIP));
     TILES_ON(type == WEIGHT_Q8 ? &q8_config : &q4_config);
     for (int t = 0; t < T; t += TILE_ROWS, x += blocks * block_bytes(group)) {
         for (int s = 0; s < PANEL / QUANT_STRIP; s++) {

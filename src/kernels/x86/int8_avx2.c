@@ -357,7 +357,7 @@ static void multiply_q4(float *z, const void *x, const void *w, int T, int n, co
 {
     enum { ROWS = 32 }; /* whose sums, and a block of x, stay in L1 */
     const size_t blocks = quant_blocks(n), x_row = 2 * Q4_BYTES;
-    struct asking a = asking(next, T, (int)blocks * ((T + ROWS - 1) / ROWS));
+    struct asking a = asking(next, (int)blocks * ((T + ROWS - 1) / ROWS));
     for (int t = 0; t < T; t += ROWS) {
         struct strips s = {w, (const char *)w + blocks * quant_block_bytes(WEIGHT_Q4), q4_panel_strip_bytes(blocks)};
         for (size_t b = 0; b < blocks; b++) {
@@ -499,7 +499,7 @@ INLINE void any_tile(int rows, float *z, const char *x, const char *w, const flo
 static void multiply_q8(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
     const size_t blocks = quant_blocks(n);
-    struct asking a = asking(next, T, (int)blocks * ((T + TILE - 1) / TILE) * STRIPS);
+    struct asking a = asking(next, (int)blocks * ((T + TILE - 1) / TILE) * STRIPS);
     for (size_t b = 0; b < blocks; b++) {
         const char *wb = (const char *)w + b * W_BYTES;
         for (int t = 0, rows; t < T; t += rows) {

@@ -300,7 +300,7 @@ INLINE void multiply(enum weight_type type, float *z, const int32_t *x, const ch
 {
     const int group = type == WEIGHT_Q8 ? 64 : 32;
     const size_t blocks = quant_blocks(n);
-    struct asking a = asking(next, T, (T + TILE - 1) / TILE);
+    struct asking a = asking(next, (T + TILE - 1) / TILE);
     for (int t = 0, rows; t < T; t += rows, x += blocks * block_units(group, rows)) {
         rows = tile_height(T - t, TILE);
         ask(&a);

@@ -353,7 +353,7 @@ INLINE void multiply_group(int w_is_a, float *z, const char *x, const char *w, i
 INLINE void multiply(int w_is_a, float *z, const char *x, const char *w, int T, int n, const struct ahead *next)
 {
     const size_t chunks = (steps_of(n) + CHUNK - 1) / CHUNK;
-    struct asking a = asking(next, T, (int)chunks * ((T + 2 * TILE_ROWS - 1) / (2 * TILE_ROWS)));
+    struct asking a = asking(next, (int)chunks * ((T + 2 * TILE_ROWS - 1) / (2 * TILE_ROWS)));
     TILES_ON(&config);
     for (int t = 0; t < T; t += GROUP)
         multiply_group(w_is_a, z + t * PANEL, x + x_bytes(t, n), w, T - t < GROUP ? T - t : GROUP, steps_of(n), &a);

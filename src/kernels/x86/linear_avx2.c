@@ -276,7 +276,7 @@ INLINE void pack_quant(enum weight_type type, int rounded, float *to, const char
 static void multiply(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
     const size_t steps = steps_of(n), strip = w_strip_floats(n);
-    struct asking a = asking(next, T, LANES * ((T + TILE - 1) / TILE) * STRIPS);
+    struct asking a = asking(next, LANES * ((T + TILE - 1) / TILE) * STRIPS);
     for (int j = 0; j < LANES; j++) {
         const float *xj = (const float *)x + (size_t)j * x_lane_floats(T, n);
         const float *wj = (const float *)w + (size_t)j * w_lane_floats(n);

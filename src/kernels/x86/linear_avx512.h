@@ -26,7 +26,7 @@
 #include "kernels/x86/quant_avx512.h"
 
 /* STEP: inputs of a vector. TILE: rows that fill the registers, two vectors of outputs each. */
-enum { STEP = LANES * LANE_INPUTS, PANEL = 32, TILE = 12, STREAM_ROWS = 12 };
+enum { STEP = LANES * LANE_INPUTS, PANEL = 64, WIDTH = 32, TILE = 12, STREAM_ROWS = 12 };
 
 /* The sum of each lane with its products added. */
 INLINE __m512 madd(__m512 sum, __m512i x, __m512i w);
@@ -212,7 +212,7 @@ INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const
 
 /* ---- Panels: packing ---- */
 
-/* x packed is [lane 16][tile][step][rows], and w is [lane 16][step][PANEL]. A gap of a cache line between lanes keeps
+/* x packed is [lane 16][tile][step][rows], and w is [lane 16][strip of WIDTH outputs][step][WIDTH]. A gap of a cache line between lanes keeps
  * their streams of stores apart. Units are what a lane holds. */
 static size_t x_lane_units(int T, int n)
 {
@@ -246,6 +246,12 @@ INLINE void pack_x(load_fn *load, int32_t *at, const float *x, size_t x_stride, 
     }
 }
 
+/* Where a packed panel of so many steps has output o. */
+INLINE int32_t *output_at(int32_t *to, size_t steps, int o)
+{
+    return to + (size_t)(o / WIDTH) * steps * WIDTH + o % WIDTH;
+}
+
 /* One step of 16 outputs. */
 INLINE void pack_step(load_fn *load, int32_t *to, size_t lane, const char *w, size_t row, int O, int n)
 {
@@ -260,11 +266,11 @@ INLINE void pack_w(load_fn *load, size_t bytes, int32_t *to, const char *w, int 
     const size_t lane = w_lane_units(n), row = (size_t)I * bytes;
     for (int half = 0; half < PANEL; half += LANES) {
         const char *from = w + (size_t)(half < O ? half : 0) * row + (size_t)at * bytes;
-        int32_t *out = to + half;
+        int32_t *out = output_at(to, steps_of(n), half);
         int i = 0;
-        for (; O - half >= LANES && i + STEP <= n; i += STEP, from += STEP * bytes, out += PANEL)
+        for (; O - half >= LANES && i + STEP <= n; i += STEP, from += STEP * bytes, out += WIDTH)
             pack_step(load, out, lane, from, row, LANES, STEP);
-        for (; i < n; i += STEP, from += STEP * bytes, out += PANEL)
+        for (; i < n; i += STEP, from += STEP * bytes, out += WIDTH)
             pack_step(load, out, lane, from, row, O - half, n - i < STEP ? n - i : STEP);
     }
 }
@@ -272,7 +278,7 @@ INLINE void pack_w(load_fn *load, size_t bytes, int32_t *to, const char *w, int 
 /* Where a packed panel has unit u of its block. */
 INLINE int32_t *unit_at(int32_t *to, size_t lane, int u)
 {
-    return to + (size_t)(u % LANES) * lane + (size_t)(u / LANES) * PANEL;
+    return to + (size_t)(u % LANES) * lane + (size_t)(u / LANES) * WIDTH;
 }
 
 /* A panel of quantised weights: two strips, blocks of 64 inputs; what is beyond n in the last step is zero in a block.
@@ -285,13 +291,13 @@ INLINE void pack_quant(enum weight_type type, put_inputs_fn *put_inputs, int32_t
     for (int half = 0; half < PANEL; half += LANES, w += quant_strip_bytes(type, I)) {
         if (half >= O) {
             for (int u = 0; u < padded / LANE_INPUTS; u++)
-                store_vector(unit_at(to + half, lane, u), _mm512_setzero_si512());
+                store_vector(unit_at(output_at(to, steps_of(n), half), lane, u), _mm512_setzero_si512());
             continue;
         }
         const char *data = w + first * quant_block_bytes(type);
         const char *scales = w + quant_blocks(I) * quant_block_bytes(type) + first * quant_scale_bytes(type);
         for (int b = 0; b < n; b += QUANT_BLOCK) {
-            pack_block(type, put_inputs, to + half, lane, data, scales, b, padded - b);
+            pack_block(type, put_inputs, output_at(to, steps_of(n), half), lane, data, scales, b, padded - b);
             data += quant_block_bytes(type);
             scales += quant_scale_bytes(type);
         }
@@ -305,7 +311,7 @@ INLINE void tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t 
 {
     __m512 sum[TILE][2];
     UNROLL for (int t = 0; t < rows; t++) sum[t][0] = sum[t][1] = _mm512_setzero_ps();
-    for (size_t s = 0; s < steps; s++, x += rows, w += PANEL) {
+    for (size_t s = 0; s < steps; s++, x += rows, w += WIDTH) {
         const __m512i w0 = load_vector(w), w1 = load_vector(w + LANES);
         UNROLL for (int t = 0; t < rows; t++)
         {
@@ -342,15 +348,16 @@ static void any_tile(int rows, float *z, const int32_t *x, const int32_t *w, siz
 
 static void multiply(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
+    enum { STRIPS = PANEL / WIDTH };
     const size_t steps = steps_of(n);
-    struct asking a = asking(next, T, LANES * ((T + TILE - 1) / TILE));
-    for (int j = 0; j < LANES; j++) {
-        const int32_t *xj = (const int32_t *)x + (size_t)j * x_lane_units(T, n);
-        const int32_t *wj = (const int32_t *)w + (size_t)j * w_lane_units(n);
+    struct asking a = asking(next, LANES * STRIPS * ((T + TILE - 1) / TILE));
+    for (int j = 0; j < LANES * STRIPS; j++) {
+        const int32_t *xj = (const int32_t *)x + (size_t)(j / STRIPS) * x_lane_units(T, n);
+        const int32_t *wj = (const int32_t *)w + (size_t)(j / STRIPS) * w_lane_units(n) + (size_t)(j % STRIPS) * steps * WIDTH;
         for (int t = 0, rows; t < T; t += rows, xj += (size_t)rows * steps) {
             rows = tile_height(T - t, TILE);
             ask(&a);
-            any_tile(rows, z + t * PANEL, xj, wj, steps);
+            any_tile(rows, z + t * PANEL + j % STRIPS * WIDTH, xj, wj, steps);
         }
     }
 }

@@ -14,21 +14,19 @@ static inline int tile_height(int T, int most)
     return (T + tiles - 1) / tiles;
 }
 
-/* Memory idles while a panel is multiplied. So what the next one is packed from is asked for meanwhile, a few lines a
- * tile, to be in L2 by then: packing would wait for it, row by row. */
+/* Memory idles while a panel is multiplied. So what the next one is packed from is asked for meanwhile, a few lines at a
+ * time, to be in the cache by then: packing would wait for it, row by row. */
 struct asking {
     struct ahead left;
     size_t done; /* bytes of the first piece */
     int lines;   /* of each call */
 };
 
-/* To be asked for in this many calls; next may be NULL. With many rows packing is a small part of the work, and asking
- * costs more than it gains. */
-static inline struct asking asking(const struct ahead *next, int T, int calls)
+/* To be asked for in this many calls; next may be NULL. */
+static inline struct asking asking(const struct ahead *next, int calls)
 {
-    enum { MANY_ROWS = 128 };
     struct asking a = {.lines = 0};
-    if (!next || T > MANY_ROWS) return a;
+    if (!next) return a;
     a.left = *next;
     a.lines = (int)((size_t)next->pieces * (next->bytes / 64 + 1) / (size_t)(calls ? calls : 1)) + 1;
     return a;
@@ -37,7 +35,7 @@ static inline struct asking asking(const struct ahead *next, int T, int calls)
 static inline void ask(struct asking *a)
 {
     for (int i = 0; i < a->lines && a->left.pieces; i++) {
-        _mm_prefetch(a->left.at + a->done, _MM_HINT_T1);
+        _mm_prefetch(a->left.at + a->done, _MM_HINT_T0);
         a->done += 64;
         if (a->done < a->left.bytes) continue;
         a->done = 0;
