@@ -45,7 +45,6 @@ void kernels_init(struct kernels *k, enum cpu_level level)
         kernels_init_avx2_quant(k);
     }
     if (level >= CPU_AVX512) {
-        memset(k->back, 0, sizeof k->back); /* its linear maps are faster than AVX2's products */
         kernels_init_rows_avx512(k);
         kernels_init_attention_avx512(k);
         kernels_init_back_avx512(k);
@@ -55,6 +54,7 @@ void kernels_init(struct kernels *k, enum cpu_level level)
     }
     if (level >= CPU_AVX512BF16) kernels_init_avx512bf16_linear(k);
     if (level >= CPU_AMX) {
+        k->back[COMPUTE_BF16] = (struct back_kernels){0}; /* with tiles linear maps are faster, factors turned first */
         kernels_init_amx_linear(k);
         kernels_init_amx_int8(k);
     }

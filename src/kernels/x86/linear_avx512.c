@@ -93,6 +93,24 @@ PACK_QUANT(pack_q4, WEIGHT_Q4, put_inputs)
 PACK_QUANT(pack_q8_rounded, WEIGHT_Q8, put_inputs_rounded)
 PACK_QUANT(pack_q4_rounded, WEIGHT_Q4, put_inputs_rounded)
 
+INLINE __m512i unit(const __m512 inputs[1])
+{
+    return _mm512_castps_si512(inputs[0]);
+}
+
+INLINE __m512i unit_rounded(const __m512 inputs[1])
+{
+    return round_bf16(unit(inputs));
+}
+
+BACK_X_FORMS(back_rows, back_across, load_f32, unit)
+BACK_X_FORMS(back_rows_rounded, back_across_rounded, load_f32_rounded, unit_rounded)
+BACK_PACK_W(back_f32, wide_f32, 4, unit)
+BACK_PACK_W(back_f16, wide_f16, 2, unit)
+BACK_PACK_W(back_bf16, wide_bf16, 2, unit)
+BACK_PACK_W(back_f32_rounded, wide_f32, 4, unit_rounded)
+BACK_PACK_W(back_f16_rounded, wide_f16, 2, unit_rounded)
+
 void kernels_init_avx512_linear(struct kernels *k)
 {
     static k_stream_fn *const streams[2][WEIGHT_TYPES] = {
@@ -119,6 +137,16 @@ void kernels_init_avx512_linear(struct kernels *k)
                 .multiply = multiply,
             };
         }
+        k->back[rounded ? COMPUTE_BF16 : COMPUTE_FP32] = (struct back_kernels){
+            .panel = PANEL,
+            .depth = BACK_DEPTH,
+            .panel_bytes = BACK_PANEL_BYTES,
+            .packed_x_bytes = back_packed_x_bytes,
+            .pack_x = rounded ? back_rows_rounded : back_rows,
+            .pack_x_across = rounded ? back_across_rounded : back_across,
+            .pack_w_across = {rounded ? back_f32_rounded : back_f32, rounded ? back_f16_rounded : back_f16, back_bf16},
+            .multiply = back_multiply,
+        };
     }
 }
 

@@ -39,6 +39,16 @@ PACK_W(pack_bf16, load_bf16, 2)
 PACK_QUANT(pack_q8, WEIGHT_Q8, put_inputs)
 PACK_QUANT(pack_q4, WEIGHT_Q4, put_inputs)
 
+INLINE __m512i unit(const __m512 inputs[2])
+{
+    return pairs(inputs[0], inputs[1]);
+}
+
+BACK_X_FORMS(back_rows, back_across, load_f32, unit)
+BACK_PACK_W(back_f32, wide_f32, 4, unit)
+BACK_PACK_W(back_f16, wide_f16, 2, unit)
+BACK_PACK_W(back_bf16, wide_bf16, 2, unit)
+
 void kernels_init_avx512bf16_linear(struct kernels *k)
 {
     static k_stream_fn *const streams[WEIGHT_TYPES] = {stream_f32, stream_f16, stream_bf16};
@@ -59,6 +69,16 @@ void kernels_init_avx512bf16_linear(struct kernels *k)
             .multiply = multiply,
         };
     }
+    k->back[COMPUTE_BF16] = (struct back_kernels){
+        .panel = PANEL,
+        .depth = BACK_DEPTH,
+        .panel_bytes = BACK_PANEL_BYTES,
+        .packed_x_bytes = back_packed_x_bytes,
+        .pack_x = back_rows,
+        .pack_x_across = back_across,
+        .pack_w_across = {back_f32, back_f16, back_bf16},
+        .multiply = back_multiply,
+    };
 }
 
 #else /* not an x86 compiler: kernels_best_level() never offers this level */
