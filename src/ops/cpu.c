@@ -93,7 +93,7 @@ static void cpu_close(struct ops *o)
 {
     struct ops_cpu *c = ops_cpu(o);
     pool_free(c->pool);
-    free(c->scratch);
+    ops_cpu_free(o, c->scratch, c->threads_scratch);
     ops_cpu_free(o, c->x, c->x_bytes);
     ops_cpu_free(o, c->turned, turned_bytes);
     free(c);
@@ -160,11 +160,9 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_
     if (s != OK) goto free_c;
 
     c->scratch_bytes = scratch_bytes(&c->kernels, limits);
-    c->scratch = aligned_alloc(64, (size_t)n_threads * c->scratch_bytes);
-    if (!c->scratch) {
-        s = fail(E_NOMEM, "cpu backend: out of memory for %d x %zu bytes of scratch", n_threads, c->scratch_bytes);
-        goto free_pool;
-    }
+    c->threads_scratch = (size_t)n_threads * c->scratch_bytes;
+    s = ops_cpu_alloc(&c->base, &c->scratch, c->threads_scratch);
+    if (s != OK) goto free_pool;
     c->x_bytes = x_bytes(&c->kernels, limits);
     s = ops_cpu_alloc(&c->base, &c->x, c->x_bytes);
     if (s != OK) goto free_scratch;
@@ -181,7 +179,7 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_
 free_x:
     ops_cpu_free(&c->base, c->x, c->x_bytes);
 free_scratch:
-    free(c->scratch);
+    ops_cpu_free(&c->base, c->scratch, c->threads_scratch);
 free_pool:
     pool_free(c->pool);
 free_c:

@@ -11,8 +11,8 @@ struct ops_cpu {
     struct kernels kernels;
     enum compute_type compute;
     struct pool *pool;
-    char *scratch;        /* [threads][scratch_bytes] */
-    size_t scratch_bytes; /* of one thread */
+    void *scratch; /* [threads][scratch_bytes] */
+    size_t scratch_bytes, threads_scratch; /* of one thread, of all */
     void *x;              /* the rows of a linear map in the form its kernels take them */
     size_t x_bytes;
     float *turned; /* [PRODUCT_ROWS][BACK_INPUTS] rows that come as columns; NULL where nobody trains */
@@ -25,7 +25,7 @@ static inline struct ops_cpu *ops_cpu(struct ops *o)
 
 static inline void *ops_cpu_scratch(struct ops_cpu *c, int thread)
 {
-    return c->scratch + (size_t)thread * c->scratch_bytes;
+    return (char *)c->scratch + (size_t)thread * c->scratch_bytes;
 }
 
 /* ---- Products ----

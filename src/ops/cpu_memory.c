@@ -10,11 +10,16 @@
 #include "kernels/quant.h"
 #include "ops/cpu.h"
 
+static const size_t large_page = (size_t)2 << 20;
+
 enum status ops_cpu_alloc(struct ops *o, void **out, size_t bytes)
 {
     (void)o;
     void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return fail(E_NOMEM, "out of memory: %zu bytes for buffers: %s", bytes, strerror(errno));
+    /* Products go through all of it, rows or panels far apart: of 4 KiB pages each is a miss of the TLB, and each costs
+     * its first user a fault. Where there are no large ones, so be it. */
+    if (bytes >= large_page) madvise(p, bytes, MADV_HUGEPAGE);
     *out = p;
     return OK;
 }
@@ -133,9 +138,6 @@ enum status ops_cpu_weight_bind(struct ops *o, struct weight *out, const struct 
     if (w.owned_bytes) {
         void *copy = NULL;
         TRY(ops_cpu_alloc(o, &copy, w.owned_bytes));
-        /* A token reads all of it, so every page of 4 KiB is a miss of the TLB. Where there are no large ones, so be
-         * it. */
-        madvise(copy, w.owned_bytes, MADV_HUGEPAGE);
         struct ops_cpu *c = ops_cpu(o);
         const enum status s = ops_cpu_weight_convert(&c->kernels, c->pool, copy, host, as);
         if (s != OK) {
