@@ -29,6 +29,8 @@ static size_t round_up(size_t n, size_t unit)
 
 /* ---- Output ---- */
 
+enum { LINE_FLOATS = 16, ROWS_AHEAD = 8 };
+
 static void add(float *y, const float *x, int n)
 {
     for (int i = 0; i < n; i++)
@@ -45,6 +47,13 @@ static bool bends(enum epilogue e)
     return e == EPILOGUE_GELU || e == EPILOGUE_ADD_GELU;
 }
 
+/* Rows of y lie pages apart, where no processor looks ahead by itself. */
+static void ask(const float *y, int n)
+{
+    for (int i = 0; i < n; i += LINE_FLOATS)
+        __builtin_prefetch(y + i, 1);
+}
+
 void ops_cpu_output(const struct ops_cpu *c, const struct product_output *y, float *z, size_t z_stride, int T, int o,
                     struct output_pieces p)
 {
@@ -53,6 +62,7 @@ void ops_cpu_output(const struct ops_cpu *c, const struct product_output *y, flo
         float *zt = z + (size_t)t * z_stride;
         const float *yt = y->at + (size_t)t * y->stride + o;
         for (int i = 0; i < p.n; i++, zt += p.length, yt += p.apart) {
+            if (t + ROWS_AHEAD < T) ask(yt + ROWS_AHEAD * y->stride, p.length);
             if (y->bias) add(zt, y->bias + o + i * p.apart, p.length);
             if (adds(y->epilogue)) add(zt, yt, p.length);
         }

@@ -397,11 +397,15 @@ INLINE __m512 wide_bf16(const char *w, int n)
 /* A step of 16 rows or outputs. */
 typedef __m512i unit_fn(const __m512 inputs[LANE_INPUTS]);
 
+/* Inputs lie pages apart, where no processor looks ahead by itself. */
+enum { INPUTS_AHEAD = 16 };
+
 /* The step at p of 16 rows or outputs, n of which exist, whose inputs lie `apart` bytes apart; there are `inputs` of
  * them. */
 INLINE __m512i load_across(wide_fn *wide, unit_fn *unit, const char *p, size_t apart, int n, int inputs)
 {
     __m512 v[LANE_INPUTS];
+    UNROLL for (int i = 0; i < LANE_INPUTS; i++) _mm_prefetch(p + (size_t)(i + INPUTS_AHEAD) * apart, _MM_HINT_T0);
     UNROLL for (int i = 0; i < LANE_INPUTS; i++)
         v[i] = i < inputs ? wide(p + (size_t)i * apart, n) : _mm512_setzero_ps();
     return unit(v);
