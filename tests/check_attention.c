@@ -4,6 +4,7 @@
  * The truth is computed from the same history and for the same largest score as the kernel found, which itself must be
  * as near the true one as a dot product is. Whatever a row does not see is NaN, or of another row and possibly
  * infinite, and must not be noticed. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ static const int head_sizes[] = {1, 7, 8, 9, 15, 16, 17, 33, 63, 64, 65, 80, 200
 /* Rows, their history and the page. */
 struct step {
     enum dtype dtype;
+    bool rounded; /* factors, to bf16 */
     int T, K;
     size_t stride;
     float scale;
@@ -81,7 +83,8 @@ static void step_run(struct check *c, const struct step *s, int first, int T, en
     const unsigned mode = check_float_mode();
     snprintf(c->now, sizeof c->now, "%s, rows %d+%d, place %d", c->what, first, T, (int)where);
 
-    (s->dtype == DTYPE_F32 ? c->k->attention_f32 : c->k->attention_f16)(&rows, keys, values, AT);
+    k_attention_fn *of_dtype = s->dtype == DTYPE_F32 ? c->k->attention_f32 : c->k->attention_f16;
+    (s->rounded ? c->k->attention_bf16 : of_dtype)(&rows, keys, values, AT);
 
     const struct input in[] = {
         {q, s->q + f * s->stride, y_n * sizeof *q}, {keys, s->keys, page}, {values, s->values, page}};
@@ -118,6 +121,12 @@ struct seen {
     long double max_off;
 };
 
+/* What a step of a sum may lose. */
+static long double tiny(const struct step *s)
+{
+    return s->rounded ? (long double)FLT_MIN : (long double)TINY;
+}
+
 static void seen_of(struct seen *x, const struct step *s, int t)
 {
     x->from = s->lo[t] <= AT ? 0 : s->lo[t] - AT;
@@ -127,8 +136,8 @@ static void seen_of(struct seen *x, const struct step *s, int t)
     for (int i = x->from; i < x->to; i++) {
         long double sum = 0, size = 0;
         for (int k = 0; k < s->K; k++) {
-            const long double product = (long double)s->q[(size_t)t * s->stride + (size_t)k] *
-                                        (long double)check_load(s->keys, s->dtype, key_at(k, i)) *
+            const long double product = check_factor(s->rounded, s->q[(size_t)t * s->stride + (size_t)k]) *
+                                        check_factor(s->rounded, check_load(s->keys, s->dtype, key_at(k, i))) *
                                         (long double)s->scale;
             sum += product;
             size += fabsl(product);
@@ -136,37 +145,42 @@ static void seen_of(struct seen *x, const struct step *s, int t)
         /* the scale is applied to a rounded sum: one rounding more */
         const long double K = s->K;
         x->score[i] = sum;
-        x->off[i] = (8 + sqrtl(K)) * EPS * size + 2 * EPS * fabsl(sum) + (K + 2) * (long double)TINY;
+        x->off[i] = (8 + sqrtl(K)) * EPS * size + 2 * EPS * fabsl(sum) + (K + 2) * tiny(s);
         if (x->off[i] > x->max_off) x->max_off = x->off[i];
         if (sum > x->max) x->max = sum;
     }
 }
 
+/* Of a sum of weights times values: how far off a rounded weight may be, relatively, and what a step may lose. */
+struct losses {
+    long double weight, step;
+};
+
 /* One of a row's sums, of values or of ones: what was there, rescaled, and what the page adds. exp is off by 2 eps and
  * by its argument's rounding; an n-term sum as in check_kernels.c. */
 static void sum_is_near_truth(struct check *c, const struct seen *x, size_t at, float have, float before,
-                              long double old_max, long double base, const float *value)
+                              long double old_max, long double base, const long double *value, struct losses losses)
 {
     const long double keep = expl(old_max - base), n = x->to - x->from;
     long double sum = (long double)before * keep, size = fabsl(sum), off = 0;
     off += size > 0 ? size * EPS * (fabsl(old_max - base) + 3) : 0;
     long double greatest = fabsl((long double)before);
     for (int i = x->from; i < x->to; i++) {
-        const long double d = x->score[i] - base, part = expl(d) * (long double)value[i];
+        const long double d = x->score[i] - base, part = expl(d) * value[i];
         sum += part;
         size += fabsl(part);
-        off += fabsl(part) > 0 ? fabsl(part) * (x->off[i] + EPS * (fabsl(d) + 2)) : 0;
-        greatest = fmaxl(greatest, fabsl((long double)value[i]));
+        off += fabsl(part) > 0 ? fabsl(part) * (x->off[i] + EPS * (fabsl(d) + 2) + losses.weight) : 0;
+        greatest = fmaxl(greatest, fabsl(value[i]));
     }
     check_near(c, at, have, sum,
                off * (1 + off) + (8 + sqrtl(n)) * EPS * size + EPS * fabsl(sum) +
-                   (n + 2) * (greatest + 1) * (long double)TINY);
+                   (n + 2) * (greatest + 1) * losses.step);
 }
 
 static void row_is_near_truth(struct check *c, const struct step *s, int t, const struct outcome *have)
 {
     struct seen x;
-    float values[KV_PAGE], ones[KV_PAGE];
+    long double values[KV_PAGE], ones[KV_PAGE];
     seen_of(&x, s, t);
     bool defined = true; /* no score is NaN */
     for (int i = x.from; i < x.to; i++) {
@@ -175,11 +189,12 @@ static void row_is_near_truth(struct check *c, const struct step *s, int t, cons
     }
     if (defined) check_near(c, MAX_K, have->max, x.max, x.max_off);
     const long double base = have->max == -INFINITY ? 0 : (long double)have->max, old_max = (long double)s->max[t];
-    sum_is_near_truth(c, &x, MAX_K + 1, have->sum, s->sum[t], old_max, base, ones);
+    sum_is_near_truth(c, &x, MAX_K + 1, have->sum, s->sum[t], old_max, base, ones, (struct losses){0, TINY});
     for (int k = 0; k < s->K; k++) {
         for (int i = x.from; i < x.to; i++)
-            values[i] = check_load(s->values, s->dtype, value_at(k, i));
-        sum_is_near_truth(c, &x, (size_t)k, have->y[k], s->y[(size_t)t * s->stride + (size_t)k], old_max, base, values);
+            values[i] = check_factor(s->rounded, check_load(s->values, s->dtype, value_at(k, i)));
+        sum_is_near_truth(c, &x, (size_t)k, have->y[k], s->y[(size_t)t * s->stride + (size_t)k], old_max, base, values,
+                          (struct losses){s->rounded ? BF16_OFF : 0, tiny(s)});
     }
 }
 
@@ -335,11 +350,11 @@ static void check_step(struct check *c, const struct step *s)
     if (s->dtype == DTYPE_F16) widened_is_the_same(c, s, whole);
 }
 
-static void check_attention(struct check *c, enum dtype dtype)
+static void check_attention(struct check *c, enum dtype dtype, bool rounded)
 {
     static const int some_T[] = {0, 1, 2, 3, 4, 5, 6, 7, 12, MAX_T};
     const size_t most = (size_t)MAX_T * MAX_K;
-    struct step s = {.dtype = dtype, .q = check_alloc(most), .y = check_alloc(most)};
+    struct step s = {.dtype = dtype, .rounded = rounded, .q = check_alloc(most), .y = check_alloc(most)};
     s.keys = (char *)check_alloc(kernels_head_page(MAX_K));
     s.values = (char *)check_alloc(kernels_head_page(MAX_K));
     for (size_t i = 0; i < COUNT_OF(head_sizes); i++) {
@@ -367,10 +382,15 @@ static void check_attention(struct check *c, enum dtype dtype)
 
 void check_attention_f32(struct check *c)
 {
-    check_attention(c, DTYPE_F32);
+    check_attention(c, DTYPE_F32, false);
 }
 
 void check_attention_f16(struct check *c)
 {
-    check_attention(c, DTYPE_F16);
+    check_attention(c, DTYPE_F16, false);
+}
+
+void check_attention_bf16(struct check *c)
+{
+    check_attention(c, DTYPE_F32, true);
 }

@@ -3,6 +3,7 @@
  *
  * Whatever a row does not see is NaN, or of another row and possibly infinite, and must not be noticed; nor may what it
  * sees notice a row that does not look there. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ static const int head_sizes[] = {1, 7, 8, 9, 15, 16, 17, 33, 63, 64, 65, 80, 200
 enum array { Q, DY, LSE, DELTA, KEYS_DOWN, KEYS_ACROSS, VALUES_DOWN, DQ, DK, DV, P, DS, ARRAYS };
 
 struct step {
+    bool rounded; /* factors, to bf16 */
     int T, K;
     size_t stride;
     float scale;
@@ -106,7 +108,7 @@ static void run_rows(struct check *c, const struct step *s, int first, int T, en
     const unsigned mode = check_float_mode();
     snprintf(c->now, sizeof c->now, "%s, rows %d+%d, place %d", c->what, first, T, (int)where);
 
-    c->k->attention_back(&rows, &page);
+    (s->rounded ? c->k->attention_back_bf16 : c->k->attention_back)(&rows, &page);
 
     struct input in[DQ];
     for (enum array a = 0; a < DQ; a++)
@@ -153,13 +155,19 @@ struct weights {
     long double p[MAX_T][KV_PAGE], ds[MAX_T][KV_PAGE], p_off[MAX_T][KV_PAGE], ds_off[MAX_T][KV_PAGE];
 };
 
+/* What a step of a sum may lose. */
+static long double tiny(const struct step *s)
+{
+    return s->rounded ? (long double)FLT_MIN : (long double)TINY;
+}
+
 /* A sum of n products, of which there is the size too. */
 static long double dot(const struct step *s, const float *row, const float *page, int i, long double *size)
 {
     long double sum = 0;
     *size = 0;
     for (int k = 0; k < s->K; k++) {
-        const long double product = (long double)row[k] * (long double)page[down(k, i)];
+        const long double product = check_factor(s->rounded, row[k]) * check_factor(s->rounded, page[down(k, i)]);
         sum += product;
         *size += fabsl(product);
     }
@@ -176,10 +184,10 @@ static void weigh(const struct step *s, int t, int i, struct weights *w)
     const long double score = scale * dot(s, s->x[Q] + row, s->x[KEYS_DOWN], i, &score_size);
     const long double dp = dot(s, s->x[DY] + row, s->x[VALUES_DOWN], i, &dp_size);
     const long double below = score - (long double)s->x[LSE][t], p = expl(below);
-    const long double score_off = walk * scale * score_size + 2 * EPS * fabsl(score) + (K + 2) * TINY +
+    const long double score_off = walk * scale * score_size + 2 * EPS * fabsl(score) + (K + 2) * tiny(s) +
                                   EPS * fabsl(below);
     const long double p_off = p > 0 ? p * (score_off * (1 + score_off) + 2 * EPS) + TINY : 0;
-    const long double d = dp - (long double)s->x[DELTA][t], d_off = walk * dp_size + EPS * fabsl(d) + (K + 1) * TINY;
+    const long double d = dp - (long double)s->x[DELTA][t], d_off = walk * dp_size + EPS * fabsl(d) + (K + 1) * tiny(s);
     w->p[t][i] = p;
     w->p_off[t][i] = p_off;
     w->ds[t][i] = p * d * scale;
@@ -192,18 +200,18 @@ struct sum {
     int n;
 };
 
-static void sum_add(struct sum *x, long double weight, long double off, float number)
+static void sum_add(struct sum *x, const struct step *s, long double weight, long double off, float number)
 {
-    const long double part = weight * (long double)number;
+    const long double factor = check_factor(s->rounded, number), part = weight * factor;
     x->truth += part;
     x->size += fabsl(part);
-    x->off += off * fabsl((long double)number) + TINY;
+    x->off += off * fabsl(factor) + (s->rounded ? BF16_OFF * fabsl(part) : 0) + (1 + fabsl(factor)) * tiny(s);
     x->n++;
 }
 
-static void sum_is_near_truth(struct check *c, const struct sum *x, size_t at, float have)
+static void sum_is_near_truth(struct check *c, const struct step *s, const struct sum *x, size_t at, float have)
 {
-    check_near(c, at, have, x->truth, x->off + (8 + sqrtl(x->n + 1)) * EPS * x->size + EPS * fabsl(x->truth) + TINY);
+    check_near(c, at, have, x->truth, x->off + (8 + sqrtl(x->n + 1)) * EPS * x->size + EPS * fabsl(x->truth) + tiny(s));
 }
 
 static struct sum sum_from(float before)
@@ -218,9 +226,9 @@ static void rows_are_near_truth(struct check *c, const struct step *s, const str
             const size_t at = (size_t)t * s->stride + (size_t)k;
             struct sum sum = sum_from(s->x[DQ][at]);
             for (int i = 0; i < KV_PAGE; i++)
-                if (looks_at(s, t, i)) sum_add(&sum, w->ds[t][i], w->ds_off[t][i], s->x[KEYS_ACROSS][across(k, i)]);
+                if (looks_at(s, t, i)) sum_add(&sum, s, w->ds[t][i], w->ds_off[t][i], s->x[KEYS_ACROSS][across(k, i)]);
             if (looks(s, t))
-                sum_is_near_truth(c, &sum, at, dq[at]);
+                sum_is_near_truth(c, s, &sum, at, dq[at]);
             else
                 check_same(c, "changed a row that sees nothing of the page", at, dq[at], s->x[DQ][at]);
         }
@@ -236,11 +244,11 @@ static void pages_are_near_truth(struct check *c, const struct step *s, const st
             struct sum dk = sum_from(s->x[DK][at]), dv = sum_from(s->x[DV][at]);
             for (int t = 0; t < s->T; t++) {
                 if (!looks_at(s, t, i)) continue;
-                sum_add(&dk, w->ds[t][i], w->ds_off[t][i], s->x[Q][(size_t)t * s->stride + (size_t)k]);
-                sum_add(&dv, w->p[t][i], w->p_off[t][i], s->x[DY][(size_t)t * s->stride + (size_t)k]);
+                sum_add(&dk, s, w->ds[t][i], w->ds_off[t][i], s->x[Q][(size_t)t * s->stride + (size_t)k]);
+                sum_add(&dv, s, w->p[t][i], w->p_off[t][i], s->x[DY][(size_t)t * s->stride + (size_t)k]);
             }
-            sum_is_near_truth(c, &dk, at, have->dk[at]);
-            sum_is_near_truth(c, &dv, at, have->dv[at]);
+            sum_is_near_truth(c, s, &dk, at, have->dk[at]);
+            sum_is_near_truth(c, s, &dv, at, have->dv[at]);
         }
     }
 }
@@ -360,7 +368,7 @@ static void check_step(struct check *c, const struct step *s, bool filled, struc
     memcpy(again->dk, s->x[DK], size_of(s, DK, 0) * sizeof(float));
     memcpy(again->dv, s->x[DV], size_of(s, DV, 0) * sizeof(float));
     for (int t = 0, n; t < s->T; t += n) { /* dk and dv go on from call to call */
-        n = 1 + (int)(check_u64(c) % 4);
+        n = (1 + (int)(check_u64(c) % 4)) * (s->rounded ? 2 : 1);
         if (n > s->T - t) n = s->T - t;
         run_rows(c, s, t, n, t % 2 ? AT_START : AT_END, again);
     }
@@ -368,11 +376,11 @@ static void check_step(struct check *c, const struct step *s, bool filled, struc
     if (s->T) pages_are_the_same(c, "other bits in pieces", s, again, whole);
 }
 
-void check_attention_back(struct check *c)
+static void check_back(struct check *c, bool rounded)
 {
     static const int some_T[] = {0, 1, 2, 3, 4, 5, 6, 7, 12, MAX_T};
     enum { VARIETIES = 3 };
-    struct step s = {.K = MAX_K, .stride = MAX_K};
+    struct step s = {.rounded = rounded, .K = MAX_K, .stride = MAX_K};
     struct outcome whole = outcome_alloc(), again = outcome_alloc();
     for (enum array a = 0; a < ARRAYS; a++) {
         s.x[a] = check_alloc(size_of(&s, a, MAX_T));
@@ -380,6 +388,7 @@ void check_attention_back(struct check *c)
     }
     for (size_t i = 0; i < COUNT_OF(head_sizes); i++) {
         for (enum kind kind = 0; kind < KINDS; kind++) {
+            if (rounded && kind == SPECIAL) continue; /* all numbers have to be finite */
             for (int variety = 0; variety < VARIETIES; variety++) {
                 const size_t chosen = i + (size_t)kind + 3 * (size_t)variety;
                 for (size_t j = 0; j < COUNT_OF(some_T); j++) {
@@ -402,4 +411,14 @@ void check_attention_back(struct check *c)
     }
     outcome_free(&whole);
     outcome_free(&again);
+}
+
+void check_attention_back(struct check *c)
+{
+    check_back(c, false);
+}
+
+void check_attention_back_bf16(struct check *c)
+{
+    check_back(c, true);
 }

@@ -109,6 +109,11 @@ static void attention_f32(const struct kernels *k, const struct arrays *a)
     attend(k->attention_f32, a, a->w32, 4, ROWS);
 }
 
+static void attention_bf16(const struct kernels *k, const struct arrays *a)
+{
+    attend(k->attention_bf16, a, a->w32, 4, ROWS);
+}
+
 static void attention_f16(const struct kernels *k, const struct arrays *a)
 {
     attend(k->attention_f16, a, a->w16, 2, ROWS);
@@ -176,7 +181,7 @@ static void transpose_16(const struct kernels *k, const struct arrays *a)
 }
 
 /* BACK_ROWS rows of one head and one page, all of which they see. */
-static void attend_back(const struct kernels *k, const struct arrays *a, int head)
+static void attend_back(k_attention_back_fn *attention_back, const struct arrays *a, int head)
 {
     enum { ALL = BACK_ROWS * K, PAGE = KV_PAGE * K };
     static const int32_t lo[BACK_ROWS] = {0};
@@ -191,17 +196,22 @@ static void attend_back(const struct kernels *k, const struct arrays *a, int hea
                                              hi,        lse,  delta,   a->y,         p,    ds};
     const struct attention_back_page page = {a->w32,     a->w32 + PAGE,     a->w32 + (size_t)2 * PAGE,
                                              a->y + ALL, a->y + ALL + PAGE, 0};
-    k->attention_back(&rows, &page);
+    attention_back(&rows, &page);
 }
 
 static void attention_back_64(const struct kernels *k, const struct arrays *a)
 {
-    attend_back(k, a, 64);
+    attend_back(k->attention_back, a, 64);
 }
 
 static void attention_back_256(const struct kernels *k, const struct arrays *a)
 {
-    attend_back(k, a, K);
+    attend_back(k->attention_back, a, K);
+}
+
+static void attention_back_bf16_64(const struct kernels *k, const struct arrays *a)
+{
+    attend_back(k->attention_back_bf16, a, 64);
 }
 
 static void round_f16(const struct kernels *k, const struct arrays *a)
@@ -245,6 +255,8 @@ static const struct {
     {"attention_f16 1 x 512, 256", "GB/s", attention_f16_row, 4.0 * KEYS *K, offsetof(struct kernels, attention_f16)},
     {"attention_f32 48 x 512, 256", "GFLOP/s", attention_f32, 4.0 * ROWS *KEYS *K,
      offsetof(struct kernels, attention_f32)},
+    {"attention_bf16 48 x 512, 256", "GFLOP/s", attention_bf16, 4.0 * ROWS *KEYS *K,
+     offsetof(struct kernels, attention_bf16)},
     {"attention_f16 48 x 512, 256", "GFLOP/s", attention_f16, 4.0 * ROWS *KEYS *K,
      offsetof(struct kernels, attention_f16)},
     {"argmax 50400", "GB/s", argmax, 4.0 * V, offsetof(struct kernels, argmax)},
@@ -264,6 +276,8 @@ static const struct {
      offsetof(struct kernels, attention_back)},
     {"attention_back 96 x 32, 256", "GFLOP/s", attention_back_256, 10.0 * BACK_ROWS *KV_PAGE *K,
      offsetof(struct kernels, attention_back)},
+    {"attention_back_bf16 96 x 32, 64", "GFLOP/s", attention_back_bf16_64, 10.0 * BACK_ROWS *KV_PAGE * 64,
+     offsetof(struct kernels, attention_back_bf16)},
     {"round_f16 48 x 4096", "GB/s", round_f16, 8.0 * MAX_N, offsetof(struct kernels, round_f16)},
     {"round_bf16 48 x 4096", "GB/s", round_bf16, 8.0 * MAX_N, offsetof(struct kernels, round_bf16)},
     {"sum_squares 4 M", "GB/s", sum_squares, 4.0 * PARAMETERS, offsetof(struct kernels, sum_squares)},
@@ -318,12 +332,15 @@ static bool arrays_fill(struct arrays *a)
     return true;
 }
 
-static bool as_below(enum cpu_level level, size_t entry)
+/* Has the level this entry, and not from the level below? */
+static bool has_own(enum cpu_level level, size_t entry)
 {
+    static const k_gelu_fn *const none = NULL;
     struct kernels k, below;
     kernels_init(&k, level);
     kernels_init(&below, level ? level - 1 : level);
-    return level && !memcmp((char *)&k + entry, (char *)&below + entry, sizeof k.gelu);
+    const char *own = (const char *)&k + entry;
+    return memcmp(own, &none, sizeof none) && (!level || memcmp(own, (const char *)&below + entry, sizeof none));
 }
 
 void kernels_bench(void)
@@ -331,14 +348,14 @@ void kernels_bench(void)
     struct arrays a = {0};
     if (arrays_fill(&a)) {
         for (size_t i = 0; i < sizeof benches / sizeof benches[0]; i++) {
-            double of_ref = 0;
+            double of_ref = NAN;
             for (enum cpu_level level = 0; level <= kernels_best_level(); level++) {
                 struct kernels k;
-                if (as_below(level, benches[i].entry)) continue;
+                if (!has_own(level, benches[i].entry)) continue;
                 kernels_init(&k, level);
                 const double s = seconds(benches[i].run, &k, &a);
                 if (level == CPU_REF) of_ref = s;
-                printf("%-30s %-6s %9.2f %-7s %7.1f x ref %10.2f us\n", benches[i].name, k.name,
+                printf("%-32s %-6s %9.2f %-7s %7.1f x ref %10.2f us\n", benches[i].name, k.name,
                        benches[i].work / s * 1e-9, benches[i].unit, of_ref / s, s * 1e6);
             }
         }

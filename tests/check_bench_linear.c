@@ -101,7 +101,8 @@ static double stream_rate(const struct linear_bench *b, const struct linear_kern
     for (size_t at = 0; at + STRIPS_A_SLICE * strip <= band && n < SLICES; n++) {
         const int64_t start = clock_ns();
         for (int s = 0; s < STRIPS_A_SLICE; s++, at += strip)
-            l->stream(b->z, STREAM_BANDS * QUANT_STRIP, b->x_form, b->w + at, band, STREAM_BANDS, T, QUANT_STRIP, INPUTS);
+            l->stream(b->z, STREAM_BANDS * QUANT_STRIP, b->x_form, b->w + at, band, STREAM_BANDS, T, QUANT_STRIP,
+                      INPUTS);
         rates[n] = rate(STRIPS_A_SLICE * STREAM_BANDS * (double)strip, start);
     }
     return percentile(rates, n);
@@ -111,10 +112,12 @@ static double stream_rate(const struct linear_bench *b, const struct linear_kern
 static double panel_rate(const struct linear_bench *b, const struct linear_kernels *l, enum weight_type t,
                          double *packing)
 {
-    const size_t panel = (size_t)(l->panel / QUANT_STRIP) * strip_bytes(t), block = l->packed_x_bytes(PANEL_ROWS, l->depth);
+    const size_t panel = (size_t)(l->panel / QUANT_STRIP) * strip_bytes(t),
+                 block = l->packed_x_bytes(PANEL_ROWS, l->depth);
     double rates[SLICES], packs[SLICES];
     for (int at = 0; at < INPUTS; at += l->depth)
-        l->pack_x(b->x_form + (size_t)(at / l->depth) * block, b->x + at, INPUTS, PANEL_ROWS, l->depth < INPUTS - at ? l->depth : INPUTS - at);
+        l->pack_x(b->x_form + (size_t)(at / l->depth) * block, b->x + at, INPUTS, PANEL_ROWS,
+                  l->depth < INPUTS - at ? l->depth : INPUTS - at);
     for (int i = 0; i < SLICES; i++) {
         const int64_t start = clock_ns();
         int64_t packed = 0;

@@ -11,6 +11,7 @@
  * touched, outputs start as NaN, nothing around them may change, and the floating-point mode must come back as it was.
  *
  *     check_kernels [--seed N] [--only PART_OF_A_NAME] [--cpu LEVEL] [--bench] */
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -88,6 +89,12 @@ float check_load(const char *w, enum dtype dtype, size_t i)
     }
     memcpy(&h, w + i * sizeof h, sizeof h);
     return dtype == DTYPE_F16 ? f16_to_f32(h) : bf16_to_f32(h);
+}
+
+long double check_factor(bool rounded, float x)
+{
+    if (!rounded) return (long double)x;
+    return fabsf(x) < FLT_MIN ? 0 : (long double)bf16_to_f32(bf16_from_f32(x));
 }
 
 static void store(char *w, enum dtype dtype, size_t i, float x)
@@ -244,6 +251,7 @@ static bool entry(const struct kernels *k, int i, const char **name, any_fn **fn
         {"rotary", (any_fn *)k->rotary, check_rotary},
         {"attention_f32", (any_fn *)k->attention_f32, check_attention_f32},
         {"attention_f16", (any_fn *)k->attention_f16, check_attention_f16},
+        {"attention_bf16", (any_fn *)k->attention_bf16, check_attention_bf16},
         {"argmax", (any_fn *)k->argmax, check_argmax},
         {"log_sum_exp", (any_fn *)k->log_sum_exp, check_log_sum_exp},
         {"first_at_least", (any_fn *)k->first_at_least, check_first_at_least},
@@ -256,6 +264,7 @@ static bool entry(const struct kernels *k, int i, const char **name, any_fn **fn
         {"transpose_32", (any_fn *)k->transpose_32, check_transpose_32},
         {"transpose_16", (any_fn *)k->transpose_16, check_transpose_16},
         {"attention_back", (any_fn *)k->attention_back, check_attention_back},
+        {"attention_back_bf16", (any_fn *)k->attention_back_bf16, check_attention_back_bf16},
         {"round_f16", (any_fn *)k->round_f16, check_round_f16},
         {"round_bf16", (any_fn *)k->round_bf16, check_round_bf16},
         {"sum_squares", (any_fn *)k->sum_squares, check_sum_squares},
@@ -288,14 +297,14 @@ static void check_products(struct check *c, const struct kernels *below)
             c->entry = check_linear_name(compute, type);
             if (!wanted(c) || (!k->stream && !k->multiply)) continue;
             if (same_product(k, &below->linear[compute][type])) {
-                printf("  %-10s %-17s as the level below\n", c->k->name, c->entry);
+                printf("  %-10s %-19s as the level below\n", c->k->name, c->entry);
                 continue;
             }
             c->stream = 100 + (uint64_t)compute * WEIGHT_TYPES + (uint64_t)type;
             c->counter = 0;
             c->calls = c->entry_failures = 0;
             check_linear(c, compute, type);
-            printf("  %-10s %-17s %s, %d calls\n", c->k->name, c->entry, c->entry_failures ? "FAIL" : "ok", c->calls);
+            printf("  %-10s %-19s %s, %d calls\n", c->k->name, c->entry, c->entry_failures ? "FAIL" : "ok", c->calls);
             fflush(stdout);
         }
     }
@@ -313,16 +322,16 @@ static void check_level(struct check *c, enum cpu_level level)
     check_fn *check;
     for (int i = 0; entry(&below, i, &c->entry, &fn_below, &check); i++) {
         entry(&k, i, &c->entry, &fn, &check);
-        if (!wanted(c)) continue;
+        if (!wanted(c) || !fn) continue;
         if (fn == fn_below) {
-            printf("  %-10s %-17s as the level below\n", k.name, c->entry);
+            printf("  %-10s %-19s as the level below\n", k.name, c->entry);
             continue;
         }
         c->stream = (uint64_t)i;
         c->counter = 0;
         c->calls = c->entry_failures = 0;
         check(c);
-        printf("  %-10s %-17s %s, %d calls\n", k.name, c->entry, c->entry_failures ? "FAIL" : "ok", c->calls);
+        printf("  %-10s %-19s %s, %d calls\n", k.name, c->entry, c->entry_failures ? "FAIL" : "ok", c->calls);
         fflush(stdout);
     }
     check_products(c, &below);

@@ -51,6 +51,11 @@ void *check_place(const struct guarded *g, enum place where, size_t bytes, size_
 float *check_floats(const struct guarded *g, enum place where, const float *x, size_t n);
 void *check_bytes(const struct guarded *g, enum place where, const char *w, size_t n);
 
+/* A factor as an entry multiplies it: rounded to bf16, where 2^-126 and less is zero; or as it is. And how far a
+ * product with a number so rounded may be off for its rounding, relatively. */
+long double check_factor(bool rounded, float x);
+#define BF16_OFF 0x1p-8
+
 /* Verdicts. Each failure names the call in c->now; only an entry's first few are printed. */
 void check_that(struct check *c, bool holds, const char *otherwise);
 void check_near(struct check *c, size_t at, float have, long double truth, long double bound);
@@ -68,14 +73,14 @@ void check_clean(struct check *c, unsigned mode, const void *y, size_t y_bytes, 
 
 /* The entries. */
 typedef void check_fn(struct check *c);
-check_fn check_attention_f32, check_attention_f16;
+check_fn check_attention_f32, check_attention_f16, check_attention_bf16;
 check_fn check_narrow_f16, check_narrow_bf16, check_argmax, check_log_sum_exp, check_first_at_least,
     check_first_not_finite;
 check_fn check_quant_strip;
 check_fn check_widen_f16, check_widen_bf16, check_layer_norm, check_gelu, check_rotary;
 check_fn check_layer_norm_back, check_layer_norm_sums, check_sum_rows, check_transpose_32, check_transpose_16;
 check_fn check_gelu_back, check_cross_entropy, check_round_f16, check_round_bf16, check_sum_squares, check_adamw;
-check_fn check_attention_back;
+check_fn check_attention_back, check_attention_back_bf16;
 
 /* Products computed in compute with weights of type, which the table has; and what they are called. */
 void check_linear(struct check *c, enum compute_type compute, enum weight_type type);

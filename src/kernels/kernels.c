@@ -29,6 +29,8 @@ void kernels_init(struct kernels *k, enum cpu_level level)
 {
     assert(level <= kernels_best_level());
     memset(k->back, 0, sizeof k->back);
+    k->attention_bf16 = NULL;
+    k->attention_back_bf16 = NULL;
     kernels_init_ref(k);
     kernels_init_ref_linear(k);
     kernels_init_attention_ref(k);
@@ -52,7 +54,10 @@ void kernels_init(struct kernels *k, enum cpu_level level)
         kernels_init_avx512_linear(k);
         if (cpu_has_avx512vnni()) kernels_init_vnni_int8(k);
     }
-    if (level >= CPU_AVX512BF16) kernels_init_avx512bf16_linear(k);
+    if (level >= CPU_AVX512BF16) {
+        kernels_init_avx512bf16_linear(k);
+        kernels_init_attention_avx512bf16(k);
+    }
     if (level >= CPU_AMX) {
         k->back[COMPUTE_BF16] = (struct back_kernels){0}; /* with tiles linear maps are faster, factors turned first */
         kernels_init_amx_linear(k);

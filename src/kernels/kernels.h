@@ -204,6 +204,9 @@ struct attention_back_page {
 };
 typedef void k_attention_back_fn(const struct attention_back_rows *a, const struct attention_back_page *page);
 
+/* The version in bf16 takes the rows of a call two by two, so a cut between an even and an odd row is the only one that
+ * changes no bit; and all numbers of rows that see any of the page have to be finite. */
+
 /* Products of the backward pass, z[T][panel] += x w^T for a block of n <= depth inputs, with a w that lies across:
  * output o of input i is w[i * stride + o] (o < O <= panel, the rest is packed as zeros). x is rows, or lies across as
  * well: row t of input i is x[i * stride + t]. A sum is one chain over the block's inputs in ascending order. */
@@ -246,6 +249,7 @@ struct kernels {
     k_gelu_fn *gelu;
     k_rotary_fn *rotary;
     k_attention_fn *attention_f32, *attention_f16; /* by the dtype of keys and values */
+    k_attention_fn *attention_bf16; /* of fp32 keys and values, factors rounded to bf16; NULL: no such instruction */
     k_argmax_fn *argmax;
     k_log_sum_exp_fn *log_sum_exp;
     k_first_at_least_fn *first_at_least;
@@ -257,7 +261,7 @@ struct kernels {
     k_gelu_back_fn *gelu_back;
     k_cross_entropy_fn *cross_entropy;
     k_transpose_fn *transpose_32, *transpose_16;
-    k_attention_back_fn *attention_back;
+    k_attention_back_fn *attention_back, *attention_back_bf16; /* the second as above */
     k_round_fn *round_f16, *round_bf16;
     k_sum_squares_fn *sum_squares;
     k_adamw_fn *adamw;
@@ -284,6 +288,7 @@ void kernels_init_attention_ref(struct kernels *k);
 void kernels_init_back_ref(struct kernels *k);
 void kernels_init_attention_avx2(struct kernels *k);
 void kernels_init_attention_avx512(struct kernels *k);
+void kernels_init_attention_avx512bf16(struct kernels *k);
 void kernels_init_attention_back_avx2(struct kernels *k);
 void kernels_init_attention_back_avx512(struct kernels *k);
 void kernels_init_back_avx2(struct kernels *k);

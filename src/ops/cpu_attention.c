@@ -122,10 +122,13 @@ static void pass(const struct tile *x, const struct attention_job *j, int begin,
     r.max += begin;
     r.sum += begin;
     r.next = next < 0 ? NULL : head_of(j, j->kv->k, next, x->h);
+    const bool narrow = j->kv->dtype == DTYPE_F16;
     k_attention_fn *attention = kernels->attention_f32;
-    if (j->kv->dtype == DTYPE_F16 && r.T < WIDEN_ROWS) {
+    if (!narrow && j->c->compute == COMPUTE_BF16 && kernels->attention_bf16) {
+        attention = kernels->attention_bf16; /* training's; a single row would take longer by it */
+    } else if (narrow && r.T < WIDEN_ROWS) {
         attention = kernels->attention_f16;
-    } else if (j->kv->dtype == DTYPE_F16) {
+    } else if (narrow) {
         kernels->widen_f16(x->keys, keys, n);
         kernels->widen_f16(x->values, values, n);
         keys = x->keys;
@@ -189,7 +192,8 @@ static int run_length(const struct store_job *j, int t, int end)
 {
     const int row = j->first + t, *position = j->batch->position;
     int n = 1;
-    while (t + n < end && position[row + n] == position[row] + n && page_at(j->batch, row + n) == page_at(j->batch, row))
+    while (t + n < end && position[row + n] == position[row] + n &&
+           page_at(j->batch, row + n) == page_at(j->batch, row))
         n++;
     return n;
 }

@@ -88,6 +88,8 @@ static void turn_page(const struct back_job *j, float *to, const float *from, bo
 static void pass(const struct head *x, const struct back_job *j, const struct attention_back_page *page, int first,
                  int end)
 {
+    const struct kernels *k = &j->c->kernels;
+    const bool rounded = j->c->compute == COMPUTE_BF16 && k->attention_back_bf16;
     for (int t = first; t < end; t += ROWS) {
         struct attention_back_rows r = x->rows;
         const size_t skip = (size_t)t * r.stride;
@@ -99,7 +101,7 @@ static void pass(const struct head *x, const struct back_job *j, const struct at
         r.hi += t;
         r.lse += t;
         r.delta += t;
-        j->c->kernels.attention_back(&r, page);
+        (rounded ? k->attention_back_bf16 : k->attention_back)(&r, page);
     }
 }
 

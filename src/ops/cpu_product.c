@@ -91,7 +91,8 @@ static int blocks_of(int I, int depth)
 
 size_t ops_cpu_packed_x_bytes(const struct linear_kernels *k, int T, int I)
 {
-    return round_up(k->packed_x_bytes(PACK_ROWS, k->depth), 64) * (size_t)row_groups(T) * (size_t)blocks_of(I, k->depth);
+    return round_up(k->packed_x_bytes(PACK_ROWS, k->depth), 64) * (size_t)row_groups(T) *
+           (size_t)blocks_of(I, k->depth);
 }
 
 static void *packed_x(const struct product *p, int at, int group)

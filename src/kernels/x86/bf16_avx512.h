@@ -5,15 +5,9 @@
 
 #if defined(__AVX512F__) && defined(__AVX512BF16__)
 
-#include "kernels/x86/lanes_avx512.h"
+#include "kernels/x86/pairs_avx512.h"
 
 enum { BF16_VECTOR = 2 * LANES };
-
-/* Nearest even; NaN stays NaN, denormals become zero. */
-INLINE __m512i to_bf16(__m512 low, __m512 high)
-{
-    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-}
 
 INLINE __m512i load_f32(const char *w, int n)
 {
@@ -32,14 +26,6 @@ INLINE __m512i load_f16(const char *w, int n)
 {
     const __m512i v = load_bf16(w, n);
     return to_bf16(_mm512_cvtph_ps(_mm512_castsi512_si256(v)), _mm512_cvtph_ps(_mm512_extracti64x4_epi64(v, 1)));
-}
-
-/* Two neighbouring inputs of 16 outputs as pairs. */
-INLINE __m512i pairs(__m512 even, __m512 odd)
-{
-    const __m512i zip = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
-                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    return _mm512_permutexvar_epi16(zip, to_bf16(even, odd));
 }
 
 #endif

@@ -117,8 +117,8 @@ INLINE void add_group(struct form f, int g, int rows, int width, __m512 *z, cons
 {
     const int32_t *head = x + 2 * g * rows, *values = x + 2 * (QUANT_BLOCK / f.group) * rows;
     sums sum[MOST_SUMS];
-    UNROLL for (int t = 0; t < rows; t++)
-        UNROLL for (int b = 0; b < width; b++) sum[t * width + b] = (sums)_mm512_set1_epi32(head[t]);
+    UNROLL for (int t = 0; t < rows; t++) UNROLL for (int b = 0; b < width; b++)
+        sum[t * width + b] = (sums)_mm512_set1_epi32(head[t]);
     for (int s = g * f.group / QUANT_STEP; s < (g + 1) * f.group / QUANT_STEP; s++) {
         __m512i v[MOST_STRIPS];
         UNROLL for (int b = 0; b < width; b++)
@@ -167,18 +167,54 @@ INLINE void add_block(struct form f, int rows, int width, int strips, __m512 *z,
 /* Calls do(rows, ...) with a constant. */
 #define ANY_ROWS(rows, do, ...)                                                                                        \
     switch (rows) {                                                                                                    \
-    case 1: do(1, __VA_ARGS__); break;                                                                                 \
-    case 2: do(2, __VA_ARGS__); break;                                                                                 \
-    case 3: do(3, __VA_ARGS__); break;                                                                                 \
-    case 4: do(4, __VA_ARGS__); break;                                                                                 \
-    case 5: do(5, __VA_ARGS__); break;                                                                                 \
-    case 6: do(6, __VA_ARGS__); break;                                                                                 \
-    case 7: do(7, __VA_ARGS__); break;                                                                                 \
-    case 8: do(8, __VA_ARGS__); break;                                                                                 \
-    case 9: do(9, __VA_ARGS__); break;                                                                                 \
-    case 10: do(10, __VA_ARGS__); break;                                                                               \
-    case 11: do(11, __VA_ARGS__); break;                                                                               \
-    default: do(TILE, __VA_ARGS__); break;                                                                             \
+    case 1:                                                                                                            \
+        do                                                                                                             \
+            (1, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 2:                                                                                                            \
+        do                                                                                                             \
+            (2, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 3:                                                                                                            \
+        do                                                                                                             \
+            (3, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 4:                                                                                                            \
+        do                                                                                                             \
+            (4, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 5:                                                                                                            \
+        do                                                                                                             \
+            (5, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 6:                                                                                                            \
+        do                                                                                                             \
+            (6, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 7:                                                                                                            \
+        do                                                                                                             \
+            (7, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 8:                                                                                                            \
+        do                                                                                                             \
+            (8, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 9:                                                                                                            \
+        do                                                                                                             \
+            (9, __VA_ARGS__);                                                                                          \
+        break;                                                                                                         \
+    case 10:                                                                                                           \
+        do                                                                                                             \
+            (10, __VA_ARGS__);                                                                                         \
+        break;                                                                                                         \
+    case 11:                                                                                                           \
+        do                                                                                                             \
+            (11, __VA_ARGS__);                                                                                         \
+        break;                                                                                                         \
+    default:                                                                                                           \
+        do                                                                                                             \
+            (TILE, __VA_ARGS__);                                                                                       \
+        break;                                                                                                         \
     }
 
 /* ---- Streaming ----

@@ -118,7 +118,8 @@ INLINE void stream_step(load_fn *load, int height, int width, __m512 *sum, const
     }
 }
 
-/* Adds what inputs [at, end) give to the lanes of height by width sums, and asks for what lies `ahead` bytes further on.
+/* Adds what inputs [at, end) give to the lanes of height by width sums, and asks for what lies `ahead` bytes further
+ * on.
  */
 INLINE void stream_stretch(load_fn *load, size_t bytes, int height, int width, __m512 *lanes, const char *x,
                            const char *const *row, int at, int end, size_t ahead)
@@ -138,8 +139,8 @@ INLINE void stream_stretch(load_fn *load, size_t bytes, int height, int width, _
     UNROLL for (int i = 0; i < height * width; i++) lanes[i] = sum[i];
 }
 
-/* From where it is read at input at to what is asked for meanwhile: the next stretch of the row, and behind the last the
- * first one of the row that the next group has in its place. */
+/* From where it is read at input at to what is asked for meanwhile: the next stretch of the row, and behind the last
+ * the first one of the row that the next group has in its place. */
 INLINE size_t stream_ahead(const struct streamed *s, size_t bytes, int height, int at, int I)
 {
     const int stretch = stretch_inputs(height);
@@ -166,8 +167,7 @@ INLINE void stream_group(load_fn *load, size_t bytes, int height, float *y, size
         const size_t ahead = stream_ahead(s, bytes, height, at, I);
         for (int o = 0; o < group; o += width) {
             __m512 *const tile = lanes + o * height;
-            if (at % DEPTH == 0)
-                UNROLL for (int i = 0; i < sums; i++) tile[i] = _mm512_setzero_ps();
+            if (at % DEPTH == 0) UNROLL for (int i = 0; i < sums; i++) tile[i] = _mm512_setzero_ps();
             stream_stretch(load, bytes, height, width, tile, x, row + o, at, end, ahead);
             if (end % DEPTH && end < I) continue;
             UNROLL for (int g = 0; g < sums / 4; g++)
@@ -212,8 +212,8 @@ INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const
 
 /* ---- Panels: packing ---- */
 
-/* x packed is [lane 16][tile][step][rows], and w is [lane 16][strip of WIDTH outputs][step][WIDTH]. A gap of a cache line between lanes keeps
- * their streams of stores apart. Units are what a lane holds. */
+/* x packed is [lane 16][tile][step][rows], and w is [lane 16][strip of WIDTH outputs][step][WIDTH]. A gap of a cache
+ * line between lanes keeps their streams of stores apart. Units are what a lane holds. */
 static size_t x_lane_units(int T, int n)
 {
     return (size_t)T * steps_of(n) + LANES;
@@ -353,7 +353,8 @@ static void multiply(float *z, const void *x, const void *w, int T, int n, const
     struct asking a = asking(next, LANES * STRIPS * ((T + TILE - 1) / TILE));
     for (int j = 0; j < LANES * STRIPS; j++) {
         const int32_t *xj = (const int32_t *)x + (size_t)(j / STRIPS) * x_lane_units(T, n);
-        const int32_t *wj = (const int32_t *)w + (size_t)(j / STRIPS) * w_lane_units(n) + (size_t)(j % STRIPS) * steps * WIDTH;
+        const int32_t *wj = (const int32_t *)w + (size_t)(j / STRIPS) * w_lane_units(n) +
+                            (size_t)(j % STRIPS) * steps * WIDTH;
         for (int t = 0, rows; t < T; t += rows, xj += (size_t)rows * steps) {
             rows = tile_height(T - t, TILE);
             ask(&a);
@@ -364,8 +365,8 @@ static void multiply(float *z, const void *x, const void *w, int T, int n, const
 
 /* ---- Backward products: factors that lie across ----
  *
- * They are packed as they lie, so that nothing is turned, and there is no streaming to agree with: a sum is one chain over
- * a block. x packed is [tile][step][rows] and w [strip of WIDTH][step][WIDTH], a step being LANE_INPUTS inputs. */
+ * They are packed as they lie, so that nothing is turned, and there is no streaming to agree with: a sum is one chain
+ * over a block. x packed is [tile][step][rows] and w [strip of WIDTH][step][WIDTH], a step being LANE_INPUTS inputs. */
 /* a strip's block, 16 KB, stays in L1 while all rows pass */
 enum { BACK_STEPS = 128, BACK_DEPTH = BACK_STEPS * LANE_INPUTS };
 enum { BACK_PANEL_BYTES = BACK_STEPS * PANEL * sizeof(int32_t) };
@@ -406,8 +407,8 @@ INLINE __m512i load_across(wide_fn *wide, unit_fn *unit, const char *p, size_t a
 {
     __m512 v[LANE_INPUTS];
     UNROLL for (int i = 0; i < LANE_INPUTS; i++) _mm_prefetch(p + (size_t)(i + INPUTS_AHEAD) * apart, _MM_HINT_T0);
-    UNROLL for (int i = 0; i < LANE_INPUTS; i++)
-        v[i] = i < inputs ? wide(p + (size_t)i * apart, n) : _mm512_setzero_ps();
+    UNROLL for (int i = 0; i < LANE_INPUTS; i++) v[i] = i < inputs ? wide(p + (size_t)i * apart, n)
+                                                                   : _mm512_setzero_ps();
     return unit(v);
 }
 
@@ -434,8 +435,8 @@ INLINE void back_pack_x(load_fn *load, int32_t *to, const float *x, size_t strid
             transpose16(v);
             int32_t *at = to + (size_t)(i / LANE_INPUTS) * (size_t)rows;
             const int left = (int)steps - i / LANE_INPUTS;
-            UNROLL for (int u = 0; u < LANES; u++)
-                if (u < left) _mm512_mask_storeu_epi32(at + u * rows, first(rows), v[u]);
+            UNROLL for (int u = 0; u < LANES; u++) if (u < left)
+                _mm512_mask_storeu_epi32(at + u * rows, first(rows), v[u]);
         }
     }
 }

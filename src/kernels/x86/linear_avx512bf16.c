@@ -15,7 +15,7 @@ enum { DEPTH = 4096 };
 
 INLINE __m512 madd(__m512 sum, __m512i x, __m512i w)
 {
-    return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)w);
+    return add_products(sum, x, w);
 }
 
 INLINE void put_inputs(int32_t *to, size_t lane, int i, const __m512 x[4])

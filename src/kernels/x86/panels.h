@@ -14,8 +14,8 @@ static inline int tile_height(int T, int most)
     return (T + tiles - 1) / tiles;
 }
 
-/* Memory idles while a panel is multiplied. So what the next one is packed from is asked for meanwhile, a few lines at a
- * time, to be in the cache by then: packing would wait for it, row by row. */
+/* Memory idles while a panel is multiplied. So what the next one is packed from is asked for meanwhile, a few lines at
+ * a time, to be in the cache by then: packing would wait for it, row by row. */
 struct asking {
     struct ahead left;
     size_t done; /* bytes of the first piece */
