@@ -306,12 +306,16 @@ INLINE void pack_quant(enum weight_type type, put_inputs_fn *put_inputs, int32_t
 
 /* ---- Panels: multiplying ---- */
 
+/* What is wanted next is asked for every so many steps, as evenly as it can come: a burst would hold up the loads. */
+enum { ASK_STEPS = 2 };
+
 /* rows x 32 outputs over one lane's steps. */
-INLINE void tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t steps)
+INLINE void tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t steps, struct asking *a)
 {
     __m512 sum[TILE][2];
     UNROLL for (int t = 0; t < rows; t++) sum[t][0] = sum[t][1] = _mm512_setzero_ps();
     for (size_t s = 0; s < steps; s++, x += rows, w += WIDTH) {
+        if (a && s % ASK_STEPS == 0) ask(a);
         const __m512i w0 = load_vector(w), w1 = load_vector(w + LANES);
         UNROLL for (int t = 0; t < rows; t++)
         {
@@ -328,21 +332,21 @@ INLINE void tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t 
     }
 }
 
-static void any_tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t steps)
+INLINE void any_tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t steps, struct asking *a)
 {
     switch (rows) {
-    case 1: tile(1, z, x, w, steps); break;
-    case 2: tile(2, z, x, w, steps); break;
-    case 3: tile(3, z, x, w, steps); break;
-    case 4: tile(4, z, x, w, steps); break;
-    case 5: tile(5, z, x, w, steps); break;
-    case 6: tile(6, z, x, w, steps); break;
-    case 7: tile(7, z, x, w, steps); break;
-    case 8: tile(8, z, x, w, steps); break;
-    case 9: tile(9, z, x, w, steps); break;
-    case 10: tile(10, z, x, w, steps); break;
-    case 11: tile(11, z, x, w, steps); break;
-    default: tile(TILE, z, x, w, steps); break;
+    case 1: tile(1, z, x, w, steps, a); break;
+    case 2: tile(2, z, x, w, steps, a); break;
+    case 3: tile(3, z, x, w, steps, a); break;
+    case 4: tile(4, z, x, w, steps, a); break;
+    case 5: tile(5, z, x, w, steps, a); break;
+    case 6: tile(6, z, x, w, steps, a); break;
+    case 7: tile(7, z, x, w, steps, a); break;
+    case 8: tile(8, z, x, w, steps, a); break;
+    case 9: tile(9, z, x, w, steps, a); break;
+    case 10: tile(10, z, x, w, steps, a); break;
+    case 11: tile(11, z, x, w, steps, a); break;
+    default: tile(TILE, z, x, w, steps, a); break;
     }
 }
 
@@ -350,15 +354,14 @@ static void multiply(float *z, const void *x, const void *w, int T, int n, const
 {
     enum { STRIPS = PANEL / WIDTH };
     const size_t steps = steps_of(n);
-    struct asking a = asking(next, LANES * STRIPS * ((T + TILE - 1) / TILE));
+    struct asking a = asking(next, LANES * STRIPS * ((T + TILE - 1) / TILE) * (int)((steps + ASK_STEPS - 1) / ASK_STEPS));
     for (int j = 0; j < LANES * STRIPS; j++) {
         const int32_t *xj = (const int32_t *)x + (size_t)(j / STRIPS) * x_lane_units(T, n);
         const int32_t *wj = (const int32_t *)w + (size_t)(j / STRIPS) * w_lane_units(n) +
                             (size_t)(j % STRIPS) * steps * WIDTH;
         for (int t = 0, rows; t < T; t += rows, xj += (size_t)rows * steps) {
             rows = tile_height(T - t, TILE);
-            ask(&a);
-            any_tile(rows, z + t * PANEL + j % STRIPS * WIDTH, xj, wj, steps);
+            any_tile(rows, z + t * PANEL + j % STRIPS * WIDTH, xj, wj, steps, a.lines ? &a : NULL);
         }
     }
 }
@@ -473,7 +476,7 @@ static void back_multiply(float *z, const void *x, const void *w, int T, int n)
         const int32_t *at = x;
         for (int t = 0, rows; t < T; t += rows, at += (size_t)rows * steps) {
             rows = tile_height(T - t, TILE);
-            any_tile(rows, z + t * PANEL + s, at, strip, steps);
+            any_tile(rows, z + t * PANEL + s, at, strip, steps, NULL);
         }
     }
 }
