@@ -335,7 +335,7 @@ static bool arrays_fill(struct arrays *a)
 /* Has the level this entry, and not from the level below? */
 static bool has_own(enum cpu_level level, size_t entry)
 {
-    static const k_gelu_fn *const none = NULL;
+    static k_gelu_fn *const none = NULL;
     struct kernels k, below;
     kernels_init(&k, level);
     kernels_init(&below, level ? level - 1 : level);

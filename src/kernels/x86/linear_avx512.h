@@ -354,7 +354,8 @@ static void multiply(float *z, const void *x, const void *w, int T, int n, const
 {
     enum { STRIPS = PANEL / WIDTH };
     const size_t steps = steps_of(n);
-    struct asking a = asking(next, LANES * STRIPS * ((T + TILE - 1) / TILE) * (int)((steps + ASK_STEPS - 1) / ASK_STEPS));
+    struct asking a = asking(next,
+                             LANES * STRIPS * ((T + TILE - 1) / TILE) * (int)((steps + ASK_STEPS - 1) / ASK_STEPS));
     for (int j = 0; j < LANES * STRIPS; j++) {
         const int32_t *xj = (const int32_t *)x + (size_t)(j / STRIPS) * x_lane_units(T, n);
         const int32_t *wj = (const int32_t *)w + (size_t)(j / STRIPS) * w_lane_units(n) +
