@@ -56,6 +56,7 @@ static double read_rate(const struct linear_bench *b)
         }
         best = fmax(best, percentile(rates, SLICES));
     }
+    (void)sink;
     return best;
 }
 
@@ -72,6 +73,7 @@ static double peak_rate(const struct linear_bench *b, enum probe_unit unit)
         }
         best = fmax(best, percentile(rates, SLICES));
     }
+    (void)sink;
     return best;
 }
 
@@ -180,8 +182,8 @@ void kernels_bench_linear(const char *only, const char *cpu)
         kernels_init(&b.k, level);
         b.probes = (struct probes){.n_read = 0};
         probes_init(&b.probes, level);
-        for (int compute = 0; compute < COMPUTE_TYPES; compute++)
-            for (int t = 0; t < WEIGHT_TYPES; t++)
+        for (enum compute_type compute = 0; compute < COMPUTE_TYPES; compute++)
+            for (enum weight_type t = 0; t < WEIGHT_TYPES; t++)
                 if (own(&b.k, &below, compute, t) && (!only || strstr(check_linear_name(compute, t), only)))
                     bench_entry(&b, compute, t);
     }

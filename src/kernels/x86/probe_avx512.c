@@ -25,7 +25,7 @@ static inline __attribute__((always_inline)) uint64_t read_streams(const char *p
     }
     for (int s = 1; s < n; s++)
         sum[0] = _mm512_add_epi64(sum[0], sum[s]);
-    return (uint64_t)_mm512_reduce_add_epi64(sum[0]);
+    return (uint64_t)_mm512_reduce_or_epi64(sum[0]); /* its adding is signed, and overflows */
 }
 
 static uint64_t k_probe_read4_avx512(const void *p, size_t bytes)
