@@ -25,7 +25,11 @@ static inline __attribute__((always_inline)) uint64_t read_streams(const char *p
     }
     for (int s = 1; s < n; s++)
         sum[0] = _mm512_add_epi64(sum[0], sum[s]);
-    return (uint64_t)_mm512_reduce_or_epi64(sum[0]); /* its adding is signed, and overflows */
+    uint64_t lanes[LINE / sizeof(uint64_t)], all = 0; /* the intrinsic that adds lanes is signed, and overflows */
+    _mm512_storeu_si512(lanes, sum[0]);
+    for (size_t i = 0; i < LINE / sizeof *lanes; i++)
+        all += lanes[i];
+    return all;
 }
 
 static uint64_t k_probe_read4_avx512(const void *p, size_t bytes)
