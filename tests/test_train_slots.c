@@ -600,7 +600,7 @@ static size_t floats_of(int n, bool has_head, const struct train_pass_options *o
     const size_t T = ROWS, F = 4 * D, H = 4, L = (size_t)n, slots = o->slots ? (size_t)o->slots : 1;
     const size_t late = (size_t)o->late, page = ops_kv_page_bytes(4, 8, DTYPE_F32) / sizeof(float);
     const size_t kept = T * (2 * D + F + H) + 2 * SEQUENCES * page;
-    const size_t once = T * (6 * D + 2 * F + 2 + 2 * (size_t)o->lora_rank) + (has_head ? 512 * (V + 4 * D) : 0);
+    const size_t once = T * (6 * D + 2 * F + 2 + 2 * (size_t)o->lora_rank) + (has_head ? 1024 * (V + 4 * D) : 0);
     return once + slots * (L + 1) * T * D + late * L * T * (D + F) + (o->recompute ? 1 + late * L : slots * L) * kept;
 }
 

@@ -17,7 +17,7 @@
 #include "model/kvcache.h"
 #include "ops/train.h"
 
-enum { HEAD_ROWS = 512 };
+enum { HEAD_ROWS = 1024 };
 
 /* What is kept of one block. */
 struct kept {

@@ -12,6 +12,8 @@ enum { DEPTH = 2048 };
 
 #include "kernels/x86/linear_avx512.h"
 
+#include "kernels/x86/back_products_avx512.h"
+
 INLINE __m512 madd(__m512 sum, __m512i x, __m512i w)
 {
     return _mm512_fmadd_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(w), sum);

@@ -13,6 +13,8 @@ enum { DEPTH = 4096 };
 #include "kernels/x86/bf16_avx512.h"
 #include "kernels/x86/linear_avx512.h"
 
+#include "kernels/x86/back_products_avx512.h"
+
 INLINE __m512 madd(__m512 sum, __m512i x, __m512i w)
 {
     return add_products(sum, x, w);

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The backward pass's products over sixteen lanes: included behind linear_avx512.h, whose tiles they share.
+ *
+ * Factors that lie across are packed as they lie, so that nothing is turned, and there is no streaming to agree with: a
+ * sum is one chain over a block. x packed is [tile][step][rows] and w [strip of WIDTH][step][WIDTH], a step being
+ * LANE_INPUTS inputs. */
+#ifndef GPTJT_KERNELS_X86_BACK_PRODUCTS_AVX512_H
+#define GPTJT_KERNELS_X86_BACK_PRODUCTS_AVX512_H
+
+#if defined(__AVX512F__) && defined(LANE_INPUTS)
+
+/* a strip's block, 16 KB, stays in L1 while all rows pass */
+enum { BACK_STEPS = 128, BACK_DEPTH = BACK_STEPS * LANE_INPUTS };
+enum { BACK_PANEL_BYTES = BACK_STEPS * PANEL * sizeof(int32_t) };
+
+/* Sixteen numbers, the first n of which exist; the others are zero. */
+typedef __m512 wide_fn(const char *w, int n);
+
+INLINE __m512 wide_f32(const char *w, int n)
+{
+    return _mm512_maskz_loadu_ps(first(n), w);
+}
+
+INLINE __m256i load_16_halves(const char *w, int n)
+{
+    return n >= LANES ? _mm256_loadu_si256((const __m256i *)(const void *)w)
+                      : _mm512_castsi512_si256(_mm512_maskz_loadu_epi16(first(n), w));
+}
+
+INLINE __m512 wide_f16(const char *w, int n)
+{
+    return _mm512_cvtph_ps(load_16_halves(w, n));
+}
+
+INLINE __m512 wide_bf16(const char *w, int n)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_16_halves(w, n)), 16));
+}
+
+/* A step of 16 rows or outputs. */
+typedef __m512i unit_fn(const __m512 inputs[LANE_INPUTS]);
+
+/* Inputs lie pages apart, where no processor looks ahead by itself. */
+enum { INPUTS_AHEAD = 16 };
+
+/* The step at p of 16 rows or outputs, n of which exist, whose inputs lie `apart` bytes apart; there are `inputs` of
+ * them. */
+INLINE __m512i load_across(wide_fn *wide, unit_fn *unit, const char *p, size_t apart, int n, int inputs)
+{
+    __m512 v[LANE_INPUTS];
+    UNROLL for (int i = 0; i < LANE_INPUTS; i++) _mm_prefetch(p + (size_t)(i + INPUTS_AHEAD) * apart, _MM_HINT_T0);
+    UNROLL for (int i = 0; i < LANE_INPUTS; i++) v[i] = i < inputs ? wide(p + (size_t)i * apart, n)
+                                                                   : _mm512_setzero_ps();
+    return unit(v);
+}
+
+static size_t back_steps(int n)
+{
+    return ((size_t)n + LANE_INPUTS - 1) / LANE_INPUTS;
+}
+
+static size_t back_packed_x_bytes(int T, int n)
+{
+    return (size_t)T * back_steps(n) * sizeof(int32_t);
+}
+
+INLINE void back_pack_x(load_fn *load, int32_t *to, const float *x, size_t stride, int T, int n)
+{
+    const size_t steps = back_steps(n);
+    for (int t = 0, rows; t < T; t += rows, to += (size_t)rows * steps) {
+        rows = tile_height(T - t, TILE);
+        for (int i = 0; i < n; i += STEP) {
+            __m512i v[LANES];
+            UNROLL for (int r = 0; r < LANES; r++)
+                v[r] = r < rows ? load((const char *)(x + (size_t)(t + r) * stride + i), n - i)
+                                : _mm512_setzero_si512();
+            transpose16(v);
+            int32_t *at = to + (size_t)(i / LANE_INPUTS) * (size_t)rows;
+            const int left = (int)steps - i / LANE_INPUTS;
+            UNROLL for (int u = 0; u < LANES; u++) if (u < left)
+                _mm512_mask_storeu_epi32(at + u * rows, first(rows), v[u]);
+        }
+    }
+}
+
+INLINE void back_pack_x_across(unit_fn *unit, int32_t *to, const float *x, size_t stride, int T, int n)
+{
+    for (int t = 0, rows; t < T; t += rows) {
+        rows = tile_height(T - t, TILE);
+        for (int i = 0; i < n; i += LANE_INPUTS, to += rows)
+            _mm512_mask_storeu_epi32(to, first(rows),
+                                     load_across(wide_f32, unit, (const char *)(x + (size_t)i * stride + t),
+                                                 stride * sizeof *x, rows, n - i));
+    }
+}
+
+INLINE void back_pack_w(wide_fn *wide, size_t bytes, unit_fn *unit, int32_t *to, const char *w, size_t stride, int O,
+                        int n)
+{
+    for (int strip = 0; strip < PANEL; strip += WIDTH) {
+        for (int i = 0; i < n; i += LANE_INPUTS) {
+            for (int o = strip; o < strip + WIDTH; o += LANES, to += LANES) {
+                const size_t from = ((size_t)i * stride + (size_t)(o < O ? o : 0)) * bytes;
+                store_vector(to, load_across(wide, unit, w + from, stride * bytes, O - o, o < O ? n - i : 0));
+            }
+        }
+    }
+}
+
+static void back_multiply(float *z, const void *x, const void *w, int T, int n)
+{
+    const size_t steps = back_steps(n);
+    const int32_t *strip = w;
+    for (int s = 0; s < PANEL; s += WIDTH, strip += steps * WIDTH) {
+        const int32_t *at = x;
+        for (int t = 0, rows; t < T; t += rows, at += (size_t)rows * steps) {
+            rows = tile_height(T - t, TILE);
+            any_tile(rows, z + t * PANEL + s, at, strip, steps, NULL);
+        }
+    }
+}
+
+/* ---- The table ---- */
+
+#define BACK_X_FORMS(rows_name, across_name, load, unit)                                                               \
+    static void rows_name(void *to, const float *x, size_t stride, int T, int n)                                       \
+    {                                                                                                                  \
+        back_pack_x(load, to, x, stride, T, n);                                                                        \
+    }                                                                                                                  \
+    static void across_name(void *to, const float *x, size_t stride, int T, int n)                                     \
+    {                                                                                                                  \
+        back_pack_x_across(unit, to, x, stride, T, n);                                                                 \
+    }
+
+#define BACK_PACK_W(name, wide, bytes, unit)                                                                           \
+    static void name(void *to, const void *w, size_t stride, int O, int n)                                             \
+    {                                                                                                                  \
+        back_pack_w(wide, bytes, unit, to, w, stride, O, n);                                                           \
+    }
+
+#endif
+#endif
