@@ -4,7 +4,6 @@
  * The truth is computed from the same history and for the same largest score as the kernel found, which itself must be
  * as near the true one as a dot product is. Whatever a row does not see is NaN, or of another row and possibly
  * infinite, and must not be noticed. */
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,10 +120,9 @@ struct seen {
     long double max_off;
 };
 
-/* What a step of a sum may lose. */
-static long double tiny(const struct step *s)
+static long double factor(const struct step *s, float x)
 {
-    return s->rounded ? (long double)FLT_MIN : (long double)TINY;
+    return s->rounded ? check_bf16(true, (long double)x) : (long double)x;
 }
 
 static void seen_of(struct seen *x, const struct step *s, int t)
@@ -136,16 +134,15 @@ static void seen_of(struct seen *x, const struct step *s, int t)
     for (int i = x->from; i < x->to; i++) {
         long double sum = 0, size = 0;
         for (int k = 0; k < s->K; k++) {
-            const long double product = check_factor(s->rounded, s->q[(size_t)t * s->stride + (size_t)k]) *
-                                        check_factor(s->rounded, check_load(s->keys, s->dtype, key_at(k, i))) *
-                                        (long double)s->scale;
+            const long double product = factor(s, s->q[(size_t)t * s->stride + (size_t)k]) *
+                                        factor(s, check_load(s->keys, s->dtype, key_at(k, i))) * (long double)s->scale;
             sum += product;
             size += fabsl(product);
         }
         /* the scale is applied to a rounded sum: one rounding more */
         const long double K = s->K;
         x->score[i] = sum;
-        x->off[i] = (8 + sqrtl(K)) * EPS * size + 2 * EPS * fabsl(sum) + (K + 2) * tiny(s);
+        x->off[i] = (8 + sqrtl(K)) * EPS * size + 2 * EPS * fabsl(sum) + (K + 2) * check_tiny(s->rounded);
         if (x->off[i] > x->max_off) x->max_off = x->off[i];
         if (sum > x->max) x->max = sum;
     }
@@ -192,9 +189,9 @@ static void row_is_near_truth(struct check *c, const struct step *s, int t, cons
     sum_is_near_truth(c, &x, MAX_K + 1, have->sum, s->sum[t], old_max, base, ones, (struct losses){0, TINY});
     for (int k = 0; k < s->K; k++) {
         for (int i = x.from; i < x.to; i++)
-            values[i] = check_factor(s->rounded, check_load(s->values, s->dtype, value_at(k, i)));
+            values[i] = factor(s, check_load(s->values, s->dtype, value_at(k, i)));
         sum_is_near_truth(c, &x, (size_t)k, have->y[k], s->y[(size_t)t * s->stride + (size_t)k], old_max, base, values,
-                          (struct losses){s->rounded ? BF16_OFF : 0, tiny(s)});
+                          (struct losses){s->rounded ? BF16_OFF : 0, check_tiny(s->rounded)});
     }
 }
 

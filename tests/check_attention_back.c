@@ -3,7 +3,6 @@
  *
  * Whatever a row does not see is NaN, or of another row and possibly infinite, and must not be noticed; nor may what it
  * sees notice a row that does not look there. */
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,10 +154,9 @@ struct weights {
     long double p[MAX_T][KV_PAGE], ds[MAX_T][KV_PAGE], p_off[MAX_T][KV_PAGE], ds_off[MAX_T][KV_PAGE];
 };
 
-/* What a step of a sum may lose. */
-static long double tiny(const struct step *s)
+static long double factor(const struct step *s, float x)
 {
-    return s->rounded ? (long double)FLT_MIN : (long double)TINY;
+    return s->rounded ? check_bf16(true, (long double)x) : (long double)x;
 }
 
 /* A sum of n products, of which there is the size too. */
@@ -167,7 +165,7 @@ static long double dot(const struct step *s, const float *row, const float *page
     long double sum = 0;
     *size = 0;
     for (int k = 0; k < s->K; k++) {
-        const long double product = check_factor(s->rounded, row[k]) * check_factor(s->rounded, page[down(k, i)]);
+        const long double product = factor(s, row[k]) * factor(s, page[down(k, i)]);
         sum += product;
         *size += fabsl(product);
     }
@@ -184,10 +182,11 @@ static void weigh(const struct step *s, int t, int i, struct weights *w)
     const long double score = scale * dot(s, s->x[Q] + row, s->x[KEYS_DOWN], i, &score_size);
     const long double dp = dot(s, s->x[DY] + row, s->x[VALUES_DOWN], i, &dp_size);
     const long double below = score - (long double)s->x[LSE][t], p = expl(below);
-    const long double score_off = walk * scale * score_size + 2 * EPS * fabsl(score) + (K + 2) * tiny(s) +
-                                  EPS * fabsl(below);
+    const long double score_off = walk * scale * score_size + 2 * EPS * fabsl(score) +
+                                  (K + 2) * check_tiny(s->rounded) + EPS * fabsl(below);
     const long double p_off = p > 0 ? p * (score_off * (1 + score_off) + 2 * EPS) + TINY : 0;
-    const long double d = dp - (long double)s->x[DELTA][t], d_off = walk * dp_size + EPS * fabsl(d) + (K + 1) * tiny(s);
+    const long double d = dp - (long double)s->x[DELTA][t],
+                      d_off = walk * dp_size + EPS * fabsl(d) + (K + 1) * check_tiny(s->rounded);
     w->p[t][i] = p;
     w->p_off[t][i] = p_off;
     w->ds[t][i] = p * d * scale;
@@ -202,16 +201,18 @@ struct sum {
 
 static void sum_add(struct sum *x, const struct step *s, long double weight, long double off, float number)
 {
-    const long double factor = check_factor(s->rounded, number), part = weight * factor;
+    const long double f = factor(s, number), part = weight * f;
     x->truth += part;
     x->size += fabsl(part);
-    x->off += off * fabsl(factor) + (s->rounded ? BF16_OFF * fabsl(part) : 0) + (1 + fabsl(factor)) * tiny(s);
+    x->off += off * fabsl(f) + check_tiny(s->rounded);
+    if (s->rounded) x->off += BF16_OFF * fabsl(part) + fabsl(f) * check_tiny(true); /* the weight may be flushed */
     x->n++;
 }
 
 static void sum_is_near_truth(struct check *c, const struct step *s, const struct sum *x, size_t at, float have)
 {
-    check_near(c, at, have, x->truth, x->off + (8 + sqrtl(x->n + 1)) * EPS * x->size + EPS * fabsl(x->truth) + tiny(s));
+    check_near(c, at, have, x->truth,
+               x->off + (8 + sqrtl(x->n + 1)) * EPS * x->size + EPS * fabsl(x->truth) + check_tiny(s->rounded));
 }
 
 static struct sum sum_from(float before)

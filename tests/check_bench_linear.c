@@ -12,6 +12,7 @@
 #include "check_kernels.h"
 #include "kernels/probes.h"
 #include "kernels/quant.h"
+#include "ops/ops.h"
 
 enum { INPUTS = 4096, PANEL_ROWS = 256, SLICES = 64, MOST_PANEL = 128, STRIPS_A_SLICE = 4 };
 
@@ -89,8 +90,7 @@ static double compute_rate(const struct linear_bench *b, enum compute_type compu
 
 static size_t strip_bytes(enum weight_type t)
 {
-    const size_t element = t == WEIGHT_F32 ? 4 : 2;
-    return t == WEIGHT_Q8 || t == WEIGHT_Q4 ? quant_strip_bytes(t, INPUTS) : QUANT_STRIP * INPUTS * element;
+    return weight_bytes(t, QUANT_STRIP, INPUTS);
 }
 
 /* Bytes a second; strips of four bands that share the weights, one after the other. */
@@ -158,8 +158,8 @@ static void bench_entry(const struct linear_bench *b, enum compute_type compute,
 
 static bool own(const struct kernels *k, const struct kernels *below, enum compute_type compute, enum weight_type t)
 {
-    const struct linear_kernels *l = &k->linear[compute][t], *other = &below->linear[compute][t];
-    return (l->stream || l->multiply) && (l->stream != other->stream || l->multiply != other->multiply);
+    const struct linear_kernels *l = &k->linear[compute][t];
+    return (l->stream || l->multiply) && !check_same_product(l, &below->linear[compute][t]);
 }
 
 void kernels_bench_linear(const char *only, const char *cpu)

@@ -91,10 +91,14 @@ float check_load(const char *w, enum dtype dtype, size_t i)
     return dtype == DTYPE_F16 ? f16_to_f32(h) : bf16_to_f32(h);
 }
 
-long double check_factor(bool rounded, float x)
+long double check_bf16(bool flushes, long double x)
 {
-    if (!rounded) return (long double)x;
-    return fabsf(x) < FLT_MIN ? 0 : (long double)bf16_to_f32(bf16_from_f32(x));
+    return flushes && fabsl(x) < (long double)FLT_MIN ? 0 : (long double)bf16_to_f32(bf16_from_f32((float)x));
+}
+
+long double check_tiny(bool flushes)
+{
+    return flushes ? (long double)FLT_MIN : (long double)TINY;
 }
 
 static void store(char *w, enum dtype dtype, size_t i, float x)
@@ -279,7 +283,7 @@ static bool entry(const struct kernels *k, int i, const char **name, any_fn **fn
     return true;
 }
 
-static bool same_product(const struct linear_kernels *a, const struct linear_kernels *b)
+bool check_same_product(const struct linear_kernels *a, const struct linear_kernels *b)
 {
     return a->stream == b->stream && a->multiply == b->multiply && a->pack_w == b->pack_w;
 }
@@ -296,7 +300,7 @@ static void check_products(struct check *c, const struct kernels *below)
             const struct linear_kernels *k = &c->k->linear[compute][type];
             c->entry = check_linear_name(compute, type);
             if (!wanted(c) || (!k->stream && !k->multiply)) continue;
-            if (same_product(k, &below->linear[compute][type])) {
+            if (check_same_product(k, &below->linear[compute][type])) {
                 printf("  %-10s %-19s as the level below\n", c->k->name, c->entry);
                 continue;
             }

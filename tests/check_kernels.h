@@ -51,9 +51,10 @@ void *check_place(const struct guarded *g, enum place where, size_t bytes, size_
 float *check_floats(const struct guarded *g, enum place where, const float *x, size_t n);
 void *check_bytes(const struct guarded *g, enum place where, const char *w, size_t n);
 
-/* A factor as an entry multiplies it: rounded to bf16, where 2^-126 and less is zero; or as it is. And how far a
- * product with a number so rounded may be off for its rounding, relatively. */
-long double check_factor(bool rounded, float x);
+/* x rounded to bf16; what a step of a sum may lose; both for an entry that flushes, or not, what is below 2^-126 to
+ * zero. And how far a number rounded to bf16 may be off, relatively. */
+long double check_bf16(bool flushes, long double x);
+long double check_tiny(bool flushes);
 #define BF16_OFF 0x1p-8
 
 /* Verdicts. Each failure names the call in c->now; only an entry's first few are printed. */
@@ -84,6 +85,7 @@ check_fn check_attention_back, check_attention_back_bf16;
 
 /* Products computed in compute with weights of type, which the table has; and what they are called. */
 void check_linear(struct check *c, enum compute_type compute, enum weight_type type);
+bool check_same_product(const struct linear_kernels *a, const struct linear_kernels *b);
 const char *check_linear_name(enum compute_type compute, enum weight_type type);
 
 /* Time every entry of every table this host can run; of the linear maps those whose names have `only` in them, at the

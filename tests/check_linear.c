@@ -65,8 +65,7 @@ static long double weight(const struct product *p, int o, int i)
 
 static long double factor(const struct product *p, bool flushes, long double x)
 {
-    if (p->compute == COMPUTE_FP32) return x;
-    return flushes && fabsl(x) < (long double)FLT_MIN ? 0 : (long double)bf16_to_f32(bf16_from_f32((float)x));
+    return p->compute == COMPUTE_FP32 ? x : check_bf16(flushes, x);
 }
 
 static struct truth float_truth(const struct product *p, bool flushes, const float *x, int o)
@@ -103,7 +102,7 @@ static struct truth int8_truth(const struct product *p, const float *x, int o)
 static void is_near_truth(struct check *c, const struct product *p)
 {
     const bool flushes = kernels_of(c, p)->flushes;
-    const long double tiny = flushes ? (long double)FLT_MIN : (long double)TINY;
+    const long double tiny = check_tiny(flushes);
     for (int t = 0; t < MAX_T; t++) {
         for (int o = 0; o < MAX_O; o++) {
             const float *x = p->x + (size_t)t * p->x_stride;

@@ -28,9 +28,7 @@ enum cpu_level kernels_best_level(void)
 void kernels_init(struct kernels *k, enum cpu_level level)
 {
     assert(level <= kernels_best_level());
-    memset(k->back, 0, sizeof k->back);
-    k->attention_bf16 = NULL;
-    k->attention_back_bf16 = NULL;
+    *k = (struct kernels){0};
     kernels_init_ref(k);
     kernels_init_ref_linear(k);
     kernels_init_attention_ref(k);

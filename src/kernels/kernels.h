@@ -181,6 +181,7 @@ typedef void k_transpose_fn(void *to, size_t to_stride, const void *from, size_t
 /* T rows of one head on their way back through the pages that they saw (Dao et al. 2022, with the softmax's denominator
  * kept from the forward pass): per page, p = exp(scale q.k - lse), ds = p (dy.v - delta) scale, then
  * dq += ds k, dk += ds^T q, dv += p^T dy. */
+enum { ATTENTION_BACK_ROWS = 96 }; /* of a call at most: with 64 components 100 KB, in the L2 cache */
 struct attention_back_rows {
     int T, K;
     float scale;
@@ -192,20 +193,18 @@ struct attention_back_rows {
     float *p, *ds;            /* [T][KV_PAGE] scratch */
 };
 
-/* One page of positions at .. at + KV_PAGE. keys and dy's partner values are wanted both ways: *_down has components
- * one after the other [K][KV_PAGE], *_across as kernels.h lays out values [columns][KV_PAGE][KV_COLUMN]. dk and dv are
- * laid out as values are. What a row does not see does not influence it, nor does the row add anything there. What
- * fills columns up may be anything in inputs; in dq, dk and dv it stays as it is if that is 0, and all numbers are
- * finite. */
+/* One page of positions at .. at + KV_PAGE. In bf16 a call takes its rows two by two, so that only cuts behind an even
+ * number of them change no bit, and all numbers of rows that see any of the page are finite. keys and dy's partner
+ * values are wanted both ways: *_down has components one after the other [K][KV_PAGE], *_across as kernels.h lays out
+ * values [columns][KV_PAGE][KV_COLUMN]. dk and dv are laid out as values are. What a row does not see does not
+ * influence it, nor does the row add anything there. What fills columns up may be anything in inputs; in dq, dk and dv
+ * it stays as it is if that is 0, and all numbers are finite. */
 struct attention_back_page {
     const float *keys_down, *keys_across, *values_down;
     float *dk, *dv; /* += */
     int at;
 };
 typedef void k_attention_back_fn(const struct attention_back_rows *a, const struct attention_back_page *page);
-
-/* The version in bf16 takes the rows of a call two by two, so a cut between an even and an odd row is the only one that
- * changes no bit; and all numbers of rows that see any of the page have to be finite. */
 
 /* Products of the backward pass, z[T][panel] += x w^T for a block of n <= depth inputs, with a w that lies across:
  * output o of input i is w[i * stride + o] (o < O <= panel, the rest is packed as zeros). x is rows, or lies across as

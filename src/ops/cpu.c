@@ -92,8 +92,8 @@ static const size_t turned_bytes = sizeof(float) * PRODUCT_ROWS * BACK_INPUTS;
 static void cpu_close(struct ops *o)
 {
     struct ops_cpu *c = ops_cpu(o);
+    ops_cpu_free(o, c->scratch, (size_t)pool_threads(c->pool) * c->scratch_bytes);
     pool_free(c->pool);
-    ops_cpu_free(o, c->scratch, c->threads_scratch);
     ops_cpu_free(o, c->x, c->x_bytes);
     ops_cpu_free(o, c->turned, turned_bytes);
     free(c);
@@ -160,8 +160,7 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_
     if (s != OK) goto free_c;
 
     c->scratch_bytes = scratch_bytes(&c->kernels, limits);
-    c->threads_scratch = (size_t)n_threads * c->scratch_bytes;
-    s = ops_cpu_alloc(&c->base, &c->scratch, c->threads_scratch);
+    s = ops_cpu_alloc(&c->base, &c->scratch, (size_t)n_threads * c->scratch_bytes);
     if (s != OK) goto free_pool;
     c->x_bytes = x_bytes(&c->kernels, limits);
     s = ops_cpu_alloc(&c->base, &c->x, c->x_bytes);
@@ -179,7 +178,7 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_
 free_x:
     ops_cpu_free(&c->base, c->x, c->x_bytes);
 free_scratch:
-    ops_cpu_free(&c->base, c->scratch, c->threads_scratch);
+    ops_cpu_free(&c->base, c->scratch, (size_t)n_threads * c->scratch_bytes);
 free_pool:
     pool_free(c->pool);
 free_c:

@@ -11,9 +11,9 @@ struct ops_cpu {
     struct kernels kernels;
     enum compute_type compute;
     struct pool *pool;
-    void *scratch;                         /* [threads][scratch_bytes] */
-    size_t scratch_bytes, threads_scratch; /* of one thread, of all */
-    void *x;                               /* the rows of a linear map in the form its kernels take them */
+    void *scratch;        /* [threads][scratch_bytes] */
+    size_t scratch_bytes; /* of one thread */
+    void *x;              /* the rows of a linear map in the form its kernels take them */
     size_t x_bytes;
     float *turned; /* [PRODUCT_ROWS][BACK_INPUTS] rows that come as columns; NULL where nobody trains */
 };

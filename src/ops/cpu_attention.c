@@ -92,18 +92,28 @@ static void tile_end(const struct tile *x, const struct attention_job *j, int t)
 
 /* ---- Through the pages ---- */
 
+/* The page that holds a position of a row's sequence, and the element of all pages where it has a head. */
+static int32_t page_at(const struct batch *b, int row, int position)
+{
+    return b->pages[b->sequence[row]][position / KV_PAGE];
+}
+
+static size_t head_at(int H, int K, int32_t page, int h)
+{
+    return ((size_t)page * (size_t)H + (size_t)h) * kernels_head_page(K);
+}
+
 /* The page that holds positions at .. at + KV_PAGE of row i's sequence, -1 if the row sees none of them. */
 static int32_t page_of(const struct tile *x, const struct batch *b, int i, int at)
 {
     const bool sees = x->rows.lo[i] < at + KV_PAGE && x->rows.hi[i] > at;
-    return sees ? b->pages[b->sequence[x->first + i]][at / KV_PAGE] : -1;
+    return sees ? page_at(b, x->first + i, at) : -1;
 }
 
 /* Where a page of K or V has a head. */
 static const void *head_of(const struct attention_job *j, const void *pages, int32_t page, int h)
 {
-    const size_t at = ((size_t)page * (size_t)j->H + (size_t)h) * kernels_head_page(j->K);
-    return (const char *)pages + at * dtype_bytes(j->kv->dtype);
+    return (const char *)pages + head_at(j->H, j->K, page, h) * dtype_bytes(j->kv->dtype);
 }
 
 /* Rows begin .. end of the tile through the page of that number. */
@@ -182,18 +192,13 @@ struct store_job {
     int first, T, H, K;
 };
 
-static int32_t page_at(const struct batch *b, int row)
-{
-    return b->pages[b->sequence[row]][b->position[row] / KV_PAGE];
-}
-
 /* How many rows from t on, before end, go to one page, position after position. */
 static int run_length(const struct store_job *j, int t, int end)
 {
     const int row = j->first + t, *position = j->batch->position;
     int n = 1;
     while (t + n < end && position[row + n] == position[row] + n &&
-           page_at(j->batch, row + n) == page_at(j->batch, row))
+           page_at(j->batch, row + n, position[row + n]) == page_at(j->batch, row, position[row]))
         n++;
     return n;
 }
@@ -231,8 +236,9 @@ static void store_task(void *user, int task, int thread)
     const size_t H = (size_t)j->H, K = (size_t)j->K, bytes = dtype_bytes(j->kv->dtype);
     for (int t = begin, n; t < end; t += n) {
         n = run_length(j, t, end);
-        const size_t slot = (size_t)(j->batch->position[j->first + t] % KV_PAGE);
-        const size_t page = ((size_t)page_at(j->batch, j->first + t) * H + (size_t)h) * kernels_head_page(j->K);
+        const int position = j->batch->position[j->first + t];
+        const size_t slot = (size_t)(position % KV_PAGE);
+        const size_t page = head_at(j->H, j->K, page_at(j->batch, j->first + t, position), h);
         char *keys = (char *)j->kv->k + (page + slot) * bytes;
         char *values = (char *)j->kv->v + (page + slot * KV_COLUMN) * bytes;
         const float *k = j->k + ((size_t)t * H + (size_t)h) * K, *v = j->v + ((size_t)t * H + (size_t)h) * K;

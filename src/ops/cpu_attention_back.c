@@ -9,8 +9,6 @@
 
 #include "ops/cpu.h"
 
-enum { ROWS = 96 }; /* that pass a page at once: with 64 components 100 KB, in the L2 cache */
-
 struct back_job {
     struct ops_cpu *c;
     float *dq, *dk, *dv; /* [T][H][K] */
@@ -36,7 +34,7 @@ static int least(int a, int b)
 size_t ops_cpu_attention_back_scratch(int K, int sequence)
 {
     const size_t S = (size_t)sequence;
-    return S * (3 * kernels_padded_head(K) + 2) + 4 * kernels_head_page(K) + 2 * ROWS * KV_PAGE;
+    return S * (3 * kernels_padded_head(K) + 2) + 4 * kernels_head_page(K) + 2 * ATTENTION_BACK_ROWS * KV_PAGE;
 }
 
 static void head_layout(struct head *x, const struct back_job *j, float *scratch)
@@ -48,8 +46,8 @@ static void head_layout(struct head *x, const struct back_job *j, float *scratch
     x->dv = x->dk + page;
     x->q = x->dv + page;
     x->dy = x->q + T * stride;
-    float *dq = x->dy + T * stride, *p = dq + T * stride, *ds = p + ROWS * KV_PAGE;
-    x->lse = ds + ROWS * KV_PAGE;
+    float *dq = x->dy + T * stride, *p = dq + T * stride, *ds = p + ATTENTION_BACK_ROWS * KV_PAGE;
+    x->lse = ds + ATTENTION_BACK_ROWS * KV_PAGE;
     x->delta = x->lse + T;
     x->rows = (struct attention_back_rows){
         j->T, j->K, 1 / sqrtf((float)j->K), stride, x->q, x->dy, j->lo, j->hi, x->lse, x->delta, dq, p, ds};
@@ -90,10 +88,10 @@ static void pass(const struct head *x, const struct back_job *j, const struct at
 {
     const struct kernels *k = &j->c->kernels;
     const bool rounded = j->c->compute == COMPUTE_BF16 && k->attention_back_bf16;
-    for (int t = first; t < end; t += ROWS) {
+    for (int t = first; t < end; t += ATTENTION_BACK_ROWS) {
         struct attention_back_rows r = x->rows;
         const size_t skip = (size_t)t * r.stride;
-        r.T = least(ROWS, end - t);
+        r.T = least(ATTENTION_BACK_ROWS, end - t);
         r.q += skip;
         r.dy += skip;
         r.dq += skip;

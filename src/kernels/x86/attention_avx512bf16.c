@@ -22,8 +22,8 @@ enum { PAGE_PAIRS = KV_PAGE / 2, BLOCK_PAIRS = KEY_BLOCK / 2 };
 INLINE void pair_row(int32_t *to, const float *x, int n)
 {
     for (int i = 0; i < n; i += 2 * VEC, to += VEC)
-        store_vector(to, to_bf16(_mm512_maskz_loadu_ps(first(n - i), x + i),
-                                 _mm512_maskz_loadu_ps(first(n - i - VEC), x + i + VEC)));
+        store_vector(
+            to, to_bf16(wide_f32((const char *)(x + i), n - i), wide_f32((const char *)(x + i + VEC), n - i - VEC)));
 }
 
 /* n components of all positions: [pair][KV_PAGE]. */
@@ -180,7 +180,7 @@ static void attention_bf16(const struct attention_rows *a, const void *keys, con
 /* ---- Back ---- */
 
 /* Rows that go through the page together, two by two for dk and dv. */
-enum { BACK_ROWS = 96, ROW_PAIRS = BACK_ROWS / 2 };
+enum { ROW_PAIRS = ATTENTION_BACK_ROWS / 2 };
 
 static void zero_unseen(const struct attention_back_rows *a, int t, struct seen seen)
 {
@@ -218,7 +218,7 @@ static void dq_pairs(const struct attention_back_rows *a, const struct attention
 /* Rows of weights or components, two by two; all those that see nothing, and one that does not exist, are zeros. */
 struct row_pairs {
     int T, n;
-    bool sees[BACK_ROWS + 1];
+    bool sees[ATTENTION_BACK_ROWS + 1];
 };
 
 INLINE vec part_of_row(const struct row_pairs *r, int t, const float *x)
@@ -254,7 +254,7 @@ static void dkv_pairs(float *out, const int32_t *w, const int32_t *x, int row_pa
     add_some_columns(REST, columns, out + WHOLE * KV_COLUMN, NULL, w + WHOLE, x, row_pairs, apart, -1, -1);
 }
 
-static void back_some_rows(const struct attention_back_rows *a, const struct attention_back_page *page)
+static void attention_back_bf16(const struct attention_back_rows *a, const struct attention_back_page *page)
 {
     const int columns = (a->K + KV_COLUMN - 1) / KV_COLUMN;
     struct row_pairs r = {.T = a->T, .n = (a->T + 1) / 2};
@@ -279,23 +279,6 @@ static void back_some_rows(const struct attention_back_rows *a, const struct att
         dkv_pairs(page->dk + at, ds, x, r.n, n);
         pair_columns(x, &r, a->dy + c * KV_COLUMN, a->stride, n);
         dkv_pairs(page->dv + at, p, x, r.n, n);
-    }
-}
-
-static void attention_back_bf16(const struct attention_back_rows *a, const struct attention_back_page *page)
-{
-    for (int t = 0; t < a->T; t += BACK_ROWS) {
-        struct attention_back_rows some = *a;
-        const size_t skip = (size_t)t * a->stride;
-        some.T = a->T - t < BACK_ROWS ? a->T - t : BACK_ROWS;
-        some.q += skip;
-        some.dy += skip;
-        some.dq += skip;
-        some.lo += t;
-        some.hi += t;
-        some.lse += t;
-        some.delta += t;
-        back_some_rows(&some, page);
     }
 }
 

@@ -9,33 +9,9 @@
 
 #if defined(__AVX512F__) && defined(LANE_INPUTS)
 
-/* a strip's block, 16 KB, stays in L1 while all rows pass */
+/* A strip's block, 16 KB, stays in L1 while all rows pass. */
 enum { BACK_STEPS = 128, BACK_DEPTH = BACK_STEPS * LANE_INPUTS };
 enum { BACK_PANEL_BYTES = BACK_STEPS * PANEL * sizeof(int32_t) };
-
-/* Sixteen numbers, the first n of which exist; the others are zero. */
-typedef __m512 wide_fn(const char *w, int n);
-
-INLINE __m512 wide_f32(const char *w, int n)
-{
-    return _mm512_maskz_loadu_ps(first(n), w);
-}
-
-INLINE __m256i load_16_halves(const char *w, int n)
-{
-    return n >= LANES ? _mm256_loadu_si256((const __m256i *)(const void *)w)
-                      : _mm512_castsi512_si256(_mm512_maskz_loadu_epi16(first(n), w));
-}
-
-INLINE __m512 wide_f16(const char *w, int n)
-{
-    return _mm512_cvtph_ps(load_16_halves(w, n));
-}
-
-INLINE __m512 wide_bf16(const char *w, int n)
-{
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_16_halves(w, n)), 16));
-}
 
 /* A step of 16 rows or outputs. */
 typedef __m512i unit_fn(const __m512 inputs[LANE_INPUTS]);
@@ -71,10 +47,7 @@ INLINE void back_pack_x(load_fn *load, int32_t *to, const float *x, size_t strid
         rows = tile_height(T - t, TILE);
         for (int i = 0; i < n; i += STEP) {
             __m512i v[LANES];
-            UNROLL for (int r = 0; r < LANES; r++)
-                v[r] = r < rows ? load((const char *)(x + (size_t)(t + r) * stride + i), n - i)
-                                : _mm512_setzero_si512();
-            transpose16(v);
+            turn_rows(load, v, x + (size_t)t * stride + i, stride, rows, n - i);
             int32_t *at = to + (size_t)(i / LANE_INPUTS) * (size_t)rows;
             const int left = (int)steps - i / LANE_INPUTS;
             UNROLL for (int u = 0; u < LANES; u++) if (u < left)
@@ -111,13 +84,8 @@ static void back_multiply(float *z, const void *x, const void *w, int T, int n)
 {
     const size_t steps = back_steps(n);
     const int32_t *strip = w;
-    for (int s = 0; s < PANEL; s += WIDTH, strip += steps * WIDTH) {
-        const int32_t *at = x;
-        for (int t = 0, rows; t < T; t += rows, at += (size_t)rows * steps) {
-            rows = tile_height(T - t, TILE);
-            any_tile(rows, z + t * PANEL + s, at, strip, steps, NULL);
-        }
-    }
+    for (int s = 0; s < PANEL; s += WIDTH, strip += steps * WIDTH)
+        all_tiles(z + s, x, strip, T, steps, NULL);
 }
 
 /* ---- The table ---- */

@@ -164,57 +164,21 @@ INLINE void add_block(struct form f, int rows, int width, int strips, __m512 *z,
     }
 }
 
-/* Calls do(rows, ...) with a constant. */
-#define ANY_ROWS(rows, do, ...)                                                                                        \
+/* call(rows, ...) with a constant. */
+#define ANY_ROWS(rows, call, ...)                                                                                      \
     switch (rows) {                                                                                                    \
-    case 1:                                                                                                            \
-        do                                                                                                             \
-            (1, __VA_ARGS__);                                                                                          \
-        break;                                                                                                         \
-    case 2:                                                                                                            \
-        do                                                                                                             \
-            (2, __VA_ARGS__);                                                                                          \
-        break;                                                                                                         \
-    case 3:                                                                                                            \
-        do                                                                                                             \
-            (3, __VA_ARGS__);                                                                                          \
-        break;                                                                                                         \
-    case 4:                                                                                                            \
-        do                                                                                                             \
-            (4, __VA_ARGS__);                                                                                          \
-        break;                                                                                                         \
-    case 5:                                                                                                            \
-        do                                                                                                             \
-            (5, __VA_ARGS__);                                                                                          \
-        break;                                                                                                         \
-    case 6:                                                                                                            \
-        do                                                                                                             \
-            (6, __VA_ARGS__);                                                                                          \
-        break;                                                                                                         \
-    case 7:                                                                                                            \
-        do                                                                                                             \
-            (7, __VA_ARGS__);                                                                                          \
-        break;                                                                                                         \
-    case 8:                                                                                                            \
-        do                                                                                                             \
-            (8, __VA_ARGS__);                                                                                          \
-        break;                                                                                                         \
-    case 9:                                                                                                            \
-        do                                                                                                             \
-            (9, __VA_ARGS__);                                                                                          \
-        break;                                                                                                         \
-    case 10:                                                                                                           \
-        do                                                                                                             \
-            (10, __VA_ARGS__);                                                                                         \
-        break;                                                                                                         \
-    case 11:                                                                                                           \
-        do                                                                                                             \
-            (11, __VA_ARGS__);                                                                                         \
-        break;                                                                                                         \
-    default:                                                                                                           \
-        do                                                                                                             \
-            (TILE, __VA_ARGS__);                                                                                       \
-        break;                                                                                                         \
+    case 1: call(1, __VA_ARGS__); break;                                                                               \
+    case 2: call(2, __VA_ARGS__); break;                                                                               \
+    case 3: call(3, __VA_ARGS__); break;                                                                               \
+    case 4: call(4, __VA_ARGS__); break;                                                                               \
+    case 5: call(5, __VA_ARGS__); break;                                                                               \
+    case 6: call(6, __VA_ARGS__); break;                                                                               \
+    case 7: call(7, __VA_ARGS__); break;                                                                               \
+    case 8: call(8, __VA_ARGS__); break;                                                                               \
+    case 9: call(9, __VA_ARGS__); break;                                                                               \
+    case 10: call(10, __VA_ARGS__); break;                                                                             \
+    case 11: call(11, __VA_ARGS__); break;                                                                             \
+    default: call(TILE, __VA_ARGS__); break;                                                                           \
     }
 
 /* ---- Streaming ----

@@ -30,6 +30,29 @@ INLINE __m256i load_half_vector(const void *p)
     return _mm256_loadu_si256((const __m256i *)p);
 }
 
+/* Sixteen numbers, the first n of which exist; the others are zero. */
+typedef __m512 wide_fn(const char *w, int n);
+
+INLINE __m512 wide_f32(const char *w, int n)
+{
+    return n >= LANES ? _mm512_loadu_ps((const void *)w) : _mm512_maskz_loadu_ps(first(n), w);
+}
+
+INLINE __m256i wide_halves(const char *w, int n)
+{
+    return n >= LANES ? load_half_vector(w) : _mm256_maskz_loadu_epi16(first(n), w);
+}
+
+INLINE __m512 wide_f16(const char *w, int n)
+{
+    return _mm512_cvtph_ps(wide_halves(w, n));
+}
+
+INLINE __m512 wide_bf16(const char *w, int n)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(wide_halves(w, n)), 16));
+}
+
 INLINE void store_vector(void *p, __m512i v)
 {
     _mm512_storeu_si512(p, v);

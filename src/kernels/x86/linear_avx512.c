@@ -33,22 +33,17 @@ INLINE __m512i round_bf16(__m512i u)
 
 INLINE __m512i load_f32(const char *w, int n)
 {
-    return n >= STEP ? load_vector(w) : _mm512_maskz_loadu_epi32(first(n), w);
-}
-
-INLINE __m256i load_half(const char *w, int n)
-{
-    return n >= STEP ? _mm256_loadu_si256((const __m256i *)(const void *)w) : _mm256_maskz_loadu_epi16(first(n), w);
+    return _mm512_castps_si512(wide_f32(w, n));
 }
 
 INLINE __m512i load_f16(const char *w, int n)
 {
-    return _mm512_castps_si512(_mm512_cvtph_ps(load_half(w, n)));
+    return _mm512_castps_si512(wide_f16(w, n));
 }
 
 INLINE __m512i load_bf16(const char *w, int n)
 {
-    return _mm512_slli_epi32(_mm512_cvtepu16_epi32(load_half(w, n)), 16);
+    return _mm512_castps_si512(wide_bf16(w, n));
 }
 
 INLINE __m512i load_f32_rounded(const char *w, int n)

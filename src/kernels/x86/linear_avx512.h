@@ -229,19 +229,23 @@ static size_t packed_x_bytes(int T, int n)
     return LANES * x_lane_units(T, n) * sizeof(int32_t);
 }
 
+/* v[u] = unit u of the next STEP inputs, n of which exist, of up to 16 rows. */
+INLINE void turn_rows(load_fn *load, __m512i v[LANES], const float *x, size_t stride, int rows, int n)
+{
+    UNROLL for (int t = 0; t < LANES; t++) v[t] = t < rows ? load((const char *)(x + (size_t)t * stride), n)
+                                                           : _mm512_setzero_si512();
+    transpose16(v);
+}
+
 INLINE void pack_x(load_fn *load, int32_t *at, const float *x, size_t x_stride, int T, int n)
 {
     const size_t lane = x_lane_units(T, n);
     for (int tile = 0, rows; tile < T; tile += rows) {
         rows = tile_height(T - tile, TILE);
-        const __mmask16 stored = (__mmask16)((1u << rows) - 1);
         for (int i = 0; i < n; i += STEP, at += rows) {
             __m512i v[LANES];
-            UNROLL for (int t = 0; t < LANES; t++)
-                v[t] = t < rows ? load((const char *)(x + (size_t)(tile + t) * x_stride + i), n - i)
-                                : _mm512_setzero_si512();
-            transpose16(v);
-            UNROLL for (int j = 0; j < LANES; j++) _mm512_mask_storeu_epi32(at + (size_t)j * lane, stored, v[j]);
+            turn_rows(load, v, x + (size_t)tile * x_stride + i, x_stride, rows, n - i);
+            UNROLL for (int j = 0; j < LANES; j++) _mm512_mask_storeu_epi32(at + (size_t)j * lane, first(rows), v[j]);
         }
     }
 }
@@ -264,14 +268,14 @@ INLINE void pack_step(load_fn *load, int32_t *to, size_t lane, const char *w, si
 INLINE void pack_w(load_fn *load, size_t bytes, int32_t *to, const char *w, int O, int I, int at, int n)
 {
     const size_t lane = w_lane_units(n), row = (size_t)I * bytes;
-    for (int half = 0; half < PANEL; half += LANES) {
-        const char *from = w + (size_t)(half < O ? half : 0) * row + (size_t)at * bytes;
-        int32_t *out = output_at(to, steps_of(n), half);
+    for (int o = 0; o < PANEL; o += LANES) {
+        const char *from = w + (size_t)(o < O ? o : 0) * row + (size_t)at * bytes;
+        int32_t *out = output_at(to, steps_of(n), o);
         int i = 0;
-        for (; O - half >= LANES && i + STEP <= n; i += STEP, from += STEP * bytes, out += WIDTH)
+        for (; O - o >= LANES && i + STEP <= n; i += STEP, from += STEP * bytes, out += WIDTH)
             pack_step(load, out, lane, from, row, LANES, STEP);
         for (; i < n; i += STEP, from += STEP * bytes, out += WIDTH)
-            pack_step(load, out, lane, from, row, O - half, n - i < STEP ? n - i : STEP);
+            pack_step(load, out, lane, from, row, O - o, n - i < STEP ? n - i : STEP);
     }
 }
 
@@ -281,23 +285,24 @@ INLINE int32_t *unit_at(int32_t *to, size_t lane, int u)
     return to + (size_t)(u % LANES) * lane + (size_t)(u / LANES) * WIDTH;
 }
 
-/* A panel of quantised weights: two strips, blocks of 64 inputs; what is beyond n in the last step is zero in a block.
+/* A panel of quantised weights: strips of 16 outputs, blocks of 64 inputs; what is beyond n in the last step is zero in
+ * a block.
  */
 INLINE void pack_quant(enum weight_type type, put_inputs_fn *put_inputs, int32_t *to, const char *w, int O, int I,
                        int at, int n)
 {
     const size_t lane = w_lane_units(n), first = (size_t)at / QUANT_BLOCK;
     const int padded = (int)steps_of(n) * STEP;
-    for (int half = 0; half < PANEL; half += LANES, w += quant_strip_bytes(type, I)) {
-        if (half >= O) {
+    for (int o = 0; o < PANEL; o += LANES, w += quant_strip_bytes(type, I)) {
+        if (o >= O) {
             for (int u = 0; u < padded / LANE_INPUTS; u++)
-                store_vector(unit_at(output_at(to, steps_of(n), half), lane, u), _mm512_setzero_si512());
+                store_vector(unit_at(output_at(to, steps_of(n), o), lane, u), _mm512_setzero_si512());
             continue;
         }
         const char *data = w + first * quant_block_bytes(type);
         const char *scales = w + quant_blocks(I) * quant_block_bytes(type) + first * quant_scale_bytes(type);
         for (int b = 0; b < n; b += QUANT_BLOCK) {
-            pack_block(type, put_inputs, output_at(to, steps_of(n), half), lane, data, scales, b, padded - b);
+            pack_block(type, put_inputs, output_at(to, steps_of(n), o), lane, data, scales, b, padded - b);
             data += quant_block_bytes(type);
             scales += quant_scale_bytes(type);
         }
@@ -350,6 +355,15 @@ INLINE void any_tile(int rows, float *z, const int32_t *x, const int32_t *w, siz
     }
 }
 
+/* All rows by a strip of w over `steps` steps; z's rows are PANEL apart. */
+INLINE void all_tiles(float *z, const int32_t *x, const int32_t *w, int T, size_t steps, struct asking *a)
+{
+    for (int t = 0, rows; t < T; t += rows, x += (size_t)rows * steps) {
+        rows = tile_height(T - t, TILE);
+        any_tile(rows, z + t * PANEL, x, w, steps, a);
+    }
+}
+
 static void multiply(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
     enum { STRIPS = PANEL / WIDTH };
@@ -360,10 +374,7 @@ static void multiply(float *z, const void *x, const void *w, int T, int n, const
         const int32_t *xj = (const int32_t *)x + (size_t)(j / STRIPS) * x_lane_units(T, n);
         const int32_t *wj = (const int32_t *)w + (size_t)(j / STRIPS) * w_lane_units(n) +
                             (size_t)(j % STRIPS) * steps * WIDTH;
-        for (int t = 0, rows; t < T; t += rows, xj += (size_t)rows * steps) {
-            rows = tile_height(T - t, TILE);
-            any_tile(rows, z + t * PANEL + j % STRIPS * WIDTH, xj, wj, steps, a.lines ? &a : NULL);
-        }
+        all_tiles(z + j % STRIPS * WIDTH, xj, wj, T, steps, a.lines ? &a : NULL);
     }
 }
 
