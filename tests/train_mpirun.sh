@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # tests/train_mpirun.sh GPTJT KILL_AT_LIBRARY: training on ranks that are processes has the bits of training on ranks that
-# are threads, traced or not; a rank that is killed, at random or between writing and renaming a checkpoint, is named, and the run goes
-# on to the bit. KILL_ROUNDS=20 KILL_STEP=1 are for make check-long. Skipped (77) where there is no mpirun.
+# are threads, in every layout, schedule and sync, traced or not; a rank that is killed, at random or between writing and renaming a
+# checkpoint, is named, and the run goes on to the bit. KILL_ROUNDS=20 KILL_STEP=1 are for make check-long. Skipped (77) where
+# there is no mpirun.
 set -eu
 gptjt=$(realpath "$1")
 library=$(realpath "$2")
@@ -47,8 +48,8 @@ fail() {
 four() { # what runs as each rank, with its arguments
     timeout 120 mpirun --oversubscribe -n 4 "$@" --quiet > said 2>&1
 }
-same() { # RUN
-    diff -r -x 'recipe.json' -x 'metrics.jsonl' "whole/checkpoint-6" "$1/checkpoint-6" > said || fail "$1: other bytes"
+same() { # RUN [OF_RUN]
+    diff -r -x 'recipe.json' -x 'metrics.jsonl' "${2:-whole}/checkpoint-6" "$1/checkpoint-6" > said || fail "$1: other bytes"
 }
 
 status=0
@@ -70,6 +71,23 @@ for rank in 0 1 2 3; do
     # two sequences in each of two steps; one machine has one clock
     [ "$(grep -c "\"name\":\"forward\",\"ph\":\"X\",\"pid\":$rank," trace.json)" = 4 ] || fail "rank $rank: forward passes in the trace"
     grep -q "{\"rank\":$rank,\"dropped_events\":0,\"clock_at_begin\":{\"offset_us\":0.000," trace.json || fail "rank $rank: its clock"
+done
+
+# Replicas x stages in every schedule, and replicas in every algorithm that keeps them together.
+layouts=("--pipeline-stages 1")
+for schedule in gpipe 1f1b zb-h1; do
+    for stages in 2 4; do layouts+=("--pipeline-stages $stages --pipeline-schedule $schedule"); done
+done
+for sync in allreduce sharded cocktail diloco streaming sparse; do
+    layouts+=("--pipeline-stages 2 --sync $sync --sync-steps 2 --sync-fragments 2")
+done
+for layout in "${layouts[@]}"; do
+    rm -rf threads processes
+    # shellcheck disable=SC2086 # options are words
+    "$gptjt" train recipe.yaml -o threads $layout --ranks 4 --threads 1 --quiet > said 2>&1 || fail "$layout, threads: failed"
+    # shellcheck disable=SC2086
+    four "$gptjt" train recipe.yaml -o processes $layout || fail "$layout, processes: failed"
+    same processes threads
 done
 
 # Resumed until it is done, killed all the while.
@@ -125,4 +143,4 @@ for rank in 0 1 2 3; do
         at=$((at + step))
     done
 done
-echo "killed $kills times, nothing lost"
+echo "${#layouts[@]} layouts; killed $kills times, nothing lost"
