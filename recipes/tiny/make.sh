@@ -8,7 +8,7 @@
 # Run it in the project's root. What is there already is not made again: interrupted, it goes on where it was. GPTJT names
 # the program, SEEDS the seeds of the experiment ("1 2 3"), WAYS some of its ways to train ("causal:causal:causal").
 # THREADS=1 leaves the other cores to another seed: models as small as these train faster side by side, one a core, than
-# one after the other on two. For the same reason the long last stage of the model has two ranks instead of two threads.
+# one after the other on two. For the same reason the model that ships is trained by two ranks instead of two threads.
 set -euo pipefail
 
 gptjt=${GPTJT:-build/gptjt}
@@ -35,9 +35,9 @@ train() { # RECIPE MODEL OUTPUT STEPS OBJECTIVE SEED [OPTION...]
     "$gptjt" train "$here/$1" --resume --threads "$threads" -m "$2" -o "$3" --steps "$4" --objective "$5" --seed "$6" "${@:7}"
 }
 
-stages() { # DIR INIT OBJECTIVE_OF_STAGE_1 OBJECTIVE SEED STEPS1 STEPS2 STEPS3 [OPTION_OF_STAGE_3...]
-    train stage1.yaml "$2" "$1/stage1" "$6" "$3" "$5"
-    train stage2.yaml "$1/stage1/checkpoint-$6" "$1/stage2" "$7" "$4" $(($5 + 1000)) # other documents first
+stages() { # DIR INIT OBJECTIVE_OF_STAGE_1 OBJECTIVE SEED STEPS1 STEPS2 STEPS3 [OPTION...]
+    train stage1.yaml "$2" "$1/stage1" "$6" "$3" "$5" "${@:9}"
+    train stage2.yaml "$1/stage1/checkpoint-$6" "$1/stage2" "$7" "$4" $(($5 + 1000)) "${@:9}" # other documents first
     train stage3.yaml "$1/stage2/checkpoint-$7" "$1/stage3" "$8" "$4" $(($5 + 2000)) "${@:9}"
     [ -d "$1/model" ] || "$gptjt" export "$1/stage3/checkpoint-$8" --dtype fp16 -o "$1/model"
 }
@@ -60,8 +60,8 @@ tests() { # DIR [OPTION...]: everything after one example, as the card's prompts
 
 model() {
     data
-    init $runs/init 192 4 6 0.05 1
-    stages $runs $runs/init ul2r prefix 1 500 1800 8000 --ranks 2
+    init $runs/init 256 4 8 0.05 1
+    stages $runs $runs/init ul2r prefix 1 500 1800 10000 --ranks 2
     tests $runs --compare-masks
 }
 

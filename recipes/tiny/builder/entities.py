@@ -60,21 +60,26 @@ class Pool:
 
 @dataclass(frozen=True)
 class InventivePool(Pool):
-    """A pool of which every second draw for training has the beginning of one name and the end of another. Such names
-    nobody can know by heart: they have to be copied piece by piece, as those of tests have."""
+    """A pool of which two in three draws for training nobody can know by heart, so that they have to be copied, as those
+    of tests have: any word, or the beginning of a name or word and the end of another. Words are there for their tokens,
+    each of which has to be copied in training if it is to be copied in tests."""
 
-    words: tuple[str, ...]  # of which they are made
+    words: tuple[str, ...]  # written as the pool's names are
     taken: frozenset[str]  # what they must not happen to be
 
     def draw(self, rng: random.Random, split: Split) -> str:
-        return self._invent(rng) if split == "train" and rng.random() < 0.5 else super().draw(rng, split)
+        kind = rng.random() if split == "train" else 1
+        return self._invent(rng, kind < 1 / 3) if kind < 2 / 3 else super().draw(rng, split)
 
-    def _invent(self, rng: random.Random) -> str:
+    def _invent(self, rng: random.Random, whole: bool) -> str:
         while True:
-            first, last = rng.choice(self.words), rng.choice(self.words)
-            name = first[: rng.randint(1, len(first) - 1)] + last[rng.randint(1, len(last) - 1) :]
+            name = rng.choice(self.words) if whole else self._put_together(rng)
             if 3 <= len(name) <= 14 and name not in self.taken:
                 return name
+
+    def _put_together(self, rng: random.Random) -> str:
+        first, last = (rng.choice(rng.choice((self.train, self.words))) for _ in range(2))
+        return first[: rng.randint(1, len(first) - 1)] + last[rng.randint(1, len(last) - 1) :]
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,7 @@ class Entities:
     verbs: Pool
     adjectives: Pool
     deeds: Pool  # what he or she does, from examples of use: "wrote a letter to the mayor"
+    sayings: Pool  # whole examples of use, about anything: "the dinner was good"
     territories: tuple[Territory, ...]
     feelings: tuple[Feeling, ...]
     things: tuple[Thing, ...]
@@ -138,8 +144,14 @@ def with_inventions(data: Entities) -> Entities:
     """The same things, and in training as many that do not exist."""
     pools: dict[str, Pool] = {name: getattr(data, name) for name in INVENTED}
     taken = WIDGET_NAMES.union(*(pool.all for pool in pools.values()))
+    used = dict.fromkeys(w for (_, w), n in sources.uses().items() if n >= 2)
+    words = [w for w in used if _is_plain(w) and not UNWANTED.search(w)]
     inventive = {
-        name: InventivePool(*(pool[split] for split in SPLITS), tuple(w for w in pool.train if w.isalpha()), taken)
+        name: InventivePool(
+            *(pool[split] for split in SPLITS),
+            words=tuple(words if pool.train[0].islower() else (w.capitalize() for w in words)),
+            taken=taken,
+        )
         for name, pool in pools.items()
     }
     return dataclasses.replace(data, **inventive)
@@ -371,6 +383,17 @@ def _deeds() -> list[str]:
     return [d for d in found if not re.search(r"\b(i|his|her|him|himself|herself)\b", d)]
 
 
+def _sayings() -> list[str]:
+    examples = (e for pos in "nvar" for s in sources.synsets(pos).values() for e in s.examples)
+    return [
+        e
+        for e in examples
+        if re.fullmatch(r"(I|[a-z]+)( I| [a-z]+,?){2,10}", e)
+        and not re.match(r"s?he ", e)  # a deed
+        and not UNWANTED.search(e)
+    ]
+
+
 # ---- Names ----
 
 
@@ -415,6 +438,7 @@ def load() -> Entities:
         verbs=Pool.of("verb", words["v"]),
         adjectives=Pool.of("adjective", words["a"]),
         deeds=Pool.of("deed", _deeds()),
+        sayings=Pool.of("saying", _sayings()),
         territories=territories,
         feelings=_feelings(),
         things=_things(),

@@ -58,19 +58,27 @@ def question(rng: random.Random, family: Family, row: Row) -> dict[str, str]:
 
 
 # How many answered examples a prompt has; in stage 3 none or one, as the card's have: all but the answer is only read, and
-# short prompts leave more answers in as many tokens.
+# short prompts leave more answers in as many tokens. For the same reason half of those without examples may be bare.
 P3_SHOTS = (0, 0, 0, 0, 0, 1, 1, 2, 3, 5)
-ANSWERS_SHOTS = (0, 0, 0, 0, 0, 1, 1, 1, 1, 2)
+ANSWERS_SHOTS = (0, 0, 0, 0, 0, 0, 1, 1, 1, 2)
 
 
 def prompt(
-    rng: random.Random, family: Family, phrasing: Phrasing, rows: Sequence[Row], shots_of: Sequence[int]
+    rng: random.Random,
+    family: Family,
+    phrasing: Phrasing,
+    rows: Sequence[Row],
+    shots_of: Sequence[int],
+    *,
+    bare: bool = False,
 ) -> dict[str, str]:
-    """A record of P3: an instruction, some rows with answers, and one without."""
+    """A record of P3: an instruction, some rows with answers, and one without; half of the `bare` ones without examples
+    have no instruction, as a tenth of those with examples."""
     n_shots = min(rng.choice(shots_of), len(rows) - 1)
     *shots, query = rng.sample(rows, n_shots + 1)
     list_labels = bool(family.labels) and rng.random() < (0.8 if phrasing.list_labels else 0.15)
-    blocks = [instruction_of(family, phrasing, list_labels)] if rng.random() < 0.9 or not shots else []
+    instructed = rng.random() < (0.9 if shots else 0.5 if bare else 1)
+    blocks = [instruction_of(family, phrasing, list_labels)] if instructed else []
     blocks += [block(phrasing, shot, answered=True) for shot in shots]
     last = block(phrasing, query, answered=False)
     while len(blocks) > 1 and sum(map(len, blocks)) + len(last) > LONGEST_PROMPT:
@@ -88,7 +96,8 @@ def prompts(
             record = question(rng, family, rng.choice(rows))
         else:
             i = 0 if rng.random() < 0.4 else rng.randrange(len(allowed))
-            record = prompt(rng, family, family.phrasings[i], allowed[i], ANSWERS_SHOTS if stage3 else P3_SHOTS)
+            shots = ANSWERS_SHOTS if stage3 else P3_SHOTS
+            record = prompt(rng, family, family.phrasings[i], allowed[i], shots, bare=stage3 and family.bare)
         yield {"family": family.name, **record}
 
 

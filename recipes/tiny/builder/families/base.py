@@ -50,6 +50,7 @@ class Family:
     short: bool = False  # texts are single words or numbers, which occur anywhere: tests are new as items only
     weight: int = 1  # how much of it the training data has
     answers: int = 1  # and stage 3
+    bare: bool = False  # stage 3 also asks without instruction: the text tells what is wanted
     max_tokens: int = 30
     asked: Callable[[random.Random, Split], Row] | None = None  # rows of stage 3 and of tests, if they are not draw's
 

@@ -158,7 +158,7 @@ def families(data: Entities) -> list[Family]:
         return Family(name, phrasings, draw[name], asked=asked[name], **more)
 
     return [
-        family("csv", CSV, questions=CSV_QUESTIONS, weight=6, answers=24, max_tokens=60),
+        family("csv", CSV, questions=CSV_QUESTIONS, weight=6, answers=60, bare=True, max_tokens=60),
         family("email", MAIL, questions=("{}\nWhat is the email address?",), max_tokens=40),
         family("phone", PHONE, questions=("{}\nWhat is the phone number?",)),
         family("csv_to_json", TO_JSON, max_tokens=80),

@@ -10,7 +10,7 @@ from functools import cache
 
 from .. import names
 from ..entities import Entities, Split, with_inventions
-from .base import Family, Phrasing, Row
+from .base import Family, Phrasing, Row, capitalised
 from .composed import compose
 
 # P person in full, F given name alone, S family name with a title, C city, L other place, R region, O organization
@@ -111,6 +111,26 @@ After [F] (deed), [P] went to [C].
 """.strip().splitlines()
 )
 
+# Anything may be said beside names, and begin with any word.
+QUOTES = tuple(
+    """
+(Saying), said [F].
+(Saying), wrote [P] from [C].
+(Saying), as they say in [L].
+(Saying), but not in [C].
+(Saying). So said [P] of [O].
+(Saying). [F] and [F] agreed.
+(Saying). I heard it from [P].
+(Saying). That was in [C].
+(Saying), and [F] told [O].
+[P] told [F] that (saying).
+In [C] (saying).
+(Saying) at [O].
+[F] thinks that (saying).
+(Saying) near [R], where [F] lives.
+""".strip().splitlines()
+)
+
 DIRECTIONS = ("North", "South", "East", "West", "Northern", "Southern", "Eastern", "Western", "Upper", "Lower",
               "Central", "Arctic", "Atlantic", "Baltic", "Alpine", "Great", "New", "Old")  # fmt: skip
 LANDFORMS = ("Coast", "Valley", "Highlands", "Lakes", "Plains", "Hills", "Islands", "Midlands", "Province", "Peninsula",
@@ -195,7 +215,11 @@ def fill(rng: random.Random, data: Entities, split: Split, sentence: str) -> tup
         found.append(name)
         return name
 
-    return re.sub(r"\[([PFSCLRO])\]", put, sentence).replace("(deed)", data.deeds.draw(rng, split)), found
+    text = re.sub(r"\[([PFSCLRO])\]", put, sentence).replace("(deed)", data.deeds.draw(rng, split))
+    if "aying)" in text:
+        saying = data.sayings.draw(rng, split)
+        text = text.replace("(saying)", saying).replace("(Saying)", capitalised(saying))
+    return text, found
 
 
 def families(data: Entities) -> list[Family]:
@@ -211,7 +235,10 @@ def families(data: Entities) -> list[Family]:
 
     def asked(rng: random.Random, split: Split) -> Row:  # one sentence, as on GPT-JT's card
         text = compose(rng, split, most=4) if rng.random() < 0.8 else rng.choice(_usable(SENTENCES, split))
+        if split == "train" and rng.random() < 0.25:
+            text = rng.choice(QUOTES)
         text, found = fill(rng, more_names, split, text)
         return Row(text, ", ".join(found))
 
-    return [Family("entities", PHRASINGS, draw, questions=QUESTIONS, weight=6, answers=36, asked=asked, max_tokens=60)]
+    return [Family("entities", PHRASINGS, draw, questions=QUESTIONS, weight=6, answers=90, bare=True, asked=asked,
+                   max_tokens=60)]  # fmt: skip
