@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # tools/demo.sh [PROGRAM]: answers the five example prompts of GPT-JT's model card with the model that ships with the
-# project (a very small one: it knows currencies and feelings, not the world). GPTJT_MODEL=DIR takes another model.
+# project (a very small one: it knows the tasks of these five, not the world). GPTJT_MODEL=DIR takes another model.
 set -eu
 program=${1:-build/gptjt}
 examples=(

@@ -43,7 +43,7 @@ has '"model": "gpt-jt-tiny", "prompt_mask": "causal", '
 has '"compare_recorded": {"requests": 18, "cut": 0, "same_text": [0-9]*, .*"max_absolute": [0-9.]*[1-9]'
 
 # A window that is too small for the shots.
-run 0 synth -o narrow --tokenizer "$MODEL" --vocab-size 2048 --n-positions 320 --prompt-mask prefix --quiet
+run 0 synth -o narrow --tokenizer "$MODEL" --vocab-size "$VOCAB" --n-positions 320 --prompt-mask prefix --quiet
 run 0 eval -m narrow --helm "$helm/twitter_complaints" -o cut
 grep -q '^warning: twitter_complaints: [1-9][0-9]* of 18 prompts have fewer shots, so that they fit the window of 320 tokens$' err ||
     die "the cut is not told"

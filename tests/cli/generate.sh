@@ -107,8 +107,8 @@ echo '{}' >bare/vocab.json && echo >bare/merges.txt
 run 0 generate -m bare --ids "$india" --max-new-tokens 2 --quiet
 run 2 generate -m bare -p a
 complains 'bare/vocab.json: .*; give --ids$'
-run 2 generate --ids 2048
-says 'gptjt generate: --ids: token 2048 is not in the vocabulary of gpt-jt-tiny (0..2047)'
+run 2 generate --ids "$VOCAB"
+says "gptjt generate: --ids: token $VOCAB is not in the vocabulary of gpt-jt-tiny (0..$((VOCAB - 1)))"
 run 2 generate -p ''
 says 'gptjt generate: the prompt is empty'
 run 2 generate
@@ -116,7 +116,7 @@ says 'gptjt generate: the prompt is empty'
 
 # Ctrl-C ends the text cleanly: once the first byte is there, the program is waiting for nothing but its own tokens. A
 # model with random weights does not end it before.
-run 0 synth -o random --tokenizer "$MODEL" --vocab-size 2048 --n-layer 4 --n-embd 192 --n-head 6 --n-positions 512 --quiet
+run 0 synth -o random --tokenizer "$MODEL" --vocab-size "$VOCAB" --n-layer 4 --n-embd 256 --n-head 8 --n-positions 512 --quiet
 mkfifo pipe
 command='generate, interrupted'
 env --default-signal=INT "$GPTJT" generate -m random -p "$prompt" --max-new-tokens 450 --threads 1 --cpu ref >pipe 2>err &

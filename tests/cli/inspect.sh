@@ -3,18 +3,18 @@
 # shellcheck shell=sh
 run 0 inspect
 has '^gpt-jt-tiny ('
-has '^  n_embd  *192$'
-has '^  n_inner  *768 (4 n_embd)$'
-has '^  parameters  *2,563,712$'
+has '^  n_embd  *256$'
+has '^  n_inner  *1024 (4 n_embd)$'
+has '^  parameters  *5,254,656$'
 has '^  mask  *prefix (attn.bias in the checkpoint is all ones)$'
 has '^  generation settings  *do_sample true, temperature 1, top_k 50'
 has 'from task_specific_params; applied only with --hf-defaults'
-has '^  weights  *pytorch zip, 6.2 MB$'
-has '^  *F16  *49 tensors  *5.1 MB$'
-has '^  tokenizer  *2048 tokens$'
-has '^  --weights auto  *5.1 MB  *64.0 KB$'
-has '^  --weights fp32  *0 B  *10.3 MB$'
-has '^  512  *3.3 MB '
+has '^  weights  *pytorch zip, 11.6 MB$'
+has '^  *F16  *49 tensors  *10.5 MB$'
+has '^  tokenizer  *4096 tokens$'
+has '^  --weights auto  *10.5 MB  *79.9 KB$'
+has '^  --weights fp32  *0 B  *21.1 MB$'
+has '^  512  *4.5 MB '
 [ ! -s err ] || die "there is something on stderr"
 run 0 inspect -m "$MODEL" --prompt-mask causal
 has '^  mask  *causal (as requested)$'
@@ -24,12 +24,12 @@ complains 'the model is given twice'
 run 0 inspect --json
 [ "$(wc -l <out)" = 1 ] || die "not one line"
 has '^{"model": "gpt-jt-tiny", "directory": ".*", "config": {"architectures": \["GPTJForCausalLM"\], "model_type": "gptj"'
-has '"parameters": 2563712, "prompt_mask": "prefix", "prompt_mask_reason": "attn.bias in the checkpoint is all ones"'
+has '"parameters": 5254656, "prompt_mask": "prefix", "prompt_mask_reason": "attn.bias in the checkpoint is all ones"'
 has '"generation_config": {"origin": "task_specific_params", "applied_with": "--hf-defaults", "do_sample": true'
 has '"weights": {"kind": "pytorch zip", "file_bytes": '"$(wc -c <"$MODEL/pytorch_model.bin")"', "dtypes": \[{"dtype": "F16", "tensors": 49, "bytes"'
-has '"tokenizer": {"size": 2048}'
-has '{"weights": "fp32", "mapped_bytes": 0, "heap_bytes": 10287616}'
-has '"contexts": \[{"tokens": 256, "kv_bytes": 1769472, .*{"tokens": 512,'
+has '"tokenizer": {"size": 4096}'
+has '{"weights": "fp32", "mapped_bytes": 0, "heap_bytes": 21051392}'
+has '"contexts": \[{"tokens": 256, "kv_bytes": 2359296, .*{"tokens": 512,'
 lacks '"tensors": \[{'
 lacks '"non_finite"'
 
@@ -41,10 +41,10 @@ run 1 inspect --context 513
 says "gptjt inspect: --context is 513, more than the model's window of 512"
 
 run 0 inspect --tensors
-has '^transformer.h.3.mlp.fc_in.weight  *F16  *\[768, 192\]  *294912$'
+has '^transformer.h.3.mlp.fc_in.weight  *F16  *\[1024, 256\]  *524288$'
 has '^transformer.h.0.attn.bias  *U8  *\[1, 1, 512, 512\]  *262144$'
 run 0 inspect --tensors --json
-has '{"name": "transformer.h.3.mlp.fc_in.weight", "dtype": "F16", "shape": \[768, 192\], "bytes": 294912}'
+has '{"name": "transformer.h.3.mlp.fc_in.weight", "dtype": "F16", "shape": \[1024, 256\], "bytes": 524288}'
 run 0 inspect --verify
 has '^all values of 45 tensors are finite$'
 run 0 inspect --verify --json

@@ -3,7 +3,7 @@
 # shellcheck shell=sh disable=SC2034
 run 0 logits "$MODEL" --ids 1,2,3 --compute fp32 -o a.safetensors
 prints ''
-grep -aq '"logits":{"dtype":"F32","shape":\[3,2048\]' a.safetensors || die "the header is not as expected"
+grep -aq '"logits":{"dtype":"F32","shape":\[3,'"$VOCAB"'\]' a.safetensors || die "the header is not as expected"
 run 0 logits -m "$MODEL" --ids 1,2,3 --prefix 3 --compute fp32 -o b.safetensors
 cmp -s a.safetensors b.safetensors || die "prefix mode is not a prefix of the whole row"
 run 0 logits --ids 1,2,3 --prefix 0 -o b.safetensors

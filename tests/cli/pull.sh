@@ -83,6 +83,7 @@ serve root
 HF_ENDPOINT=http://127.0.0.1:$hub_port/
 repository=hf/hub/models--org--tiny
 weights=pytorch_model.bin
+config_size=$(wc -c <"$MODEL/config.json")
 weights_hash=$(sha256sum "$MODEL/$weights" | cut -d ' ' -f 1)
 partial=$repository/blobs/$weights_hash.incomplete
 
@@ -96,8 +97,8 @@ run 1 generate -m org/tiny -p a
 complains "not in the Hugging Face cache ($HF_HOME/hub); 'gptjt pull org/tiny' downloads it"
 run 0 pull org/tiny
 snapshot=$(cat out)
-told '^org/tiny at main ([0-9a-f]*): 8 files, 6.3 MB$'
-told '  6.2 MB  pytorch_model.bin$'
+told '^org/tiny at main ([0-9a-f]*): 8 files, 11.8 MB$'
+told ' 11.6 MB  pytorch_model.bin$'
 told '  left out: 2 files'
 for file in config.json added_tokens.json merges.txt special_tokens_map.json tokenizer.json tokenizer_config.json \
     vocab.json $weights; do
@@ -118,7 +119,7 @@ cmp -s out pulled || die "not the numbers of the same model elsewhere"
 KEEP=1 faults '{}'
 run 0 pull org/tiny
 prints "$snapshot"
-told '8 files, 6.3 MB, all there$'
+told '8 files, 11.8 MB, all there$'
 asked . 1
 chmod -R a-w hf # somebody else's cache will do, where everything is there
 run 0 pull org/tiny
@@ -187,7 +188,7 @@ asked '"cdn".*"range": "bytes=1000000-"' 2
 asked '"cdn".*"range": "bytes=3000000-"' 1
 faults '{"org/tiny config.json": {"short": 10}}'
 run 1 pull org/tiny --tries 0 --quiet
-complains 'config.json: ends at byte 612 of 622$'
+complains "config.json: ends at byte $((config_size - 10)) of $config_size\$"
 
 # The server cannot go on in the middle: all over; and where it always breaks, there is an end to it.
 faults '{"org/tiny pytorch_model.bin": {"break_at": [1000000], "ignore_range": true}}'
@@ -365,15 +366,15 @@ faults "{\"org/tiny\": {\"move\": {\"$weights\": \"$zeros\"}}, \"org/tiny $weigh
 run 1 pull org/tiny
 told 'what was there is damaged'
 told '^gptjt pull: pytorch_model.bin: its hash is'
-asked '"where": "cdn"' 6 # twice, each time in three pieces
-for fault in '"length": 621' '"length": 623' '"length": 99999999999999'; do
-    faults "{\"org/tiny config.json\": {$fault}}"
+asked '"where": "cdn"' 8 # twice, each time in four pieces
+for length in $((config_size - 1)) $((config_size + 1)) 99999999999999; do
+    faults "{\"org/tiny config.json\": {\"length\": $length}}"
     run 1 pull org/tiny --quiet
-    complains "config.json: the server has [0-9]* bytes for it, the Hub's list says 622$"
+    complains "config.json: the server has [0-9]* bytes for it, the Hub's list says $config_size\$"
 done
 faults '{"org/tiny config.json": {"extra": 1}}'
 run 1 pull org/tiny --quiet
-complains "config.json: the server sends more than the 622 bytes of the Hub's list"
+complains "config.json: the server sends more than the $config_size bytes of the Hub's list"
 no_snapshot
 
 # ---- Hostile lists ----

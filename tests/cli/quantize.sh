@@ -16,7 +16,7 @@ for type in q8 q4; do
     run 0 quantize "$MODEL" --type $type -o $type
     [ ! -s out ] || die "there is something on stdout"
     grep -q '^mask: prefix (attn.bias in the checkpoint is all ones)$' err || die "the mask is not told"
-    grep -q "^$type: [0-9.]* MB, was 6.2 MB, in [0-9.]* s\$" err || die "what was written is not told"
+    grep -q "^$type: [0-9.]* MB, was 11.6 MB, in [0-9.]* s\$" err || die "what was written is not told"
     [ "$(cd $type && echo *)" = 'added_tokens.json config.json merges.txt model.safetensors special_tokens_map.json tokenizer.json tokenizer_config.json vocab.json' ] ||
         die "other files: $(cd $type && echo *)"
     cmp -s "$MODEL/tokenizer.json" $type/tokenizer.json || die "tokenizer.json is not the same"
@@ -44,8 +44,8 @@ run 0 quantize -m "$MODEL" --type q4 --keep-head --prompt-mask causal -o kept --
 [ ! -s err ] || die "--quiet says something"
 run 0 inspect kept --tensors
 has '^  mask  *causal (prompt_mask in config.json)$'
-has '^lm_head.weight  *F16  *\[2048, 192\]'
-has '^transformer.h.0.attn.q_proj.weight  *U8  *\[12, 1728\]'
+has "^lm_head.weight  *F16  *\[$VOCAB, 256\]"
+has '^transformer.h.0.attn.q_proj.weight  *U8  *\[16, 2304\]'
 run 0 quantize "$MODEL" --type bf16 -o bf16 --quiet
 run 0 inspect bf16
 has '^  torch_dtype  *bfloat16$'
@@ -63,8 +63,8 @@ def plain(path, name, O, I):
     return [struct.unpack_from(f"<{I}f", data, begin + o * I * 4) for o in range(O)]
 
 out_proj, wte = "transformer.h.2.attn.out_proj.weight", "transformer.wte.weight"
-for kind, name, O, bound in ("q8", out_proj, 192, 0.01), ("q4", out_proj, 192, 0.12), ("q4", wte, 50, 0.01):
-    w, q = (read(kind_ + "/model.safetensors", name, O, 192) for read, kind_ in ((plain, "fp32"), (dequantise, kind)))
+for kind, name, O, bound in ("q8", out_proj, 256, 0.01), ("q4", out_proj, 256, 0.12), ("q4", wte, 50, 0.01):
+    w, q = (read(kind_ + "/model.safetensors", name, O, 256) for read, kind_ in ((plain, "fp32"), (dequantise, kind)))
     off = sum((a - b) ** 2 for x, y in zip(w, q) for a, b in zip(x, y)) / sum(a * a for x in w for a in x)
     print(kind, off ** 0.5, "ok" if bound / 3 < off ** 0.5 < bound else "WRONG")
 PYTHON

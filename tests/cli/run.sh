@@ -9,6 +9,8 @@ case $GPTJT in /*) ;; *) GPTJT=$PWD/$GPTJT ;; esac
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck disable=SC2034 # the tests use it
 MODEL=$here/../../models/gpt-jt-tiny
+# shellcheck disable=SC2034
+VOCAB=$(sed -n 's/^ *"vocab_size": \([0-9]*\).*/\1/p' "$MODEL/config.json")
 unset GPTJT_MODEL HF_HOME HF_HUB_CACHE HUGGINGFACE_HUB_CACHE XDG_CACHE_HOME
 exec </dev/null
 directory=$(mktemp -d)

@@ -62,8 +62,8 @@ run 2 score -p '' -c a
 says 'gptjt score: the prompt is empty'
 run 2 score -p a -c ''
 says 'gptjt score: the continuation is empty'
-run 2 score --prompt-ids 1 --continuation-ids 2048
-complains 'continuation: token 2048 is not in the vocabulary'
+run 2 score --prompt-ids 1 --continuation-ids "$VOCAB"
+complains "continuation: token $VOCAB is not in the vocabulary"
 run 2 score --prompt-ids 1,x --continuation-ids 1
 says "gptjt score: --prompt-ids: 'x' is not a token id"
 echo '{"promt": "a", "continuation": "b"}' >pairs.jsonl

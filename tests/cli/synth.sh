@@ -29,10 +29,10 @@ has '^  torch_dtype  *float32$'
 has '^  rotary_dim  *0$'
 has '^  mask  *prefix (prompt_mask in config.json)$'
 
-run 0 synth -o text --vocab-size 2048 --tokenizer "$MODEL"
+run 0 synth -o text --vocab-size "$VOCAB" --tokenizer "$MODEL"
 run 0 generate -m text -p 'Hello' --max-new-tokens 2
 run 0 inspect text
-has '^  tokenizer  *2048 tokens$'
+has "^  tokenizer  *$VOCAB tokens\$"
 
 # Nothing is written over unasked, and an older model stays until the new one is there.
 run 2 synth -o a

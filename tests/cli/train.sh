@@ -29,14 +29,14 @@ validation:
 EOF
 
 run 0 train recipe.yaml --dry-run
-has '^parameters     2,563,712, of which 2,563,712 are trained$'
+has '^parameters     5,254,656, of which 5,254,656 are trained$'
 has '^steps          6 of 4 sequences of 32 tokens$'
 has '^expected time  '
 run 0 train recipe.yaml --dry-run --ranks 4 --pipeline-stages 2 --sync proxskip --sync-probability 1
 has '^ranks          4: 2 replicas of 2 stages, 1f1b$'
 has '^  stage 1   layers '
-has '^  between stages    49.2 KB a step,' # one micro-batch of 2 x 32 tokens, 192 wide, in fp32
-has '^  replicas           5.1 MB a step,'
+has '^  between stages    65.5 KB a step,' # one micro-batch of 2 x 32 tokens, 256 wide, in fp32
+has '^  replicas          10.5 MB a step,'
 run 2 train recipe.yaml --dry-run --ranks 3 --pipeline-stages 2
 complains '3 ranks cannot be divided into replicas of 2 "pipeline_stages"'
 [ ! -e whole ] || die "a dry run has written something"
@@ -111,7 +111,7 @@ run 0 logits --ids 5,6,7,8,9 --adapter lora/checkpoint-3 --weights fp32 --comput
 run 0 logits -m merged --ids 5,6,7,8,9 --compute fp32 -o merged.safetensors
 run 0 logits --ids 5,6,7,8,9 --weights fp32 --compute fp32 -o without.safetensors
 near() { # FILE FILE: the largest difference of fp32 tensors of the same header is below 1e-4 of the largest value
-    for file in "$1" "$2"; do tail -c $((5 * 2048 * 4)) "$file" | od -An -v -tf4 -w4 >"$file.txt"; done
+    for file in "$1" "$2"; do tail -c $((5 * VOCAB * 4)) "$file" | od -An -v -tf4 -w4 >"$file.txt"; done
     paste "$1.txt" "$2.txt" | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > off) off = d; m = $1 < 0 ? -$1 : $1; if (m > most) most = m }
         END { exit !(off < 1e-4 * most) }'
 }
