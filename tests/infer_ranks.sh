@@ -8,11 +8,12 @@ gptjt=$(realpath "$1")
 how=$2
 repository=$(realpath .)
 export GPTJT_MODEL=$repository/models/gpt-jt-tiny
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 [ "$how" = threads ] || command -v mpirun > /dev/null || { echo "SKIPPED: no mpirun"; exit 77; }
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_orte_tmpdir_base=$dir # several mpirun that begin and end at a time make and remove the common one
 
 fail() {
     echo "$1"

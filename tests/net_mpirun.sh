@@ -12,6 +12,7 @@ status=0
 dir=$(mktemp -d)
 trap 'rm -r "$dir"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_orte_tmpdir_base=$dir # several mpirun that begin and end at a time make and remove the common one
 ranks() { # number, arguments
     local n=$1
     shift

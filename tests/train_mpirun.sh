@@ -15,6 +15,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_orte_tmpdir_base=$dir # several mpirun that begin and end at a time make and remove the common one
 for i in $(seq 40); do
     echo "{\"text\": \"Row $i says it is number $i, and that row $((i + 1)) comes next.\"}"
 done > text.jsonl
