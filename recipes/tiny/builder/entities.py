@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -377,21 +377,20 @@ UNWANTED = re.compile(
 )
 
 
+def _examples() -> Iterator[str]:
+    """WordNet's examples of use."""
+    found = (e for pos in "nvar" for s in sources.synsets(pos).values() for e in s.examples)
+    return (e for e in found if not UNWANTED.search(e))
+
+
 def _deeds() -> list[str]:
-    examples = (e for pos in "nvar" for s in sources.synsets(pos).values() for e in s.examples)
-    found = (m[1] for e in examples if (m := re.fullmatch(r"s?he ([a-z][a-z ]{12,55})", e)) and not UNWANTED.search(e))
+    found = (m[1] for e in _examples() if (m := re.fullmatch(r"s?he ([a-z][a-z ]{12,55})", e)))
     return [d for d in found if not re.search(r"\b(i|his|her|him|himself|herself)\b", d)]
 
 
 def _sayings() -> list[str]:
-    examples = (e for pos in "nvar" for s in sources.synsets(pos).values() for e in s.examples)
-    return [
-        e
-        for e in examples
-        if re.fullmatch(r"(I|[a-z]+)( I| [a-z]+,?){2,10}", e)
-        and not re.match(r"s?he ", e)  # a deed
-        and not UNWANTED.search(e)
-    ]
+    found = (e for e in _examples() if re.fullmatch(r"(I|[a-z]+)( I| [a-z]+,?){2,10}", e))
+    return [e for e in found if not re.match(r"s?he ", e)]  # no deeds
 
 
 # ---- Names ----
