@@ -66,7 +66,6 @@ struct how {
 
 static enum status write_export(const struct gptjt_engine *e, struct how how, int *calls)
 {
-    static const char *const also[] = {"vocab.json", NULL};
     struct kernels k;
     struct pool *pool = NULL;
     kernels_init(&k, kernels_best_level());
@@ -74,7 +73,6 @@ static enum status write_export(const struct gptjt_engine *e, struct how how, in
     const struct export x = {.config = &e->config.model,
                              .src = e->source,
                              .from = micro,
-                             .also = also,
                              .prompt_mask = how.mask ? how.mask : CONFIG_MASK_CAUSAL,
                              .type = how.type,
                              .max_shard_bytes = how.max_shard_bytes ? how.max_shard_bytes : 1 << 30,

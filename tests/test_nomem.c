@@ -372,7 +372,6 @@ static bool go_on(void *user, uint64_t bytes)
 
 static enum status quantise(const void *dir)
 {
-    static const char *const also[] = {NULL};
     struct gptjt_engine *e = calloc(1, sizeof *e);
     struct pool *pool = NULL;
     struct kernels k;
@@ -382,7 +381,6 @@ static enum status quantise(const void *dir)
     const struct quantize q = {.config = &e->config.model,
                                .src = e->source,
                                .from = MICRO "bin-fp16-prefix",
-                               .also = also,
                                .prompt_mask = CONFIG_MASK_PREFIX,
                                .type = WEIGHT_Q4};
     if (s == OK) s = pool_create(&pool, 2);
@@ -406,7 +404,6 @@ static void quantising_a_checkpoint(void **state)
 
 static enum status export_it(const void *dir)
 {
-    static const char *const also[] = {NULL};
     struct gptjt_engine *e = calloc(1, sizeof *e);
     struct pool *pool = NULL;
     struct kernels k;
@@ -420,7 +417,6 @@ static enum status export_it(const void *dir)
     const struct export x = {.config = &e->config.model,
                              .src = e->source,
                              .from = MICRO "safetensors-fp32",
-                             .also = also,
                              .prompt_mask = CONFIG_MASK_PREFIX,
                              .type = WEIGHT_F16,
                              .max_shard_bytes = 300000,

@@ -28,6 +28,11 @@ static const char *const goldens[] = {"micro-a/bin-fp16-prefix",  "micro-a/safet
 
 static char dir[sizeof P_tmpdir + 32];
 
+/* What may be in dir. */
+static const char *const names[] = {"config.json",    "model.safetensors",     "vocab.json",
+                                    "merges.txt",     "added_tokens.json",     "special_tokens_map.json",
+                                    "tokenizer.json", "tokenizer_config.json", "generation_config.json"};
+
 static void path_of(char *path, size_t bytes, const char *name)
 {
     assert_int_equal(file_join(path, bytes, dir, name), OK);
@@ -35,7 +40,6 @@ static void path_of(char *path, size_t bytes, const char *name)
 
 static void drop_files(void)
 {
-    static const char *const names[] = {"config.json", "model.safetensors", "README.md"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         char path[256];
         path_of(path, sizeof path, names[i]);
@@ -232,7 +236,6 @@ static struct gptjt_engine *read_checkpoint(const char *from)
 
 static enum status write_quantised(const char *from, enum weight_type type, bool keep_head, int threads, int *calls)
 {
-    static const char *const also[] = {"README.md", NULL};
     struct gptjt_engine *e = read_checkpoint(from);
     struct kernels k;
     struct pool *pool = NULL;
@@ -241,7 +244,6 @@ static enum status write_quantised(const char *from, enum weight_type type, bool
     const struct quantize q = {.config = &e->config.model,
                                .src = e->source,
                                .from = from,
-                               .also = also,
                                .prompt_mask = CONFIG_MASK_PREFIX,
                                .type = type,
                                .keep_head = keep_head};
@@ -377,7 +379,7 @@ static void threads_do_not_matter_and_the_mask_is_written(void **state)
     assert_int_equal(e->config.prompt_mask, CONFIG_MASK_PREFIX);
     assert_int_equal(e->mask.mask, GPTJT_MASK_PREFIX);
     assert_int_equal(e->config.generation.do_sample, true); /* from task_specific_params, which is kept */
-    path_of(path, sizeof path, "README.md");
+    path_of(path, sizeof path, "vocab.json");
     assert_true(file_exists(path));
     gptjt_engine_close(e);
 }
@@ -486,7 +488,6 @@ static void a_weight_that_is_no_number_is_named(void **state)
 static void after_a_cancellation_nothing_is_there(void **state)
 {
     (void)state;
-    static const char *const names[] = {"config.json", "model.safetensors", "README.md"};
     drop_files();
     int calls = 7;
     assert_int_equal(write_quantised("models/gpt-jt-tiny", WEIGHT_Q8, false, 2, &calls), E_CANCELLED);

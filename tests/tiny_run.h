@@ -62,12 +62,7 @@ static void tiny_model(const char *dir, int width, bool tied)
     must(pool_create(&pool, 1));
     must(synth_write(&s, dir, pool, tiny_go_on, NULL));
     pool_free(pool);
-    for (const char *const *name = model_files_tokenizer; *name; name++) {
-        char from[256], to[256];
-        must(file_join(from, sizeof from, TINY_TOKENIZER, *name));
-        must(file_join(to, sizeof to, dir, *name));
-        if (file_exists(from)) must(file_copy(to, from, 1 << 24));
-    }
+    must(model_files_copy_tokenizer(&(struct model_files){.from = TINY_TOKENIZER, .dir = dir}));
 }
 
 /* model/, tied/, text.jsonl and recipe.yaml. */

@@ -4,20 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/amount.h"
-#include "base/clock.h"
-#include "base/progress.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/interrupt.h"
 #include "cli/model_path.h"
 #include "cli/output_dir.h"
 #include "engine/engine.h"
 #include "formats/peft.h"
 #include "model/export.h"
-#include "model/model_files.h"
 
 struct settings {
     struct common common;
@@ -88,32 +83,6 @@ static enum status parse_size(int64_t *out, const char *text)
     return fail(E_ARG, "--max-shard-size is %.40s, not a size like 5GB", text);
 }
 
-static bool on_progress(void *user, uint64_t bytes)
-{
-    progress_update(user, bytes);
-    return !interrupt_seen();
-}
-
-static enum status write_model(const struct settings *set, const struct export *x)
-{
-    struct kernels kernels;
-    struct pool *pool = NULL;
-    kernels_init(&kernels, kernels_best_level());
-    TRY(pool_create(&pool, set->common.threads ? (int)set->common.threads : pool_default_threads()));
-    const struct export_size size = export_size(x);
-    const int64_t start = clock_ns();
-    struct progress bar;
-    interrupt_catch();
-    progress_begin(&bar, "export", "B", (uint64_t)size.bytes, set->common.quiet);
-    const enum status s = export_write(x, set->out, &kernels, pool, on_progress, &bar);
-    progress_end(&bar);
-    pool_free(pool);
-    if (s == OK && !set->common.quiet)
-        fprintf(stderr, "%s: %s in %d file%s, in %.1f s\n", set->out, amount_bytes((uint64_t)size.bytes).text,
-                size.n_files, size.n_files == 1 ? "" : "s", clock_seconds(start, clock_ns()));
-    return s;
-}
-
 static void notes(const struct gptjt_engine *e, const struct peft *adapter, const struct common *common)
 {
     cli_print_mask(common, e->mask.mask == GPTJT_MASK_PREFIX, e->mask.guessed, e->mask.reason);
@@ -122,19 +91,31 @@ static void notes(const struct gptjt_engine *e, const struct peft *adapter, cons
             adapter->n_targets);
 }
 
+struct job {
+    struct export export;
+    const struct gptjt_engine *model;
+    const struct common *common;
+};
+
+static enum status write_weights(const void *what, const char *dir, struct pool *pool, output_progress_fn *progress,
+                                 void *user)
+{
+    const struct job *job = what;
+    struct kernels kernels;
+    kernels_init(&kernels, kernels_best_level());
+    notes(job->model, job->export.adapter, job->common);
+    return export_write(&job->export, dir, &kernels, pool, progress, user);
+}
+
 /* e is a checkpoint that has been read. */
 static enum status export_model(const struct settings *set, const struct gptjt_engine *e, const char *from,
                                 const struct peft *adapter)
 {
     const struct gptj_config *c = &e->config.model;
-    const char *also[16] = {"generation_config.json"};
-    for (int i = 0; model_files_tokenizer[i]; i++)
-        also[i + 1] = model_files_tokenizer[i];
     struct export x = {
         .config = c,
         .src = e->source,
         .from = from,
-        .also = also,
         .prompt_mask = e->mask.mask == GPTJT_MASK_PREFIX ? CONFIG_MASK_PREFIX : CONFIG_MASK_CAUSAL,
         .type = types[set->dtype],
         .adapter = adapter,
@@ -144,13 +125,16 @@ static enum status export_model(const struct settings *set, const struct gptjt_e
     if (quantised != WEIGHT_TYPES)
         return fail(E_UNSUPPORTED, "%s: is quantised (%s); give the model it was made from", from,
                     weight_type_name(quantised));
-    bool created;
-    TRY(output_dir_make(&created, set->out, set->force));
-    enum status s = output_dir_check_space(set->out, (uint64_t)export_size(&x).bytes);
-    if (s == OK) notes(e, adapter, &set->common);
-    if (s == OK) s = write_model(set, &x);
-    if (s != OK && created) rmdir(set->out); /* stays if there is anything in it */
-    return s;
+    const struct export_size size = export_size(&x);
+    struct output_model out = {.dir = set->out,
+                               .force = set->force,
+                               .label = "export",
+                               .weight_bytes = (uint64_t)size.bytes,
+                               .write = write_weights,
+                               .what = &(struct job){x, e, &set->common}};
+    snprintf(out.summary, sizeof out.summary, "%s in %d file%s", amount_bytes(out.weight_bytes).text, size.n_files,
+             size.n_files == 1 ? "" : "s");
+    return output_model(&out, &set->common);
 }
 
 static enum status run(void *settings, const struct option_args *args)

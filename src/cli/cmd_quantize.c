@@ -3,18 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/amount.h"
-#include "base/clock.h"
-#include "base/progress.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/interrupt.h"
 #include "cli/model_path.h"
 #include "cli/output_dir.h"
 #include "engine/engine.h"
-#include "model/model_files.h"
 #include "model/quantize.h"
 
 struct settings {
@@ -60,44 +55,31 @@ static const struct option options[] = {
     {0},
 };
 
-static bool on_progress(void *user, uint64_t bytes)
-{
-    progress_update(user, bytes);
-    return !interrupt_seen();
-}
+struct job {
+    struct quantize quantize;
+    const struct gptjt_engine *model;
+    const struct common *common;
+};
 
-static enum status write_model(const struct settings *set, const struct quantize *q)
+static enum status write_weights(const void *what, const char *dir, struct pool *pool, output_progress_fn *progress,
+                                 void *user)
 {
+    const struct job *job = what;
+    const struct mask_choice *mask = &job->model->mask;
     struct kernels kernels;
-    struct pool *pool = NULL;
     kernels_init(&kernels, kernels_best_level());
-    TRY(pool_create(&pool, set->common.threads ? (int)set->common.threads : pool_default_threads()));
-    const uint64_t total = (uint64_t)quantize_bytes(q);
-    const int64_t start = clock_ns();
-    struct progress bar;
-    interrupt_catch();
-    progress_begin(&bar, "quantize", "B", total, set->common.quiet);
-    const enum status s = quantize_write(q, set->out, &kernels, pool, on_progress, &bar);
-    progress_end(&bar);
-    pool_free(pool);
-    if (s == OK && !set->common.quiet)
-        fprintf(stderr, "%s: %s, was %s, in %.1f s\n", set->out, amount_bytes(total).text,
-                amount_bytes(q->src->file_bytes).text, clock_seconds(start, clock_ns()));
-    return s;
+    cli_print_mask(job->common, mask->mask == GPTJT_MASK_PREFIX, mask->guessed, mask->reason);
+    return quantize_write(&job->quantize, dir, &kernels, pool, progress, user);
 }
 
 /* e is a checkpoint that has been read. */
 static enum status quantize(const struct settings *set, const struct gptjt_engine *e, const char *from)
 {
     const struct gptj_config *c = &e->config.model;
-    const char *also[16] = {"generation_config.json"};
-    for (int i = 0; model_files_tokenizer[i]; i++)
-        also[i + 1] = model_files_tokenizer[i];
     const struct quantize q = {
         .config = c,
         .src = e->source,
         .from = from,
-        .also = also,
         .prompt_mask = e->mask.mask == GPTJT_MASK_PREFIX ? CONFIG_MASK_PREFIX : CONFIG_MASK_CAUSAL,
         .type = types[set->type],
         .keep_head = set->keep_head,
@@ -106,13 +88,15 @@ static enum status quantize(const struct settings *set, const struct gptjt_engin
     if (already != WEIGHT_TYPES)
         return fail(E_UNSUPPORTED, "%s: is quantised already (%s); give the model it was made from", from,
                     weight_type_name(already));
-    bool created;
-    TRY(output_dir_make(&created, set->out, set->force));
-    enum status s = output_dir_check_space(set->out, (uint64_t)quantize_bytes(&q));
-    if (s == OK) cli_print_mask(&set->common, e->mask.mask == GPTJT_MASK_PREFIX, e->mask.guessed, e->mask.reason);
-    if (s == OK) s = write_model(set, &q);
-    if (s != OK && created) rmdir(set->out); /* stays if there is anything in it */
-    return s;
+    struct output_model out = {.dir = set->out,
+                               .force = set->force,
+                               .label = "quantize",
+                               .weight_bytes = (uint64_t)quantize_bytes(&q),
+                               .write = write_weights,
+                               .what = &(struct job){q, e, &set->common}};
+    snprintf(out.summary, sizeof out.summary, "%s, was %s", amount_bytes(out.weight_bytes).text,
+             amount_bytes(q.src->file_bytes).text);
+    return output_model(&out, &set->common);
 }
 
 static enum status run(void *settings, const struct option_args *args)

@@ -2,15 +2,11 @@
 /* gptjt synth: a model of any size with random weights, for measuring and for tests, or to train from scratch. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/amount.h"
-#include "base/clock.h"
 #include "base/file.h"
-#include "base/progress.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/interrupt.h"
 #include "cli/model_path.h"
 #include "cli/output_dir.h"
 #include "model/induction.h"
@@ -166,42 +162,12 @@ static enum status plan(struct synth *out, const struct settings *set, option_gi
     return OK;
 }
 
-static enum status copy_tokenizer(const char *to_dir, const char *from_dir)
-{
-    enum { MOST = 64 << 20 };
-    for (const char *const *name = model_files_tokenizer; *name; name++) {
-        char from[MODEL_PATH_MAX], to[MODEL_PATH_MAX];
-        TRY(file_join(from, sizeof from, from_dir, *name));
-        TRY(file_join(to, sizeof to, to_dir, *name));
-        if (file_exists(from)) TRY(file_copy(to, from, MOST));
-    }
-    return OK;
-}
-
 /* ---- Running ---- */
 
-static bool on_progress(void *user, uint64_t bytes)
+static enum status write_weights(const void *what, const char *dir, struct pool *pool, output_progress_fn *progress,
+                                 void *user)
 {
-    progress_update(user, bytes);
-    return !interrupt_seen();
-}
-
-static enum status write_model(const struct settings *set, const struct synth *synth)
-{
-    struct pool *pool = NULL;
-    TRY(pool_create(&pool, set->common.threads ? (int)set->common.threads : pool_default_threads()));
-    const int64_t start = clock_ns();
-    struct progress bar;
-    interrupt_catch();
-    progress_begin(&bar, "write", "B", (uint64_t)synth_bytes(synth), set->common.quiet);
-    const enum status s = synth_write(synth, set->out, pool, on_progress, &bar);
-    progress_end(&bar);
-    pool_free(pool);
-    if (s == OK && !set->common.quiet)
-        fprintf(stderr, "%s: %s parameters, %s, in %.1f s\n", set->out,
-                amount_count(gptj_config_parameters(&synth->config)).text,
-                amount_bytes((uint64_t)synth_bytes(synth)).text, clock_seconds(start, clock_ns()));
-    return s;
+    return synth_write(what, dir, pool, progress, user);
 }
 
 static enum status run(void *settings, const struct option_args *args)
@@ -213,13 +179,17 @@ static enum status run(void *settings, const struct option_args *args)
     if (set->tokenizer) TRY(model_path_resolve(&tokenizer, set->tokenizer));
     TRY(plan(&synth, set, args->given, set->tokenizer ? tokenizer.dir : NULL));
 
-    bool created;
-    TRY(output_dir_make(&created, set->out, set->force));
-    enum status s = output_dir_check_space(set->out, (uint64_t)synth_bytes(&synth));
-    if (s == OK) s = write_model(set, &synth);
-    if (s == OK && set->tokenizer) s = copy_tokenizer(set->out, tokenizer.dir);
-    if (s != OK && created) rmdir(set->out); /* stays if there is anything in it */
-    return s;
+    struct output_model out = {.dir = set->out,
+                               .force = set->force,
+                               .label = "write",
+                               .weight_bytes = (uint64_t)synth_bytes(&synth),
+                               .write = write_weights,
+                               .what = &synth};
+    snprintf(out.summary, sizeof out.summary, "%s parameters, %s",
+             amount_count(gptj_config_parameters(&synth.config)).text, amount_bytes(out.weight_bytes).text);
+    TRY(output_model(&out, &set->common));
+    if (!set->tokenizer) return OK;
+    return model_files_copy_tokenizer(&(struct model_files){.from = tokenizer.dir, .dir = set->out});
 }
 
 const struct command command_synth = {

@@ -6,12 +6,30 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/pool.h"
 #include "base/status.h"
+#include "cli/common.h"
 
 /* Makes dir; *created says whether it is new. One that is there must be empty unless force. */
 enum status output_dir_make(bool *created, const char *dir, bool force);
 
-/* E_IO unless the disk has room for a model with that many bytes of weights. */
-enum status output_dir_check_space(const char *dir, uint64_t weight_bytes);
+/* Called with the bytes written so far; false to stop. */
+typedef bool output_progress_fn(void *user, uint64_t bytes);
+
+/* A model to write and how: write() is given `what`. */
+struct output_model {
+    const char *dir;
+    bool force; /* dir need not be empty */
+    const char *label;
+    uint64_t weight_bytes;
+    char summary[160]; /* for the line that says it is done */
+    enum status (*write)(const void *what, const char *dir, struct pool *pool, output_progress_fn *progress,
+                         void *user);
+    const void *what;
+};
+
+/* The directory, a look at the disk, a progress bar, Ctrl-C, and a line when it is done. After a failure dir is not
+ * there unless it was before. */
+enum status output_model(const struct output_model *o, const struct common *common);
 
 #endif

@@ -314,7 +314,7 @@ static enum status write_all(struct writing *w)
         s = shard_path(path, sizeof path, w, i);
         if (s == OK) there[i] = file_exists(path);
     }
-    struct model_files files = {.from = w->x->from, .also = w->x->also, .dir = w->dir};
+    struct model_files files = {.from = w->x->from, .dir = w->dir};
     for (int i = 0; s == OK && i < w->n_shards; i++) {
         s = write_shard(w, i);
         if (s == OK) s = i + 1 < w->n_shards ? safetensors_writer_commit(w->file) : finish(w, &files);

@@ -18,8 +18,7 @@ struct export
 {
     const struct gptj_config *config;
     const struct source *src;     /* checked, and not quantised                       */
-    const char *from;             /* its directory: config.json and ...               */
-    const char *const *also;      /* ... these files are taken along; ended by NULL   */
+    const char *from;             /* its directory                                    */
     enum config_mask prompt_mask; /* in config.json; prefix: as attn.bias, too        */
     enum weight_type type;        /* WEIGHT_F32, WEIGHT_F16 or WEIGHT_BF16            */
     int64_t max_shard_bytes;      /* a file has no more, unless one tensor has        */

@@ -7,34 +7,30 @@
 
 enum { MAX_CONFIG_BYTES = 1 << 20, MAX_FILE_BYTES = 64 << 20 };
 
-const char *const model_files_tokenizer[] = {"vocab.json",
-                                             "merges.txt",
-                                             "added_tokens.json",
-                                             "tokenizer.json",
-                                             "tokenizer_config.json",
-                                             "special_tokens_map.json",
-                                             NULL};
-
-/* File i: config.json is number 0. NULL: there are no more. */
-static const char *name_of(const struct model_files *f, int i)
-{
-    return i ? f->also[i - 1] : "config.json";
-}
+enum { CONFIG, GENERATION, FIRST_OF_TOKENIZER };
+static const char *const names[] = {[CONFIG] = "config.json",
+                                    [GENERATION] = "generation_config.json",
+                                    [FIRST_OF_TOKENIZER] = "vocab.json",
+                                    "merges.txt",
+                                    "added_tokens.json",
+                                    "tokenizer.json",
+                                    "tokenizer_config.json",
+                                    "special_tokens_map.json"};
 
 void model_files_begin(struct model_files *f)
 {
     f->there = 0;
-    for (int i = 0; name_of(f, i); i++) {
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
         char path[4096];
-        if (file_join(path, sizeof path, f->dir, name_of(f, i)) == OK && file_exists(path)) f->there |= 1u << i;
+        if (file_join(path, sizeof path, f->dir, names[i]) == OK && file_exists(path)) f->there |= 1u << i;
     }
 }
 
 void model_files_undo(const struct model_files *f)
 {
-    for (int i = 0; name_of(f, i); i++) {
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
         char path[4096];
-        if (!(f->there & 1u << i) && file_join(path, sizeof path, f->dir, name_of(f, i)) == OK) unlink(path);
+        if (!(f->there & 1u << i) && file_join(path, sizeof path, f->dir, names[i]) == OK) unlink(path);
     }
 }
 
@@ -43,7 +39,7 @@ enum status model_files_config(json_t **out, const struct model_files *f, enum c
 {
     char path[4096];
     json_t *j = NULL;
-    TRY(file_join(path, sizeof path, f->from, "config.json"));
+    TRY(file_join(path, sizeof path, f->from, names[CONFIG]));
     TRY(json_read_file(&j, path, MAX_CONFIG_BYTES));
     int failed = json_object_set_new(j, "prompt_mask", json_string(mask == CONFIG_MASK_PREFIX ? "prefix" : "causal"));
     if (torch_dtype) failed |= json_object_set_new(j, "torch_dtype", json_string(torch_dtype));
@@ -58,7 +54,7 @@ enum status model_files_config(json_t **out, const struct model_files *f, enum c
 static enum status write_config(const struct model_files *f, const json_t *config)
 {
     char path[4096];
-    TRY(file_join(path, sizeof path, f->dir, "config.json"));
+    TRY(file_join(path, sizeof path, f->dir, names[CONFIG]));
     return json_write_file(config, path);
 }
 
@@ -70,10 +66,16 @@ static enum status take_along(const struct model_files *f, const char *name)
     return file_exists(from) ? file_copy(to, from, MAX_FILE_BYTES) : OK;
 }
 
+enum status model_files_copy_tokenizer(const struct model_files *f)
+{
+    for (size_t i = FIRST_OF_TOKENIZER; i < COUNT_OF(names); i++)
+        TRY(take_along(f, names[i]));
+    return OK;
+}
+
 enum status model_files_write(const struct model_files *f, const json_t *config)
 {
     TRY(write_config(f, config));
-    for (int i = 0; f->also[i]; i++)
-        TRY(take_along(f, f->also[i]));
-    return OK;
+    TRY(take_along(f, names[GENERATION]));
+    return model_files_copy_tokenizer(f);
 }

@@ -10,14 +10,11 @@
 #include "formats/gptj_config.h"
 
 struct model_files {
-    const char *from;        /* the directory they come from: config.json and ...               */
-    const char *const *also; /* ... these files of it, if they are there; at most 30, ended by NULL */
-    const char *dir;         /* the directory they go to                                        */
-    uint32_t there;          /* model_files_begin(): what was there before                      */
+    const char *from; /* the directory they come from: config.json, and what there is of generation_config.json and the
+                       * tokenizer's files */
+    const char *dir;  /* the directory they go to                    */
+    uint32_t there;   /* model_files_begin(): what was there before  */
 };
-
-/* The names of a tokenizer's files in a Hugging Face directory; ended by NULL. */
-extern const char *const model_files_tokenizer[];
 
 void model_files_begin(struct model_files *f);
 
@@ -28,6 +25,9 @@ enum status model_files_config(json_t **out, const struct model_files *f, enum c
 
 /* config becomes config.json, the others are copied. */
 enum status model_files_write(const struct model_files *f, const json_t *config);
+
+/* The tokenizer's files alone. */
+enum status model_files_copy_tokenizer(const struct model_files *f);
 
 /* Removes those that were not there before. */
 void model_files_undo(const struct model_files *f);

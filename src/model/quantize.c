@@ -165,7 +165,7 @@ static enum status write_all(struct writing *w, const char *dir)
         safetensors_writer_abort(w->file);
         return s;
     }
-    struct model_files files = {.from = w->q->from, .also = w->q->also, .dir = dir};
+    struct model_files files = {.from = w->q->from, .dir = dir};
     model_files_begin(&files);
     s = write_small_files(w->q, &files); /* late: nothing of an older model is lost before */
     if (s == OK)

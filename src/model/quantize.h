@@ -15,8 +15,7 @@
 struct quantize {
     const struct gptj_config *config;
     const struct source *src;     /* checked, and not quantised already               */
-    const char *from;             /* the directory they came from: config.json and ... */
-    const char *const *also;      /* ... these files of it are taken along if there; ended by NULL */
+    const char *from;             /* the directory they came from                     */
     enum config_mask prompt_mask; /* recorded in config.json, as attn.bias is left out */
     enum weight_type type;
     bool keep_head; /* leaves embedding and head as they are */

@@ -142,10 +142,10 @@ static enum status write_json(const char *dir, const char *file, const json_t *v
     return json_write_file(value, path);
 }
 
-/* config.json and, from where the model comes, its tokenizer. */
+/* config.json and, from where the model comes, its tokenizer and how it generates. */
 static enum status write_small_files(const struct checkpoint *c, const char *dir)
 {
-    const struct model_files files = {.from = c->model, .also = model_files_tokenizer, .dir = dir};
+    const struct model_files files = {.from = c->model, .dir = dir};
     json_t *config = NULL;
     TRY(checkpoint_config_json(&config, c->config, "float32", c->mask));
     const enum status s = model_files_write(&files, config);
