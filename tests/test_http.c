@@ -63,16 +63,6 @@ static void *stream(void *user)
     return NULL;
 }
 
-static void *break_off(void *user)
-{
-    struct exchange *x = user;
-    exchange_begin(x, 200, "text/event-stream");
-    exchange_write(x, "half", 4);
-    exchange_abort(x);
-    exchange_release(x);
-    return NULL;
-}
-
 /* Writes for as long as anybody is there. */
 static void *flood(void *user)
 {
@@ -131,8 +121,6 @@ static void on_exchange(void *user, struct exchange *x)
         answer_text(x, 413, "too large");
     else if (!strcmp(path, "/stream"))
         in_thread(x, stream);
-    else if (!strcmp(path, "/break"))
-        in_thread(x, break_off);
     else if (!strcmp(path, "/late"))
         in_thread(x, late_answer);
     else if (!strcmp(path, "/flood"))
@@ -246,15 +234,6 @@ static void http_1_0_gets_its_stream_without_chunks(void **state)
     assert_non_null(strstr(out.data, "\r\n\r\nline 0\nline 1\n"));
     assert_non_null(strstr(out.data, "line 999\n"));
     assert_null(strstr(out.data, "chunked"));
-    buf_free(&out);
-}
-
-static void a_stream_broken_off_has_no_end(void **state)
-{
-    (void)state;
-    struct buf out = {0};
-    receive_all("GET /break HTTP/1.1\r\nHost: h\r\n\r\n", &out);
-    assert_null(out.len ? strstr(out.data, "\r\n0\r\n") : NULL);
     buf_free(&out);
 }
 
@@ -472,7 +451,6 @@ int main(void)
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
         cmocka_unit_test(streams_arrive_whole_and_in_order),
         cmocka_unit_test(http_1_0_gets_its_stream_without_chunks),
-        cmocka_unit_test(a_stream_broken_off_has_no_end),
         cmocka_unit_test(who_waits_and_goes_away_is_noticed),
         cmocka_unit_test(half_closed_clients_get_what_is_there_at_once),
         cmocka_unit_test(slow_heads_and_bodies_are_cut_off),

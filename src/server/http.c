@@ -63,7 +63,7 @@ struct exchange {
     struct MHD_Connection *connection; /* NULL: MHD is through with it */
     struct link *link;                 /* of the same life */
     bool handled;                      /* the handler has been called */
-    bool suspended, gone, aborted;
+    bool suspended, gone;
     bool answered; /* status and head are known; a stream may go on */
     bool streaming, ended;
     int status;
@@ -303,14 +303,6 @@ void exchange_end(struct exchange *x)
     pthread_mutex_unlock(&x->mutex);
 }
 
-void exchange_abort(struct exchange *x)
-{
-    pthread_mutex_lock(&x->mutex);
-    x->ended = x->aborted = true;
-    wake(x);
-    pthread_mutex_unlock(&x->mutex);
-}
-
 /* MHD asks for more of a stream. */
 static ssize_t read_stream(void *user, uint64_t position, char *out, size_t max)
 {
@@ -333,7 +325,7 @@ static ssize_t read_stream(void *user, uint64_t position, char *out, size_t max)
         link_deadline(x->link, taken < pending || x->ended ? x->http->options.write_s : 0, NULL);
         n = (ssize_t)taken;
     } else if (x->ended) {
-        n = x->aborted ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
+        n = MHD_CONTENT_READER_END_OF_STREAM;
         link_deadline(x->link, x->http->options.write_s, NULL);
     } else {
         link_deadline(x->link, 0, NULL);

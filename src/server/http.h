@@ -78,9 +78,6 @@ void exchange_begin(struct exchange *x, int status, const char *type);
 void exchange_write(struct exchange *x, const void *data, size_t len);
 void exchange_end(struct exchange *x);
 
-/* The stream breaks off where it is: what is written is sent, its end is not. */
-void exchange_abort(struct exchange *x);
-
 /* The client is not there any more. */
 bool exchange_gone(const struct exchange *x);
 

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Engines and sessions of the public API, of the bundled model and the small ones of tests/data/goldens, in fp32. */
+#ifndef GPTJT_TESTS_ENGINES_H
+#define GPTJT_TESTS_ENGINES_H
+
+#include "test.h"
+
+#include "gptjt.h"
+
+#define GOLDENS "tests/data/goldens/"
+#define MICRO_A GOLDENS "micro-a/bin-fp16-prefix"
+#define TINY    "models/gpt-jt-tiny"
+
+static void check(enum gptjt_status s)
+{
+    if (s != GPTJT_OK) fail_msg("status %d: %s", s, gptjt_error());
+}
+
+static struct gptjt_engine *open_engine(const char *dir, int threads, const char *cpu)
+{
+    struct gptjt_engine_options o;
+    struct gptjt_engine *e;
+    gptjt_engine_options_init(&o);
+    o.compute = GPTJT_COMPUTE_FP32;
+    o.threads = threads;
+    o.cpu = cpu;
+    check(gptjt_engine_open(&e, dir, &o));
+    return e;
+}
+
+static struct gptjt_session *open_session(struct gptjt_engine *e, size_t max_tokens)
+{
+    struct gptjt_session *s;
+    check(gptjt_session_create(&s, e, max_tokens));
+    return s;
+}
+
+#endif
