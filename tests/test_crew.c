@@ -272,7 +272,7 @@ static void tell_everybody(struct gptjt_engine *e, const struct scene *scene)
         assert_int_equal(shown[i].text.len, c->text_len);
         if (c->text_len) assert_memory_equal(shown[i].text.data, c->text, c->text_len);
         gptjt_generation_free(&g[i]);
-        shown[i].stop_at = i == 3 ? shown[i].n_tokens + 2 : 0;
+        shown[i].stop_at = i == 4 ? shown[i].n_tokens + 2 : 0;
     }
     memset(g, 0, sizeof g);
     assert_int_equal(gptjt_generate_many(s, r, REQUESTS, g), GPTJT_E_CANCELLED);

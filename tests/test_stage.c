@@ -286,7 +286,7 @@ static void stages_that_do_not_belong_together_are_refused(void **state)
         {&tiny, &micro, 2, "rank 1 failed: this rank has \"layers"},
         {&tiny, &q8, 3, "failed: this rank has \"weights q8\", rank 0 has \"weights "},
         {&tiny, &gone, 2, "rank 1 failed: no/such: is not a directory"},
-        {&tiny, NULL, 5, "has 4 layers, too few for 5 pipeline stages"},
+        {&tiny, NULL, 7, "has 6 layers, too few for 7 pipeline stages"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct scene x = {.act = never, .way = cases[i].way, .other = cases[i].other, .n_stages = cases[i].n_stages};

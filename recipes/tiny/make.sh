@@ -60,8 +60,8 @@ tests() { # DIR [OPTION...]: everything after one example, as the card's prompts
 
 model() {
     data
-    init $runs/init 256 4 8 0.05 1
-    stages $runs $runs/init ul2r prefix 1 500 1800 10000 --ranks 2
+    init $runs/init 256 6 8 0.05 1
+    stages $runs $runs/init ul2r prefix 1 500 1800 12000 --ranks 2
     tests $runs --compare-masks
 }
 

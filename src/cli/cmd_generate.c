@@ -569,7 +569,7 @@ const struct command command_generate = {
         "transformers' text-generation pipeline; without --do-sample or --temperature the likeliest token is taken\n"
         "every time.",
     .examples =
-        "  gptjt generate -p $'Input: India\\nOutput:' --stop $'\\n'\n"
+        "  gptjt generate -p $'Country: India\\nCurrency:' --stop $'\\n'\n"
         "  gptjt generate -f prompt.txt --temperature 0.8 --top-p 0.95 --max-new-tokens 100\n"
         "  gptjt generate -m togethercomputer/GPT-JT-6B-v1 --do-sample --num-return-sequences 4 --json < prompt.txt",
     .options = options,

@@ -409,7 +409,7 @@ const struct command command_score = {
         "Prints the log-likelihood of a continuation after a prompt, of each of its tokens, and whether greedy\n"
         "decoding would have said it. Prompt and continuation are tokenised separately and concatenated, so begin\n"
         "the continuation with the space that stands between them.",
-    .examples = "  gptjt score -p $'Input: India\\nOutput:' -c ' Indian Rupee'\n"
+    .examples = "  gptjt score -p $'Country: India\\nCurrency:' -c ' Indian Rupee'\n"
                 "  gptjt score --prompt-ids 1,2,3 --continuation-ids 4,5 --json\n"
                 "  gptjt score -i pairs.jsonl > scores.jsonl\n"
                 "  mpirun -n 4 gptjt score -i pairs.jsonl --pipeline-stages 2 > scores.jsonl",

@@ -225,7 +225,7 @@ static void say_ready(const struct job *j)
             j->model.info.weights, j->model.info.compute, serve_max_tokens(j->serve));
     cli_mask_note(&j->model, &s->common);
     fprintf(stderr, "a page to try it: %s://%s/\n", scheme(j), address);
-    fprintf(stderr, "or: curl %s://%s/generate -d '{\"inputs\": \"Input: India\\nOutput:\"}'%s\n", scheme(j), address,
+    fprintf(stderr, "or: curl %s://%s/generate -d '{\"inputs\": \"Country: India\\nCurrency:\"}'%s\n", scheme(j), address,
             s->api_keys ? " -H 'Authorization: Bearer KEY'" : "");
     const bool everywhere = !strcmp(s->host, "0.0.0.0") || !strcmp(s->host, "::");
     if (everywhere && !s->api_keys)
@@ -284,7 +284,7 @@ const struct command command_serve = {
     .examples = "  gptjt serve\n"
                 "  gptjt serve -m togethercomputer/GPT-JT-6B-v1 --weights q8 --port 8000\n"
                 "  gptjt serve --host 0.0.0.0 --api-keys keys.txt --tls-cert cert.pem --tls-key key.pem\n"
-                "  curl localhost:8080/generate -d '{\"inputs\": \"Input: India\\nOutput:\", \"parameters\": "
+                "  curl localhost:8080/generate -d '{\"inputs\": \"Country: India\\nCurrency:\", \"parameters\": "
                 "{\"stop\": [\"\\n\"]}}'",
     .options = options,
     .defaults = &defaults,

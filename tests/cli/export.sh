@@ -25,7 +25,7 @@ for dtype in fp16 fp32; do # the model's own weights are fp16, so neither loses 
     cmp -s logits whole || die "other logits"
     run 0 inspect $dtype --tensors
     has '^  mask  *prefix (attn.bias in the checkpoint is all ones)$'
-    has '^transformer.h.3.attn.bias  *U8  *\[1, 1, 512, 512\]'
+    has '^transformer.h.5.attn.bias  *U8  *\[1, 1, 512, 512\]'
     has '^  prompt_mask  *prefix$'
 done
 has '^  torch_dtype  *float32$'
@@ -43,7 +43,7 @@ lacks 'attn.bias'
 
 # Shards, with an index that Hugging Face's readers and ours take.
 run 0 export "$MODEL" --max-shard-size 3MB -o shards
-tells '^shards: 11.6 MB in [45] files, in '
+tells '^shards: 15.2 MB in [67] files, in '
 logits shards 3
 cmp -s logits whole || die "other logits from shards"
 # shellcheck disable=SC2034
@@ -71,7 +71,7 @@ import json, os, struct
 os.mkdir("adapter")
 D, r, names = 256, 2, {}
 data = b""
-for l in range(4):
+for l in range(6):
     for part, shape in ("A", [r, D]), ("B", [D, r]):
         values = [(i * 7 % 5 - 2) / 64 for i in range(r * D)]
         block = struct.pack(f"<{r * D}f", *values)
@@ -84,7 +84,7 @@ json.dump({"peft_type": "LORA", "r": r, "lora_alpha": 4, "target_modules": ["out
            "task_type": "CAUSAL_LM", "base_model_name_or_path": "gpt-jt-tiny"}, open("adapter/adapter_config.json", "w"))
 PYTHON
 run 0 export fp32 --adapter adapter --dtype fp32 -o merged
-tells '^adapter: rank 2, scale 2, 4 matrices$'
+tells '^adapter: rank 2, scale 2, 6 matrices$'
 # shellcheck disable=SC2034
 command='python3: what was merged'
 python3 - >out 2>err <<'PYTHON' || die "merged otherwise"

@@ -5,16 +5,16 @@ run 0 inspect
 has '^gpt-jt-tiny ('
 has '^  n_embd  *256$'
 has '^  n_inner  *1024 (4 n_embd)$'
-has '^  parameters  *5,254,656$'
+has '^  parameters  *6,831,104$'
 has '^  mask  *prefix (attn.bias in the checkpoint is all ones)$'
 has '^  generation settings  *do_sample true, temperature 1, top_k 50'
 has 'from task_specific_params; applied only with --hf-defaults'
-has '^  weights  *pytorch zip, 11.6 MB$'
-has '^  *F16  *49 tensors  *10.5 MB$'
+has '^  weights  *pytorch zip, 15.3 MB$'
+has '^  *F16  *71 tensors  *13.7 MB$'
 has '^  tokenizer  *4096 tokens$'
-has '^  --weights auto  *10.5 MB  *79.9 KB$'
-has '^  --weights fp32  *0 B  *21.1 MB$'
-has '^  512  *4.5 MB '
+has '^  --weights auto  *13.6 MB  *94.2 KB$'
+has '^  --weights fp32  *0 B  *27.4 MB$'
+has '^  512  *6.7 MB '
 [ ! -s err ] || die "there is something on stderr"
 run 0 inspect -m "$MODEL" --prompt-mask causal
 has '^  mask  *causal (as requested)$'
@@ -24,12 +24,12 @@ complains 'the model is given twice'
 run 0 inspect --json
 [ "$(wc -l <out)" = 1 ] || die "not one line"
 has '^{"model": "gpt-jt-tiny", "directory": ".*", "config": {"architectures": \["GPTJForCausalLM"\], "model_type": "gptj"'
-has '"parameters": 5254656, "prompt_mask": "prefix", "prompt_mask_reason": "attn.bias in the checkpoint is all ones"'
+has '"parameters": 6831104, "prompt_mask": "prefix", "prompt_mask_reason": "attn.bias in the checkpoint is all ones"'
 has '"generation_config": {"origin": "task_specific_params", "applied_with": "--hf-defaults", "do_sample": true'
-has '"weights": {"kind": "pytorch zip", "file_bytes": '"$(wc -c <"$MODEL/pytorch_model.bin")"', "dtypes": \[{"dtype": "F16", "tensors": 49, "bytes"'
+has '"weights": {"kind": "pytorch zip", "file_bytes": '"$(wc -c <"$MODEL/pytorch_model.bin")"', "dtypes": \[{"dtype": "F16", "tensors": 71, "bytes"'
 has '"tokenizer": {"size": 4096}'
-has '{"weights": "fp32", "mapped_bytes": 0, "heap_bytes": 21051392}'
-has '"contexts": \[{"tokens": 256, "kv_bytes": 2359296, .*{"tokens": 512,'
+has '{"weights": "fp32", "mapped_bytes": 0, "heap_bytes": 27357184}'
+has '"contexts": \[{"tokens": 256, "kv_bytes": 3538944, .*{"tokens": 512,'
 lacks '"tensors": \[{'
 lacks '"non_finite"'
 
@@ -41,12 +41,12 @@ run 1 inspect --context 513
 says "gptjt inspect: --context is 513, more than the model's window of 512"
 
 run 0 inspect --tensors
-has '^transformer.h.3.mlp.fc_in.weight  *F16  *\[1024, 256\]  *524288$'
+has '^transformer.h.5.mlp.fc_in.weight  *F16  *\[1024, 256\]  *524288$'
 has '^transformer.h.0.attn.bias  *U8  *\[1, 1, 512, 512\]  *262144$'
 run 0 inspect --tensors --json
-has '{"name": "transformer.h.3.mlp.fc_in.weight", "dtype": "F16", "shape": \[1024, 256\], "bytes": 524288}'
+has '{"name": "transformer.h.5.mlp.fc_in.weight", "dtype": "F16", "shape": \[1024, 256\], "bytes": 524288}'
 run 0 inspect --verify
-has '^all values of 45 tensors are finite$'
+has '^all values of 65 tensors are finite$'
 run 0 inspect --verify --json
 has '"non_finite": \[\]}$'
 

@@ -97,8 +97,8 @@ run 1 generate -m org/tiny -p a
 complains "not in the Hugging Face cache ($HF_HOME/hub); 'gptjt pull org/tiny' downloads it"
 run 0 pull org/tiny
 snapshot=$(cat out)
-told '^org/tiny at main ([0-9a-f]*): 8 files, 11.8 MB$'
-told ' 11.6 MB  pytorch_model.bin$'
+told '^org/tiny at main ([0-9a-f]*): 8 files, 15.5 MB$'
+told ' 15.3 MB  pytorch_model.bin$'
 told '  left out: 2 files'
 for file in config.json added_tokens.json merges.txt special_tokens_map.json tokenizer.json tokenizer_config.json \
     vocab.json $weights; do
@@ -119,7 +119,7 @@ cmp -s out pulled || die "not the numbers of the same model elsewhere"
 KEEP=1 faults '{}'
 run 0 pull org/tiny
 prints "$snapshot"
-told '8 files, 11.8 MB, all there$'
+told '8 files, 15.5 MB, all there$'
 asked . 1
 chmod -R a-w hf # somebody else's cache will do, where everything is there
 run 0 pull org/tiny
@@ -366,7 +366,7 @@ faults "{\"org/tiny\": {\"move\": {\"$weights\": \"$zeros\"}}, \"org/tiny $weigh
 run 1 pull org/tiny
 told 'what was there is damaged'
 told '^gptjt pull: pytorch_model.bin: its hash is'
-asked '"where": "cdn"' 8 # twice, each time in four pieces
+asked '"where": "cdn"' 12 # twice, each time in six pieces
 for length in $((config_size - 1)) $((config_size + 1)) 99999999999999; do
     faults "{\"org/tiny config.json\": {\"length\": $length}}"
     run 1 pull org/tiny --quiet

@@ -29,14 +29,14 @@ validation:
 EOF
 
 run 0 train recipe.yaml --dry-run
-has '^parameters     5,254,656, of which 5,254,656 are trained$'
+has '^parameters     6,831,104, of which 6,831,104 are trained$'
 has '^steps          6 of 4 sequences of 32 tokens$'
 has '^expected time  '
 run 0 train recipe.yaml --dry-run --ranks 4 --pipeline-stages 2 --sync proxskip --sync-probability 1
 has '^ranks          4: 2 replicas of 2 stages, 1f1b$'
 has '^  stage 1   layers '
 has '^  between stages    65.5 KB a step,' # one micro-batch of 2 x 32 tokens, 256 wide, in fp32
-has '^  replicas          10.5 MB a step,'
+has '^  replicas          13.7 MB a step,'
 run 2 train recipe.yaml --dry-run --ranks 3 --pipeline-stages 2
 complains '3 ranks cannot be divided into replicas of 2 "pipeline_stages"'
 [ ! -e whole ] || die "a dry run has written something"

@@ -66,15 +66,19 @@ class InventivePool(Pool):
 
     words: tuple[str, ...]  # written as the pool's names are
     taken: frozenset[str]  # what they must not happen to be
+    several: bool  # such names may have several words
 
     def draw(self, rng: random.Random, split: Split) -> str:
         kind = rng.random() if split == "train" else 1
-        return self._invent(rng, kind < 1 / 3) if kind < 2 / 3 else super().draw(rng, split)
+        if kind >= 2 / 3:
+            return super().draw(rng, split)
+        several = self.several and rng.random() < 0.3
+        return " ".join(self._invent(rng, kind < 1 / 3) for _ in range(1 + several))
 
     def _invent(self, rng: random.Random, whole: bool) -> str:
         while True:
             name = rng.choice(self.words) if whole else self._put_together(rng)
-            if 3 <= len(name) <= 14 and name not in self.taken:
+            if 3 <= len(name) <= 14 and name not in self.taken and not UNWANTED.search(name.lower()):
                 return name
 
     def _put_together(self, rng: random.Random) -> str:
@@ -126,10 +130,12 @@ class Entities:
     places: Pool  # rivers, mountains, islands, states
     companies: Pool
     nouns: Pool
+    people: Pool  # what somebody can be: "plumber"
     verbs: Pool
     adjectives: Pool
     deeds: Pool  # what he or she does, from examples of use: "wrote a letter to the mayor"
     sayings: Pool  # whole examples of use, about anything: "the dinner was good"
+    remarks: Pool  # those, and more of them, in which something is named: "he obeyed the letter of the law"
     territories: tuple[Territory, ...]
     feelings: tuple[Feeling, ...]
     things: tuple[Thing, ...]
@@ -151,6 +157,7 @@ def with_inventions(data: Entities) -> Entities:
             *(pool[split] for split in SPLITS),
             words=tuple(words if pool.train[0].islower() else (w.capitalize() for w in words)),
             taken=taken,
+            several=any(" " in thing for thing in pool.train),
         )
         for name, pool in pools.items()
     }
@@ -377,6 +384,22 @@ UNWANTED = re.compile(
 )
 
 
+_AFTER = (
+    "of|in|on|at|to|from|by|with|for|into|about|over|under|after|before|and|or|but|was|is|were|are|has|had|have|will|"
+    "would|could|can|did|does|that|who|which|when|as|than|because|while|until|through|against|between|like|without|near"
+)
+# What a name could be said for: a pronoun, or an article, perhaps an adjective, and a noun.
+NAMEABLE = re.compile(
+    r"\b(?:(?:the|a|an|his|her|my|their|our|your|some|this|that|every|no) (?:[a-z]+ )?"
+    rf"(?P<noun>(?!(?:{_AFTER})\b)[a-z]+)|s?he|him|they|them|we|us|it)(?=,| (?:{_AFTER})\b|$)"
+)
+
+
+def _people() -> list[str]:
+    found = (w for s in sources.hyponyms("person") if not s.targets("@i") for w in s.words)
+    return [w for w in found if re.fullmatch("[a-z]{3,12}", w) and ("n", w) in sources.uses() and not UNWANTED.search(w)]
+
+
 def _examples() -> Iterator[str]:
     """WordNet's examples of use."""
     found = (e for pos in "nvar" for s in sources.synsets(pos).values() for e in s.examples)
@@ -391,6 +414,11 @@ def _deeds() -> list[str]:
 def _sayings() -> list[str]:
     found = (e for e in _examples() if re.fullmatch(r"(I|[a-z]+)( I| [a-z]+,?){2,10}", e))
     return [e for e in found if not re.match(r"s?he ", e)]  # no deeds
+
+
+def _remarks() -> list[str]:
+    found = (e for e in _examples() if re.fullmatch(r"(I|[a-z]+)(,? I|,? [a-z]+('[a-z]+)?){2,18}", e))
+    return [e for e in found if NAMEABLE.search(e)]
 
 
 # ---- Names ----
@@ -434,10 +462,12 @@ def load() -> Entities:
         places=Pool.of("place", _instances(["river", "mountain", "lake", "island", "state"])),
         companies=Pool.of("company", names.COMPANIES.split()),
         nouns=Pool.of("noun", words["n"]),
+        people=Pool.of("what somebody is", _people()),
         verbs=Pool.of("verb", words["v"]),
         adjectives=Pool.of("adjective", words["a"]),
         deeds=Pool.of("deed", _deeds()),
         sayings=Pool.of("saying", _sayings()),
+        remarks=Pool.of("remark", _remarks()),
         territories=territories,
         feelings=_feelings(),
         things=_things(),

@@ -10,6 +10,7 @@ from functools import cache
 
 from .. import names
 from ..entities import Entities, Split, with_inventions
+from .anywhere import anywhere
 from .base import Family, Phrasing, Row, capitalised
 from .composed import compose
 
@@ -234,9 +235,12 @@ def families(data: Entities) -> list[Family]:
     more_names = with_inventions(data)
 
     def asked(rng: random.Random, split: Split) -> Row:  # one sentence, as on GPT-JT's card
-        text = compose(rng, split, most=4) if rng.random() < 0.8 else rng.choice(_usable(SENTENCES, split))
-        if split == "train" and rng.random() < 0.25:
-            text = rng.choice(QUOTES)
+        if split == "train" and rng.random() < 0.5:
+            text = anywhere(rng, more_names, most=4) if rng.random() < 0.8 else rng.choice(QUOTES)
+        elif rng.random() < 0.8:
+            text = compose(rng, split, most=4)
+        else:
+            text = rng.choice(_usable(SENTENCES, split))
         text, found = fill(rng, more_names, split, text)
         return Row(text, ", ".join(found))
 
