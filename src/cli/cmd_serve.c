@@ -225,8 +225,8 @@ static void say_ready(const struct job *j)
             j->model.info.weights, j->model.info.compute, serve_max_tokens(j->serve));
     cli_mask_note(&j->model, &s->common);
     fprintf(stderr, "a page to try it: %s://%s/\n", scheme(j), address);
-    fprintf(stderr, "or: curl %s://%s/generate -d '{\"inputs\": \"Country: India\\nCurrency:\"}'%s\n", scheme(j), address,
-            s->api_keys ? " -H 'Authorization: Bearer KEY'" : "");
+    fprintf(stderr, "or: curl %s://%s/generate -d '{\"inputs\": \"Country: India\\nCurrency:\"}'%s\n", scheme(j),
+            address, s->api_keys ? " -H 'Authorization: Bearer KEY'" : "");
     const bool everywhere = !strcmp(s->host, "0.0.0.0") || !strcmp(s->host, "::");
     if (everywhere && !s->api_keys)
         log_line(LOG_WARN, "everybody who can reach this machine can use the model: --api-keys FILE asks for keys");
