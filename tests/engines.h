@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Engines and sessions of the public API, of the bundled model and the small ones of tests/data/goldens, in fp32. */
+/* Engines and sessions of the public API, of the bundled model and the small ones of tests/data/goldens. */
 #ifndef GPTJT_TESTS_ENGINES_H
 #define GPTJT_TESTS_ENGINES_H
 
@@ -11,24 +11,29 @@
 #define MICRO_A GOLDENS "micro-a/bin-fp16-prefix"
 #define TINY    "models/gpt-jt-tiny"
 
-static void check(enum gptjt_status s)
+static inline void check(enum gptjt_status s)
 {
     if (s != GPTJT_OK) fail_msg("status %d: %s", s, gptjt_error());
 }
 
-static struct gptjt_engine *open_engine(const char *dir, int threads, const char *cpu)
+static inline struct gptjt_engine *open_engine(const char *dir, const struct gptjt_engine_options *o)
+{
+    struct gptjt_engine *e;
+    check(gptjt_engine_open(&e, dir, o));
+    return e;
+}
+
+static inline struct gptjt_engine *open_in_fp32(const char *dir, int threads, const char *cpu)
 {
     struct gptjt_engine_options o;
-    struct gptjt_engine *e;
     gptjt_engine_options_init(&o);
     o.compute = GPTJT_COMPUTE_FP32;
     o.threads = threads;
     o.cpu = cpu;
-    check(gptjt_engine_open(&e, dir, &o));
-    return e;
+    return open_engine(dir, &o);
 }
 
-static struct gptjt_session *open_session(struct gptjt_engine *e, size_t max_tokens)
+static inline struct gptjt_session *open_session(struct gptjt_engine *e, size_t max_tokens)
 {
     struct gptjt_session *s;
     check(gptjt_session_create(&s, e, max_tokens));

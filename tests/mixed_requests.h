@@ -5,35 +5,11 @@
 
 #include <string.h>
 
-#include "test.h"
+#include "engines.h"
 
 #include "base/rng.h"
-#include "gptjt.h"
-
-#define GOLDENS "tests/data/goldens/"
-#define MICRO_A GOLDENS "micro-a/bin-fp16-prefix"
-#define TINY    "models/gpt-jt-tiny"
 
 enum { N = 20, MOST = 4 }; /* requests; continuations of one, or sequences */
-
-static inline void check(enum gptjt_status s)
-{
-    if (s != GPTJT_OK) fail_msg("status %d: %s", s, gptjt_error());
-}
-
-static inline struct gptjt_engine *open_engine(const char *dir, const struct gptjt_engine_options *o)
-{
-    struct gptjt_engine *e;
-    check(gptjt_engine_open(&e, dir, o));
-    return e;
-}
-
-static inline struct gptjt_session *open_session(struct gptjt_engine *e, size_t max_tokens)
-{
-    struct gptjt_session *s;
-    check(gptjt_session_create(&s, e, max_tokens));
-    return s;
-}
 
 /* ---- Requests ---- */
 

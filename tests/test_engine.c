@@ -85,7 +85,7 @@ static void compare_all(const char *model, const char *goldens, const char *cpu)
 {
     struct source *g;
     assert_int_equal(source_open_file(&g, goldens), OK);
-    struct gptjt_engine *e = open_engine(model, 2, cpu);
+    struct gptjt_engine *e = open_in_fp32(model, 2, cpu);
     int32_t ids[256];
     for (int c = 0; c < 5; c++) {
         char name[64];
@@ -126,7 +126,7 @@ static void bf16_weights_are_within_tolerance_of_float64(void **state)
     struct source *g;
     int32_t ids[256];
     assert_int_equal(source_open_file(&g, GOLDENS "micro-a/logits_bf16.safetensors"), OK);
-    struct gptjt_engine *e = open_engine(GOLDENS "micro-a/safetensors-bf16", 2, NULL);
+    struct gptjt_engine *e = open_in_fp32(GOLDENS "micro-a/safetensors-bf16", 2, NULL);
     const size_t n = golden_ids(g, "ids", ids);
     compare(e, g, ids, n, 0, "causal.logits");
     gptjt_engine_close(e);
@@ -181,7 +181,7 @@ static void greedy_is_transformers(const char *model, const char *goldens)
 {
     json_t *all;
     assert_int_equal(json_read_file(&all, goldens, 1 << 20), OK);
-    struct gptjt_engine *e = open_engine(model, 2, NULL);
+    struct gptjt_engine *e = open_in_fp32(model, 2, NULL);
     struct gptjt_session *s = open_session(e, 0);
     struct gptjt_info info;
     gptjt_engine_info(e, &info);
@@ -234,7 +234,7 @@ static void fill(int32_t *ids, int n)
 static void cached_decode_is_the_full_forward(void **state)
 {
     (void)state;
-    struct gptjt_engine *e = open_engine(MICRO_A, 2, NULL);
+    struct gptjt_engine *e = open_in_fp32(MICRO_A, 2, NULL);
     for (int mask = GPTJT_MASK_PREFIX; mask <= GPTJT_MASK_CAUSAL; mask++) {
         for (int n = 1; n <= 97; n += 32) {
             int32_t ids[128];
@@ -272,7 +272,7 @@ static void cached_decode_is_the_full_forward(void **state)
 static void label_scores_sum_to_the_log_probability_of_a_full_forward(void **state)
 {
     (void)state;
-    struct gptjt_engine *e = open_engine(MICRO_A, 2, NULL);
+    struct gptjt_engine *e = open_in_fp32(MICRO_A, 2, NULL);
     int32_t row[64];
     fill(row, 64);
     const size_t n_prompt = 45, n = 19;
@@ -298,7 +298,7 @@ static void a_batch_of_labels_is_each_label_alone(void **state)
 {
     (void)state;
     enum { N = 20 };
-    struct gptjt_engine *e = open_engine(MICRO_A, 2, NULL);
+    struct gptjt_engine *e = open_in_fp32(MICRO_A, 2, NULL);
     int32_t prompt[50], label[N][24];
     struct gptjt_span spans[N];
     struct gptjt_score together[N], alone;
@@ -328,7 +328,7 @@ static void sequences_sampled_together_do_not_see_each_other(void **state)
 {
     (void)state;
     enum { N = 19 }; /* more than one block of logits rows */
-    struct gptjt_engine *e = open_engine(MICRO_A, 2, NULL);
+    struct gptjt_engine *e = open_in_fp32(MICRO_A, 2, NULL);
     int32_t prompt[40];
     fill(prompt, 40);
     struct gptjt_generate_request r;
@@ -366,7 +366,7 @@ static void sequences_sampled_together_do_not_see_each_other(void **state)
 static void prefix_on_one_token_is_causal(void **state)
 {
     (void)state;
-    struct gptjt_engine *e = open_engine(MICRO_A, 2, NULL);
+    struct gptjt_engine *e = open_in_fp32(MICRO_A, 2, NULL);
     int32_t ids[30];
     fill(ids, 30);
     float *prefix = logits_of(e, ids, 30, 1), *causal = logits_of(e, ids, 30, 0), *wide = logits_of(e, ids, 30, 2);
@@ -385,7 +385,7 @@ static void the_number_of_threads_changes_no_bit(void **state)
     fill(ids, 128);
     float *first = NULL;
     for (int threads = 1; threads <= 5; threads += 2) {
-        struct gptjt_engine *e = open_engine(MICRO_A, threads, NULL);
+        struct gptjt_engine *e = open_in_fp32(MICRO_A, threads, NULL);
         float *z = logits_of(e, ids, 128, 77);
         if (first) assert_memory_equal(z, first, 128 * 500 * sizeof *z);
         if (!first)
@@ -410,7 +410,7 @@ static void run_prompt(struct gptjt_session *s, const int32_t *ids, size_t n, en
     r.max_new_tokens = 10;
     generate(s, &r, &warm);
     assert_int_equal(warm.n_reused, reused);
-    struct gptjt_engine *e = open_engine(MICRO_A, 1, NULL);
+    struct gptjt_engine *e = open_in_fp32(MICRO_A, 1, NULL);
     struct gptjt_session *fresh = open_session(e, 0);
     generate(fresh, &r, &cold);
     assert_int_equal(cold.n_reused, 0);
@@ -424,7 +424,7 @@ static void run_prompt(struct gptjt_session *s, const int32_t *ids, size_t n, en
 static void a_session_reuses_only_what_is_the_same(void **state)
 {
     (void)state;
-    struct gptjt_engine *e = open_engine(MICRO_A, 2, NULL);
+    struct gptjt_engine *e = open_in_fp32(MICRO_A, 2, NULL);
     struct gptjt_session *s = open_session(e, 0);
     int32_t ids[80];
     fill(ids, 80);
@@ -469,7 +469,7 @@ static void sessions_on_several_threads_share_an_engine(void **state)
 {
     (void)state;
     enum { N = 4 };
-    struct gptjt_engine *e = open_engine(MICRO_A, 2, NULL);
+    struct gptjt_engine *e = open_in_fp32(MICRO_A, 2, NULL);
     struct caller callers[N];
     pthread_t threads[N];
     memset(callers, 0, sizeof callers);

@@ -40,7 +40,7 @@ static enum gptjt_status answer_of(struct gptjt_engine *e, struct gptjt_generate
 
 static enum gptjt_status answer(struct gptjt_generate_request *r, struct gptjt_generation *g)
 {
-    struct gptjt_engine *e = open_engine(TINY, 2, NULL);
+    struct gptjt_engine *e = open_in_fp32(TINY, 2, NULL);
     const enum gptjt_status st = answer_of(e, r, g);
     gptjt_engine_close(e);
     return st;
@@ -91,7 +91,7 @@ static void check_stopped(struct gptjt_engine *e, const char *const *stop, const
 static void stop_strings_of_any_length_end_the_text(void **state)
 {
     (void)state;
-    struct gptjt_engine *e = open_engine(TINY, 2, NULL);
+    struct gptjt_engine *e = open_in_fp32(TINY, 2, NULL);
     struct gptjt_generate_request r;
     struct gptjt_generation g;
     gptjt_generate_init(&r);
@@ -216,7 +216,7 @@ static void bad_requests_are_named(void **state)
     r[16].do_sample = true;
     r[15].stop = empty;
     r[15].n_stop = 1;
-    struct gptjt_engine *e = open_engine(MICRO_A, 1, NULL);
+    struct gptjt_engine *e = open_in_fp32(MICRO_A, 1, NULL);
     struct gptjt_session *s = open_session(e, 0);
     for (int i = 0; i < 17; i++) {
         struct gptjt_generation g = {0};

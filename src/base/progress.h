@@ -16,6 +16,9 @@ struct progress {
     char note[96]; /* the caller's, shown behind rate and ETA */
 };
 
+/* For work that others watch: called with the bytes done so far; false to stop. */
+typedef bool progress_bytes_fn(void *user, uint64_t bytes);
+
 void progress_begin(struct progress *p, const char *label, const char *unit, uint64_t total, bool quiet);
 void progress_update(struct progress *p, uint64_t done); /* cheap: draws at most ten times a second */
 void progress_end(struct progress *p);                   /* wipes the bar, or prints the last plain line */

@@ -97,7 +97,7 @@ struct job {
     const struct common *common;
 };
 
-static enum status write_weights(const void *what, const char *dir, struct pool *pool, output_progress_fn *progress,
+static enum status write_weights(const void *what, const char *dir, struct pool *pool, progress_bytes_fn *progress,
                                  void *user)
 {
     const struct job *job = what;

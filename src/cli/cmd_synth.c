@@ -164,7 +164,7 @@ static enum status plan(struct synth *out, const struct settings *set, option_gi
 
 /* ---- Running ---- */
 
-static enum status write_weights(const void *what, const char *dir, struct pool *pool, output_progress_fn *progress,
+static enum status write_weights(const void *what, const char *dir, struct pool *pool, progress_bytes_fn *progress,
                                  void *user)
 {
     return synth_write(what, dir, pool, progress, user);

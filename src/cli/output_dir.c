@@ -12,7 +12,6 @@
 #include "base/amount.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/progress.h"
 #include "cli/interrupt.h"
 
 static enum status check_empty(const char *dir)

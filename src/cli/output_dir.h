@@ -7,14 +7,12 @@
 #include <stdint.h>
 
 #include "base/pool.h"
+#include "base/progress.h"
 #include "base/status.h"
 #include "cli/common.h"
 
 /* Makes dir; *created says whether it is new. One that is there must be empty unless force. */
 enum status output_dir_make(bool *created, const char *dir, bool force);
-
-/* Called with the bytes written so far; false to stop. */
-typedef bool output_progress_fn(void *user, uint64_t bytes);
 
 /* A model to write and how: write() is given `what`. */
 struct output_model {
@@ -23,8 +21,7 @@ struct output_model {
     const char *label;
     uint64_t weight_bytes;
     char summary[160]; /* for the line that says it is done */
-    enum status (*write)(const void *what, const char *dir, struct pool *pool, output_progress_fn *progress,
-                         void *user);
+    enum status (*write)(const void *what, const char *dir, struct pool *pool, progress_bytes_fn *progress, void *user);
     const void *what;
 };
 

@@ -35,7 +35,7 @@ struct writing {
     double *a, *b; /* ... the adapter of the matrix, [r][I] and [O][r], and ... */
     double *room;  /* ... a row a thread: where something is merged       */
     json_t *map;   /* tensor: file name */
-    export_progress_fn *progress;
+    progress_bytes_fn *progress;
     void *user;
     uint64_t bytes;
     int shard, n_shards; /* the one being written */
@@ -359,7 +359,7 @@ static enum status take_memory(struct writing *w)
 }
 
 enum status export_write(const struct export *x, const char *dir, const struct kernels *k, struct pool *pool,
-                         export_progress_fn *progress, void *user)
+                         progress_bytes_fn *progress, void *user)
 {
     struct writing w = {.x = x,
                         .dir = dir,

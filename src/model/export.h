@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/pool.h"
+#include "base/progress.h"
 #include "formats/gptj_config.h"
 #include "formats/peft.h"
 #include "formats/source.h"
@@ -31,14 +32,11 @@ struct export_size {
 };
 struct export_size export_size(const struct export *x);
 
-/* Called with the bytes written so far; false to stop. */
-typedef bool export_progress_fn(void *user, uint64_t bytes);
-
 /* Writes into dir, which exists. Weights appear last, the index of shards after all of them; after a failure no file is
  * there that was not there before. Takes some megabytes of memory whatever the model. A weight that is not finite, or
  * not in the new type, is E_NUMERIC. */
 enum status export_write(const struct export *x, const char *dir, const struct kernels *k, struct pool *pool,
-                         export_progress_fn *progress, void *user);
+                         progress_bytes_fn *progress, void *user);
 
 /* One row of a matrix with its adapter merged: to[I] = from[I] + scale b[r] a[r][I], summed in double and rounded once
  * to the type. room [I]. */

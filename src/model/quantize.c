@@ -22,7 +22,7 @@ struct writing {
     struct safetensors_writer *file;
     void *round; /* [round_bytes] */
     size_t round_bytes;
-    quantize_progress_fn *progress;
+    progress_bytes_fn *progress;
     void *user;
     uint64_t bytes;
     bool quantised; /* which tensors this pass is about */
@@ -177,7 +177,7 @@ static enum status write_all(struct writing *w, const char *dir)
 }
 
 enum status quantize_write(const struct quantize *q, const char *dir, const struct kernels *k, struct pool *pool,
-                           quantize_progress_fn *progress, void *user)
+                           progress_bytes_fn *progress, void *user)
 {
     struct writing w = {.q = q, .kernels = k, .pool = pool, .progress = progress, .user = user};
     w.round_bytes = sizes(q).round_bytes;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/pool.h"
+#include "base/progress.h"
 #include "formats/gptj_config.h"
 #include "formats/source.h"
 #include "ops/ops.h"
@@ -24,13 +25,10 @@ struct quantize {
 /* Bytes of weights. */
 int64_t quantize_bytes(const struct quantize *q);
 
-/* Called with the bytes of weights written so far; false to stop. */
-typedef bool quantize_progress_fn(void *user, uint64_t bytes);
-
 /* Writes config.json, model.safetensors and the other files into dir, which exists. The weights appear last, and whole.
  * Takes some megabytes of memory whatever the model. A weight that is not finite, or not in the new type, is E_NUMERIC.
  * After a failure no file is there that was not there before. */
 enum status quantize_write(const struct quantize *q, const char *dir, const struct kernels *k, struct pool *pool,
-                           quantize_progress_fn *progress, void *user);
+                           progress_bytes_fn *progress, void *user);
 
 #endif

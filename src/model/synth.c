@@ -133,7 +133,7 @@ struct writing {
     struct safetensors_writer *file;
     struct pool *pool;
     char *block; /* [ROUND_BLOCKS][BLOCK_VALUES] of dtype */
-    synth_progress_fn *progress;
+    progress_bytes_fn *progress;
     void *user;
     uint64_t bytes;
 
@@ -231,7 +231,7 @@ int64_t synth_bytes(const struct synth *s)
     return gptj_config_parameters(&s->config) * (int64_t)dtype_bytes(s->dtype);
 }
 
-enum status synth_write(const struct synth *s, const char *dir, struct pool *pool, synth_progress_fn *progress,
+enum status synth_write(const struct synth *s, const char *dir, struct pool *pool, progress_bytes_fn *progress,
                         void *user)
 {
     char config[4096], weights[4096];

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/pool.h"
+#include "base/progress.h"
 #include "base/status.h"
 #include "formats/gptj_config.h"
 #include "tensor/tensor.h"
@@ -63,12 +64,9 @@ void synth_put(void *out, enum dtype dtype, int64_t i, float x); /* out[i] = x *
 /* synth_values() of a new model's matrix. */
 void synth_init_values(void *out, const struct synth *s, int tensor, int64_t begin, int64_t n);
 
-/* Called with the bytes of weights written so far; false to stop. */
-typedef bool synth_progress_fn(void *user, uint64_t bytes);
-
 /* Writes config.json and model.safetensors into dir, which exists. The latter appears when it is complete; memory use
  * does not depend on the model. E_CANCELLED when progress says so, and then no file is left. */
-enum status synth_write(const struct synth *s, const char *dir, struct pool *pool, synth_progress_fn *progress,
+enum status synth_write(const struct synth *s, const char *dir, struct pool *pool, progress_bytes_fn *progress,
                         void *user);
 
 #endif

@@ -55,19 +55,14 @@ start
 grep -q '^serving gpt-jt-tiny (fp16 weights' err || die "it does not say what it serves"
 grep -q '^mask: prefix (' err || die "it does not say which mask is on"
 eval "$(sed -n 's/^or: //p' err) -sf" >answer || die "its example does not work"
-"$GPTJT" generate -p 'Country: India
-Currency:' --stop '
-' --quiet >by_hand
-[ -s by_hand ] || die "generate says nothing"
-grep -qF "{\"generated_text\":\"$(cat by_hand)" answer || die "its example answers: $(cat answer)"
+grep -q '^{"generated_text":" Indian Rupee' answer || die "its example answers: $(cat answer)"
 [ "$(curl -s -o /dev/null -w '%{http_code}' "$url/health")" = 200 ] || die "not healthy"
 "$GPTJT" serve --port "${url##*:}" --quiet 2>second && die "it listens twice"
 [ "$(cat second)" = "gptjt serve: cannot listen on 127.0.0.1, port ${url##*:}: Address already in use" ] || die "it says: $(cat second)"
 head -c 3000000 /dev/zero | curl -s -o answer -w '%{http_code}' --data-binary @- "$url/generate" >code
 [ "$(cat code)" = 413 ] || die "a large body is answered with $(cat code)"
 curl -sN "$url/generate_stream" -d '{"inputs": "Country: India\nCurrency:", "parameters": {"stop": ["\n"]}}' >answer
-tail -n 2 answer >end
-grep -q '"generated_text":"'"$(cat by_hand)"'","details":{"finish_reason":"stop_sequence"' end || die "the stream ends in $(cat end)"
+tail -n 2 answer | grep -q '"generated_text":" Indian Rupee","details":{"finish_reason":"stop_sequence"' || die "the stream ends in $(tail -n 2 answer)"
 stop
 grep -q '"path":"/generate","status":200' err || die "the request is not in the log"
 

@@ -9,7 +9,7 @@ import re
 
 from ..entities import NAMEABLE, Entities
 from .base import capitalised
-from .composed import TITLES
+from .composed import titled
 
 SLOTS = ("[P]", "[P]", "[F]", "[F]", "[F]", "[C]", "[C]", "[L]", "[R]", "[O]", "[O]", "(title) [S]")
 JOINED = (" and ", " and ", " or ", ", ", " of ", " from ", " in ", " with ", ", not ", ", the friend of ", " as well as ")
@@ -18,14 +18,14 @@ BEFORE = ("at", "in", "on", "by", "under", "after", "before", "during", "without
           "with", "like", "among", "through", "thanks to", "close to", "instead of", "because of", "apart from")  # fmt: skip
 
 
-def somebody(rng: random.Random, data: Entities) -> str:
+def _somebody(rng: random.Random, data: Entities) -> str:
     """A slot of a person with what that person is."""
     who = data.people.draw(rng, "train")
     before = f"{data.adjectives.draw(rng, 'train')} " if rng.random() < 0.2 else ""
     return f"{rng.choice(OWNERS)} {before}{who} {rng.choice(('[P]', '[F]'))}"
 
 
-def circumstance(rng: random.Random, data: Entities) -> str:
+def _circumstance(rng: random.Random, data: Entities) -> str:
     """What a sentence may begin with, and has no name."""
     comma = "," if rng.random() < 0.3 else ""
     return f"{rng.choice(BEFORE)} {rng.choice(OWNERS)} {data.nouns.draw(rng, 'train')}{comma}"
@@ -37,7 +37,7 @@ def _named(rng: random.Random, data: Entities, noun: str | None) -> str:
     if kind < 0.2:
         return f"{slot}{rng.choice(JOINED)}{rng.choice(SLOTS)}"
     if kind < 0.3:
-        return somebody(rng, data)
+        return _somebody(rng, data)
     return f"{rng.choice(OWNERS)} {noun} {slot}" if noun and kind < 0.45 else slot
 
 
@@ -46,7 +46,7 @@ def anywhere(rng: random.Random, data: Entities, most: int) -> str:
     while True:
         text = data.remarks.draw(rng, "train")
         if rng.random() < 0.2:
-            text = f"{circumstance(rng, data)} {text}"
+            text = f"{_circumstance(rng, data)} {text}"
         places = list(NAMEABLE.finditer(text))
         chosen = rng.sample(places, rng.randint(1, min(most, len(places))))
         for m in sorted(chosen, key=lambda m: -m.start()):
@@ -55,5 +55,4 @@ def anywhere(rng: random.Random, data: Entities, most: int) -> str:
             text += rng.choice((", said {}", ", {} said", ", {} thought", ", I told {}", ", as {} knows", " for {}",
                                 " with {}", ", says {}", ", and so will {}")).format(rng.choice(SLOTS))  # fmt: skip
         if text.count("[") <= most and len(re.findall(r"\b[a-z]+(?! [\[(])", text)) > 2:
-            text = re.sub(r"\(title\)", lambda _: rng.choice(TITLES), text)
-            return f"{capitalised(text)}{rng.choice('....!?')}"
+            return f"{capitalised(titled(rng, text))}{rng.choice('....!?')}"

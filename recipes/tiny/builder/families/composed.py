@@ -5,6 +5,7 @@ tests only; titles are not, since which words are titles cannot be guessed."""
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 
 from ..entities import Split
@@ -414,6 +415,10 @@ def _predicate(rng: random.Random, split: Split) -> str:
     return f"{first} and {_part(rng, PREDICATES, split)}" if rng.random() < 0.12 else first
 
 
+def titled(rng: random.Random, text: str) -> str:
+    return re.sub(r"\(title\)", lambda _: rng.choice(TITLES), text)
+
+
 def compose(rng: random.Random, split: Split, most: int) -> str:
     """A template with one to so many names."""
     while True:
@@ -421,6 +426,4 @@ def compose(rng: random.Random, split: Split, most: int) -> str:
         ending = _part(rng, ENDINGS, split) if rng.random() < 0.45 else ""
         text = f"{opening}{_subject(rng, split)} {_predicate(rng, split)}{ending}."
         if 1 <= text.count("[") <= most:
-            while "(title)" in text:
-                text = text.replace("(title)", rng.choice(TITLES), 1)
-            return capitalised(text)
+            return capitalised(titled(rng, text))
