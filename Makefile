@@ -8,6 +8,10 @@ setup: ; tools/setup.sh
 demo: setup build ; tools/demo.sh build/gptjt
 test: setup build ; tools/test.sh build
 install: build ; meson install -C build --no-rebuild
+dist: # a folder that runs where nothing is installed; EXTRA="build-dist/tests/test_ops ..." puts more programs into it
+	tools/setup.sh build dist
+	tools/build.sh build-dist $(OPTIONS) -Dmpi=disabled
+	tools/dist.sh dist build-dist/gptjt $(EXTRA)
 
 asan: setup
 	tools/build.sh build-asan $(SANITIZE)=address,undefined $(MESON_FLAGS)
@@ -23,8 +27,8 @@ check-long: build # kill -9 in a loop, then each fuzz target for FUZZ_SECONDS, t
 lint:
 	tools/setup.sh build lint
 	tools/lint.sh
-format: ; tools/setup.sh lint && git ls-files '*.c' '*.h' | xargs clang-format -i
-clean: ; rm -rf build build-asan build-tsan build-fuzz build-lint-gcc build-lint-clang
+format: ; tools/setup.sh lint && git ls-files '*.c' '*.h' '*.cu' '*.cuh' | xargs clang-format -i
+clean: ; rm -rf dist build build-dist build-asan build-tsan build-fuzz build-lint-gcc build-lint-clang
 
-.PHONY: build setup demo test install asan tsan check-long lint format clean
+.PHONY: build setup demo test install dist asan tsan check-long lint format clean
 .NOTPARALLEL:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tools/setup.sh [--check] [build] [lint] [fuzz]
+# tools/setup.sh [--check] [build] [lint] [fuzz] [dist]
 # Installs the Debian packages of the named groups (build, if none is named) that are missing, as root or through sudo.
 # When nothing is missing it does nothing. With build come packages that it can do without: they are installed, but
 # not asked for by --check. --check installs nothing: it names what is missing and fails.
@@ -12,6 +12,7 @@ optional=(libopenmpi-dev openmpi-bin         # ranks as processes
           libcurl4-openssl-dev libssl-dev)  # gptjt pull
 lint=(clang clang-format clang-tidy shellcheck)
 fuzz=(clang libclang-rt-14-dev)
+dist=(patchelf zstd)
 
 check=false
 wanted=()
@@ -21,7 +22,8 @@ for word in "$@"; do
     build) wanted+=("${build[@]}") ;;
     lint) wanted+=("${lint[@]}") ;;
     fuzz) wanted+=("${fuzz[@]}") ;;
-    *) echo "setup.sh: unknown group '$word'; there are build, lint and fuzz" >&2; exit 2 ;;
+    dist) wanted+=("${dist[@]}") ;;
+    *) echo "setup.sh: unknown group '$word'; there are build, lint, fuzz and dist" >&2; exit 2 ;;
     esac
 done
 [ ${#wanted[@]} -gt 0 ] || wanted=("${build[@]}")
