@@ -99,6 +99,7 @@ struct gptjt_engine_options {
     const char *cpu;     /* instruction set: NULL or "auto", or "ref", "avx2", "avx512", "avx512bf16", "amx"; E_ARG if
                             unknown or missing */
     const char *adapter; /* directory of a LoRA adapter in PEFT's layout; NULL: none */
+    const char *device;  /* what computes: NULL or "cpu", or "cuda" */
 };
 
 GPTJT_API void gptjt_engine_options_init(struct gptjt_engine_options *o); /* the defaults: all AUTO */
@@ -134,6 +135,7 @@ struct gptjt_info {
     const char *prompt_mask_reason;
     bool prompt_mask_guessed;            /* from the name, for want of anything better: tell the user how to choose */
     const char *weights, *compute, *cpu; /* "fp16", "fp32", "avx2"                */
+    const char *device;                  /* "cpu" or "cuda"                        */
     int threads;
     int n_ranks, n_ranks_here; /* that share the work of ..._many calls, and of them those on this machine; else 1 */
     int64_t parameters, weight_bytes;

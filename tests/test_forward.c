@@ -245,7 +245,7 @@ static void packed_documents_are_near_the_truth(void **state)
 static void steps_are_two_phases_of_every_block_of_every_layer(void **state)
 {
     (void)state;
-    static const int some_T[] = {1, FORWARD_BLOCK - 1, FORWARD_BLOCK, FORWARD_BLOCK + 1, MAX_ROWS};
+    static const int some_T[] = {1, OPS_CPU_BLOCK_ROWS - 1, OPS_CPU_BLOCK_ROWS, OPS_CPU_BLOCK_ROWS + 1, MAX_ROWS};
     int32_t token[128];
     struct rig r;
     rig_open(&r);
@@ -256,7 +256,7 @@ static void steps_are_two_phases_of_every_block_of_every_layer(void **state)
         for (int at = 0, sequence = 0; at < some_T[i]; at += 80, sequence++)
             rows_add(&rows, sequence, token, 0, some_T[i] - at < 80 ? some_T[i] - at : 80, 1);
         assert_int_equal(rows.batch.T, some_T[i]);
-        const int blocks = (some_T[i] + FORWARD_BLOCK - 1) / FORWARD_BLOCK;
+        const int blocks = (some_T[i] + OPS_CPU_BLOCK_ROWS - 1) / OPS_CPU_BLOCK_ROWS;
         assert_int_equal(run(&r, &rows.batch), r.config.model.L * 2 * blocks);
     }
     rig_close(&r);
@@ -413,11 +413,11 @@ static void workspace_bytes_is_what_creation_allocates(void **state)
     static const struct ops_table table = {.name = "counting", .alloc = counting_alloc, .free = counting_free};
     struct rig r;
     rig_open(&r);
-    struct counting c = {{&table}, r.ops, 0, 0, -1};
+    struct counting c = {{&table, NULL, OPS_CPU_BLOCK_ROWS}, r.ops, 0, 0, -1};
     const struct gptj m = {.cfg = r.config.model, .ops = &c.base};
     struct workspace *w = NULL;
     must(workspace_create(&w, &m, 77));
-    assert_int_equal(c.bytes, workspace_bytes(&m.cfg, 77));
+    assert_int_equal(c.bytes, workspace_bytes(&m.cfg, 77, OPS_CPU_BLOCK_ROWS));
     workspace_free(w);
     assert_int_equal(c.bytes, 0);
     const int n = c.n_allocations;

@@ -67,8 +67,8 @@ check_file() {
     only_in "$file" "$code" "${include}(zlib|zstd)\.h" '^src/data/bytes\.c$' 'only data/bytes.c includes it'
     only_in "$file" "$code" "${include}csv\.h" '^src/(eval|data)/' 'only eval/ and data/ include it'
     only_in "$file" "$code" "${include}yaml\.h" '^src/base/yaml\.c$' 'only base/yaml.c includes it'
-    only_in "$file" "$code" "${include}(pthread|threads)\.h" '^src/(base/|server/|net/(local|shaped|mpi)\.c$)' \
-        'only base/ makes threads, transports in net/, and the server'
+    only_in "$file" "$code" "${include}(pthread|threads)\.h" '^src/(base/|server/|ops/cuda/|net/(local|shaped|mpi)\.c$)' \
+        'only base/ makes threads, transports in net/, and the server; a GPU is shared by them'
     only_in "$file" "$code" "${include}microhttpd\.h" '^src/server/http\.c$' 'only server/http.c includes it'
     only_in "$file" "$code" "${include}[a-z0-9]*intrin\.h" '^src/kernels/x86/' 'only kernels/x86/ includes it'
     only_in "$file" "$code" "${include}mpi\.h" '^src/net/mpi\.c$' 'only net/mpi.c includes it'

@@ -6,14 +6,15 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 mapfile -t c_files < <(git ls-files '*.c' '*.h')
 mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
-mapfile -t headers < <(git ls-files 'src/*.h' 'include/*.h')
+mapfile -t headers < <(git ls-files 'src/*.h' 'include/*.h' ':!src/ops/cuda') # those of CUDA need its headers
+mapfile -t cuda_files < <(git ls-files '*.cu' '*.cuh')
 
 strict_build() { # compiler
     CC=$1 tools/build.sh "build-lint-$1" -Dwerror=true -Dbuildtype=debugoptimized
 }
 
 check_format() {
-    clang-format --dry-run -Werror "${c_files[@]}"
+    clang-format --dry-run -Werror "${c_files[@]}" "${cuda_files[@]}"
 }
 
 check_layers() {

@@ -82,6 +82,7 @@ static double median_of_bursts(double rates[BURSTS])
 double machine_read_rate(const struct machine *m)
 {
     double rates[BURSTS];
+    if (m->device) return ops_cuda_copy_rate(m->device);
     for (int i = 0; i < BURSTS; i++)
         rates[i] = read_burst(m, &m->read);
     return median_of_bursts(rates);
@@ -90,6 +91,8 @@ double machine_read_rate(const struct machine *m)
 double machine_peak_rate(const struct machine *m, enum probe_unit unit)
 {
     double rates[BURSTS];
+    if (m->device && unit <= PROBE_BF16)
+        return ops_cuda_peak_rate(m->device, unit == PROBE_BF16 ? COMPUTE_BF16 : COMPUTE_FP32);
     if (!m->peak[unit].run) return 0;
     for (int i = 0; i < BURSTS; i++)
         rates[i] = peak_burst(m, &m->peak[unit], m->rounds[unit]);
@@ -205,8 +208,25 @@ enum status machine_open(struct machine *m, int threads, enum cpu_level level)
     return OK;
 }
 
+enum status machine_open_cuda(struct machine *m, int threads)
+{
+    static const char *const ways[] = {
+        [PROBE_F32] = "product of fp32 matrices", [PROBE_BF16] = "product of bf16 matrices"};
+    TRY(pool_create(&m->pool, threads));
+    TRY(ops_cuda_create(&m->device, COMPUTE_FP32, threads));
+    m->cache_bytes = ops_cuda_cache_bytes(m->device);
+    m->read.name = "copy on the device, bytes read and written";
+    m->read_rate = machine_read_rate(m);
+    for (enum probe_unit u = PROBE_F32; u <= PROBE_BF16; u++) {
+        m->peak[u].name = ways[u];
+        m->peak_rate[u] = machine_peak_rate(m, u);
+    }
+    return OK;
+}
+
 void machine_close(struct machine *m)
 {
+    if (m->device) m->device->fn->close(m->device);
     if (m->buffer) munmap(m->buffer, m->buffer_bytes);
     pool_free(m->pool);
     *m = (struct machine){0};

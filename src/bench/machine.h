@@ -8,23 +8,27 @@
 #include "base/pool.h"
 #include "base/status.h"
 #include "kernels/probes.h"
+#include "ops/ops.h"
 
-/* A unit that the machine lacks has run NULL. */
 struct machine {
     struct pool *pool;
-    char *buffer; /* many times the last-level cache */
+    struct ops *device; /* what is measured instead of the CPU, by copying and by large products; NULL: the CPU */
+    char *buffer;       /* many times the last-level cache */
     size_t buffer_bytes;
     int64_t cache_bytes; /* of the last-level cache */
     struct probe_read read;
     struct probe_peak peak[PROBE_UNITS];
-    int64_t rounds[PROBE_UNITS]; /* of one task: a fraction of a millisecond */
-    double read_rate;            /* bytes/s when it was opened, and operations/s */
-    double peak_rate[PROBE_UNITS];
+    int64_t rounds[PROBE_UNITS];   /* of one task: a fraction of a millisecond */
+    double read_rate;              /* bytes/s when it was opened, and operations/s */
+    double peak_rate[PROBE_UNITS]; /* 0: there is no such unit, or none that is measured */
 };
 
 /* Takes about a second, and brings the processor up to speed. Peaks are those of the given level, reading that of the
  * best one. *m is zeroed before; machine_close() it also after a failure. */
 enum status machine_open(struct machine *m, int threads, enum cpu_level level);
+
+/* The same for an NVIDIA GPU. Its units are fp32 and bf16, which stands for fp16 as well. */
+enum status machine_open_cuda(struct machine *m, int threads);
 void machine_close(struct machine *m);
 
 /* Now: the median of a few bursts of milliseconds, so that neither an interruption nor a lucky moment counts. */

@@ -48,6 +48,7 @@ static enum status job_open(struct job *j, const struct bench_train *b, const ch
 {
     static const struct optimizer_settings adamw = {0.9, 0.999, 1e-6, 0.01, 1};
     const struct trainee_options o = {.level = b->level,
+                                      .device = b->device,
                                       .threads = b->threads,
                                       .precision = b->precision,
                                       .sequences = b->sequences,
@@ -72,9 +73,13 @@ static void job_close(struct job *j)
     free(j->loss);
 }
 
-/* The meter's seconds so far, at a moment when it has just been looked at. */
+/* The meter's seconds so far, at a moment when it has just been looked at. A device may still be at work on what it was
+ * told until something is read back. */
 static double lap(struct job *j, double *last)
 {
+    const struct params *p = j->trainee.params;
+    float any;
+    p->ops->fn->read(p->ops, &any, p->value, sizeof any);
     meter_end(&j->meter);
     const double seconds = j->meter.seconds - *last;
     *last = j->meter.seconds;

@@ -22,6 +22,7 @@ struct bench_train {
     struct machine *machine;
     enum probe_unit unit; /* that products are computed by */
     enum cpu_level level;
+    enum ops_device device;
     int threads, repeats;
     enum train_precision precision;
     int sequences, seq_len;

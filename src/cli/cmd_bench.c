@@ -99,6 +99,7 @@ static const struct option options[] = {
     {.name = "profile", .type = OPTION_FLAG, FIELD(profile), .help = "also say which operations the time went to"},
     {.name = "json", .type = OPTION_FLAG, FIELD(json), .help = "one JSON object instead of a table"},
     COMMON_MASK_OPTION,
+    COMMON_DEVICE_OPTION,
     COMMON_THREAD_OPTIONS,
     COMMON_LOG_OPTIONS,
     {0},
@@ -238,6 +239,7 @@ static enum status open_engine(struct job *j, enum gptjt_weights type)
     o.compute = (enum gptjt_compute)common->compute;
     o.threads = (int)common->threads;
     o.cpu = common->cpu;
+    o.device = cli_device(common);
     j->engine = calloc(1, sizeof *j->engine);
     if (!j->engine) return fail(E_NOMEM, "out of memory");
     TRY(j->set->synthetic ? make_synthetic(j, type) : read_model(j, type));
@@ -256,7 +258,7 @@ static void print_machine(const struct job *j)
            amount_bytes((uint64_t)m->cache_bytes).text);
     printf("  %-5s %8.1f GB/s      %s\n", "read", m->read_rate * 1e-9, m->read.name);
     for (int u = 0; u < PROBE_UNITS; u++) {
-        if (m->peak[u].run)
+        if (m->peak_rate[u] > 0)
             printf("  %-5s %8.3f T%s/s   %s\n", unit_names[u], m->peak_rate[u] * 1e-12, u >= PROBE_I8 ? "OP" : "FLOP",
                    m->peak[u].name);
         else
@@ -297,7 +299,7 @@ static void print_result(const struct job *j, const struct result *r)
 
 static json_t *rate_json(const struct machine *m, enum probe_unit unit)
 {
-    return m->peak[unit].run ? json_real(m->peak_rate[unit] * 1e-12) : json_null();
+    return m->peak_rate[unit] > 0 ? json_real(m->peak_rate[unit] * 1e-12) : json_null();
 }
 
 static json_t *profile_json(const struct bench_row *row)
@@ -346,8 +348,9 @@ static bool on_progress(void *user, size_t done)
 static enum probe_unit unit_of(const struct job *j, const char *weights, const char *compute)
 {
     enum probe_unit unit = PROBE_F32;
+    if (j->machine.device) return strcmp(compute, "fp32") ? PROBE_BF16 : PROBE_F32; /* many rows, in 16 bits */
     for (enum probe_unit u = 0; u < PROBE_UNITS; u++)
-        if (!strcmp(compute, unit_names[u]) && j->machine.peak[u].run) unit = u;
+        if (!strcmp(compute, unit_names[u]) && j->machine.peak_rate[u] > 0) unit = u;
     const bool faster = j->machine.peak_rate[PROBE_I4] > j->machine.peak_rate[PROBE_I8];
     return unit == PROBE_I8 && faster && !strcmp(weights, "q4") ? PROBE_I4 : unit;
 }
@@ -442,13 +445,14 @@ static enum status print_train_json(const struct job *j, const struct bench_trai
         r->peak_rate * 1e-12, "loss", r->loss, "phases_s", phases));
 }
 
-static enum status run_train(struct job *j, enum cpu_level level)
+static enum status run_train(struct job *j, enum cpu_level level, enum ops_device device)
 {
     const struct settings *set = j->set;
-    const bool bf16 = set->precision == PRECISION_BF16 && j->machine.peak[PROBE_BF16].run;
+    const bool bf16 = set->precision == PRECISION_BF16 && j->machine.peak_rate[PROBE_BF16] > 0;
     const struct bench_train b = {.machine = &j->machine,
                                   .unit = bf16 ? PROBE_BF16 : PROBE_F32,
                                   .level = level,
+                                  .device = device,
                                   .threads = pool_threads(j->machine.pool),
                                   .repeats = (int)set->repeats,
                                   .precision = (enum train_precision)set->precision,
@@ -471,6 +475,7 @@ static enum status execute(struct job *j)
 {
     const struct settings *set = j->set;
     enum cpu_level level = CPU_REF;
+    enum ops_device device = DEVICE_CPU;
     TRY(read_choices(&j->weights, "weights", set->weights, COMMON_WEIGHTS));
     TRY(read_ints(&j->prompts, "prompt", set->prompt, 0));
     TRY(read_ints(&j->batches, "batch", set->batch, 1));
@@ -478,11 +483,13 @@ static enum status execute(struct job *j)
         return fail(E_ARG, "--synthetic is \"%.40s\", not one of tiny, 125m, 350m, 1.3b, 2.7b, 6b", set->synthetic);
     if (!set->synthetic) TRY(model_path_resolve(&j->path, set->common.model));
     TRY(engine_choose_cpu(&level, set->common.cpu));
-    j->cpu = kernels_level_name(level);
+    TRY(ops_choose_device(&device, cli_device(&set->common)));
+    j->cpu = device == DEVICE_CUDA ? "cuda" : kernels_level_name(level);
     interrupt_catch();
-    TRY(machine_open(&j->machine, set->common.threads ? (int)set->common.threads : pool_default_threads(), level));
+    const int threads = set->common.threads ? (int)set->common.threads : pool_default_threads();
+    TRY(device == DEVICE_CUDA ? machine_open_cuda(&j->machine, threads) : machine_open(&j->machine, threads, level));
     if (!set->json) print_machine(j);
-    if (set->train) return run_train(j, level);
+    if (set->train) return run_train(j, level, device);
     for (int i = 0; i < j->weights.n; i++)
         TRY(run_type(j, (enum gptjt_weights)j->weights.at[i]));
     return set->json ? print_json(j) : OK;

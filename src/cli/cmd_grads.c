@@ -43,6 +43,7 @@ static const struct option options[] = {
      .type = OPTION_FLAG,
      .offset = offsetof(struct settings, recompute),
      .help = "keep only each block's input and compute the rest again"},
+    COMMON_DEVICE_OPTION,
     COMMON_THREAD_OPTIONS,
     COMMON_LOG_OPTIONS,
     {0},
@@ -116,6 +117,7 @@ static enum status open_model(struct job *j)
                                 .recompute = j->set->recompute};
     TRY(model_path_resolve(&path, common->model));
     TRY(engine_choose_cpu(&o.level, common->cpu));
+    TRY(ops_choose_device(&o.device, cli_device(common)));
     TRY(trainee_open(&j->trainee, path.dir, &o));
     const size_t n = (size_t)j->rows.sequences * (size_t)j->rows.seq_len;
     for (size_t i = 0; i < n; i++)

@@ -101,8 +101,8 @@ static void add_context(struct report *r, int tokens)
     memmove(&r->contexts[at + 1], &r->contexts[at], (size_t)(r->n_contexts - at) * sizeof r->contexts[0]);
     const size_t session = gptjt_tokens_needed((size_t)tokens, 1, 0);
     const struct gptj_config *c = &r->engine->config.model;
-    r->contexts[at] = (struct context){tokens, session_size_for(c, session, DTYPE_F32),
-                                       session_size_for(c, session, DTYPE_F16)};
+    r->contexts[at] = (struct context){tokens, session_size_for(c, session, DTYPE_F32, OPS_CPU_BLOCK_ROWS),
+                                       session_size_for(c, session, DTYPE_F16, OPS_CPU_BLOCK_ROWS)};
     r->n_contexts++;
 }
 

@@ -54,6 +54,7 @@ static const struct option options[] = {
      .meta = "N|A-B",
      .help = "of the first N steps that are made, or of steps A to B"},
     RECIPE_OPTIONS(FIELD),
+    COMMON_DEVICE_OPTION,
     COMMON_THREAD_OPTIONS,
     COMMON_LOG_OPTIONS,
     {0},
@@ -102,6 +103,8 @@ static enum status one_rank(struct transport *t, void *user)
     struct trace trace = job->steps;
     if (job->trace) o.trace = &trace;
     if (job->trace && (!t || t->rank == 0)) TRY(trace_check(job->trace));
+    if (t && o.device == DEVICE_CUDA)
+        return fail(E_UNSUPPORTED, "--device cuda trains alone: what ranks exchange lies in the memory of the CPU");
     enum status s = OK;
     if (t) s = grid_open(&o.team, t, job->recipe);
     if (s == OK) s = t ? on_a_team(job, &o) : alone(job, &o);
@@ -125,6 +128,7 @@ static enum status execute(struct settings *set, struct recipe *r)
         .options = {
             .threads = threads_of(set), .resume = set->resume, .quiet = set->common.quiet, .stop = interrupt_seen}};
     TRY(engine_choose_cpu(&job.options.level, set->common.cpu));
+    TRY(ops_choose_device(&job.options.device, cli_device(&set->common)));
     if (set->trace) TRY(trace_open(&job.steps, set->trace_steps));
     TRY(recipe_check(r));
     TRY(model_path_resolve(&path, r->model));

@@ -29,6 +29,11 @@ enum status cli_take_model(struct common *common, const struct option_args *args
     return OK;
 }
 
+const char *cli_device(const struct common *common)
+{
+    return common->device ? common->device : getenv("GPTJT_DEVICE");
+}
+
 void cli_engine_options(struct gptjt_engine_options *out, const struct common *common)
 {
     gptjt_engine_options_init(out);
@@ -38,6 +43,7 @@ void cli_engine_options(struct gptjt_engine_options *out, const struct common *c
     out->threads = (int)common->threads;
     out->cpu = common->cpu;
     out->adapter = common->adapter;
+    out->device = cli_device(common);
 }
 
 enum status cli_model_open(struct cli_model *out, const struct common *common)
@@ -77,6 +83,7 @@ enum status cli_model_describe(struct buf *out, const struct cli_model *m, const
     put_text(out, m->info.weights);
     put_text(out, m->info.compute);
     put_text(out, m->info.cpu);
+    put_text(out, m->info.device);
     buf_printf(out, "%d %" PRId64 " ", (int)m->info.prompt_mask, m->info.parameters);
     return buf_status(out);
 }

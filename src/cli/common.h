@@ -22,7 +22,7 @@ struct common {
     int weights;     /* enum gptjt_weights */
     int compute;     /* enum gptjt_compute */
     int64_t threads; /* 0: automatic       */
-    const char *cpu, *adapter;
+    const char *cpu, *device, *adapter;
     int log; /* enum log_level */
     bool quiet;
     int64_t ranks;           /* threads that are ranks; 0: none are asked for */
@@ -78,6 +78,13 @@ struct common {
         .help = "instruction set of the kernels: auto, ref, avx2, avx512, avx512bf16, amx"                             \
     }
 
+#define COMMON_DEVICE_OPTION                                                                                           \
+    {                                                                                                                  \
+        .name = "device", .type = OPTION_STRING, .offset = offsetof(struct common, device), .meta = "DEVICE",          \
+        .help = "what computes: cpu, or cuda, the first NVIDIA GPU that CUDA_VISIBLE_DEVICES leaves (default "         \
+                "$GPTJT_DEVICE, else cpu)"                                                                             \
+    }
+
 #define COMMON_ENGINE_OPTIONS                                                                                          \
     COMMON_MASK_OPTION,                                                                                                \
         {.name = "weights",                                                                                            \
@@ -90,7 +97,7 @@ struct common {
          .offset = offsetof(struct common, adapter),                                                                   \
          .meta = "DIR",                                                                                                \
          .help = "a LoRA adapter in PEFT's format (from gptjt train, or PEFT itself) to use with the model"},          \
-        COMMON_COMPUTE_OPTION, COMMON_THREAD_OPTIONS
+        COMMON_COMPUTE_OPTION, COMMON_DEVICE_OPTION, COMMON_THREAD_OPTIONS
 
 #define COMMON_RANKS_OPTIONS                                                                                           \
     {.name = "ranks",                                                                                                  \
@@ -117,6 +124,9 @@ struct common {
         .name = "quiet", .type = OPTION_FLAG, .offset = offsetof(struct common, quiet),                                \
         .help = "nothing on stderr but errors"                                                                         \
     }
+
+/* What --device says, else the environment; NULL: nothing. */
+const char *cli_device(const struct common *common);
 
 /* What the options above say about opening an engine. */
 void cli_engine_options(struct gptjt_engine_options *out, const struct common *common);

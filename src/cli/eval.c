@@ -17,8 +17,8 @@ int eval_masks(enum gptjt_mask masks[2], const struct eval_settings *set, enum g
 
 json_t *eval_describe(const struct cli_model *m, const struct eval_settings *set)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:I}", "model", m->name, "weights", m->info.weights, "compute",
-                     m->info.compute, "cpu", m->info.cpu, "limit", (json_int_t)set->limit);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "model", m->name, "weights", m->info.weights, "compute",
+                     m->info.compute, "device", m->info.device, "cpu", m->info.cpu, "limit", (json_int_t)set->limit);
 }
 
 double eval_number(const json_t *o, const char *key)

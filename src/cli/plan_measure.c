@@ -46,7 +46,7 @@ static enum status measure_device(double *flops_per_s, const struct plan_setting
                             .seq_len = SEQ_LEN};
     TRY(engine_choose_cpu(&b.level, set->common.cpu));
     enum status s = machine_open(&m, b.threads, b.level);
-    b.unit = m.peak[PROBE_BF16].run ? PROBE_BF16 : PROBE_F32;
+    b.unit = m.peak_rate[PROBE_BF16] > 0 ? PROBE_BF16 : PROBE_F32;
     if (s == OK) s = train(flops_per_s, &m, &b);
     machine_close(&m);
     return s;

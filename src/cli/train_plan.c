@@ -15,8 +15,9 @@ enum status train_peak_flops(double *out, const struct recipe *r, const struct t
 {
     const enum probe_unit unit = r->precision == PRECISION_BF16 ? PROBE_BF16 : PROBE_F32;
     struct machine m = {0};
-    enum status s = machine_open(&m, o->threads, o->level);
-    if (s == OK) *out = m.peak[unit].run ? m.peak_rate[unit] : m.peak_rate[PROBE_F32];
+    enum status s = o->device == DEVICE_CUDA ? machine_open_cuda(&m, o->threads)
+                                             : machine_open(&m, o->threads, o->level);
+    if (s == OK) *out = m.peak_rate[unit] > 0 ? m.peak_rate[unit] : m.peak_rate[PROBE_F32];
     machine_close(&m);
     return s;
 }

@@ -132,10 +132,12 @@ enum status engine_choose_cpu(enum cpu_level *out, const char *asked)
     return fail(E_ARG, "cpu level \"%.40s\" is not known: ref, avx2, avx512, avx512bf16, amx or auto", asked);
 }
 
-static const char *compute_name(enum compute_type t)
+/* A GPU computes in the 16 bits that weights have. */
+static const char *compute_name(enum compute_type t, enum ops_device device, enum weight_type weights)
 {
     static const char *const names[COMPUTE_TYPES] = {"fp32", "bf16", "int8"};
-    return names[t];
+    const bool wide = weights == WEIGHT_BF16 || weights == WEIGHT_F32;
+    return device == DEVICE_CUDA && t == COMPUTE_BF16 && !wide ? "fp16" : names[t];
 }
 
 enum dtype engine_kv_dtype(enum compute_type compute)
@@ -150,13 +152,13 @@ enum compute_type engine_auto_compute(enum weight_type weights, enum cpu_level l
 }
 
 static enum status choose_compute(enum compute_type *out, enum gptjt_compute asked, enum weight_type weights,
-                                  enum cpu_level level)
+                                  enum cpu_level level, enum ops_device device)
 {
     const bool quantised = weight_quantised(weights);
     if (asked == GPTJT_COMPUTE_INT8 && !quantised)
         return fail(E_ARG, "compute int8 needs q8 or q4 weights, these are %s", weight_type_name(weights));
-    if (asked == GPTJT_COMPUTE_AUTO)
-        *out = engine_auto_compute(weights, level);
+    if (asked == GPTJT_COMPUTE_AUTO) /* every GPU that we use has the 16-bit units that the best CPUs have */
+        *out = engine_auto_compute(weights, device == DEVICE_CUDA ? CPU_AVX512BF16 : level);
     else
         *out = asked == GPTJT_COMPUTE_INT8 ? COMPUTE_INT8 : asked == GPTJT_COMPUTE_BF16 ? COMPUTE_BF16 : COMPUTE_FP32;
     return OK;
@@ -192,6 +194,7 @@ enum status engine_read_checkpoint(struct gptjt_engine *e, const char *dir, enum
 /* Better one line now than the kernel's choice of a process to kill later. */
 static enum status check_memory(const struct gptjt_engine *e, int first, int last, enum weight_type type)
 {
+    if (e->on == DEVICE_CUDA) return OK; /* what the device has is asked of it when weights are copied there */
     const int64_t heap = gptj_memory_in(&e->config.model, first, last, e->source, type).heap,
                   available = memory_available();
     if (heap <= available) return OK;
@@ -204,12 +207,13 @@ static enum status check_memory(const struct gptjt_engine *e, int first, int las
 static const enum weight_type weight_types[] = {WEIGHT_AS_STORED, WEIGHT_F32, WEIGHT_F16,
                                                 WEIGHT_BF16,      WEIGHT_Q8,  WEIGHT_Q4};
 
-static enum status check_options(enum cpu_level *level, const struct gptjt_engine_options *o)
+static enum status check_options(enum cpu_level *level, enum ops_device *device, const struct gptjt_engine_options *o)
 {
     if ((unsigned)o->prompt_mask > GPTJT_MASK_CAUSAL) return fail(E_ARG, "prompt_mask is %d", (int)o->prompt_mask);
     if ((unsigned)o->weights >= COUNT_OF(weight_types)) return fail(E_ARG, "weights is %d", (int)o->weights);
     if ((unsigned)o->compute > GPTJT_COMPUTE_INT8) return fail(E_ARG, "compute is %d", (int)o->compute);
     if (o->threads < 0 || o->threads > 1024) return fail(E_ARG, "threads is %d, not within 0..1024", o->threads);
+    TRY(ops_choose_device(device, o->device));
     return engine_choose_cpu(level, o->cpu);
 }
 
@@ -224,28 +228,36 @@ static enum status adapt(struct gptjt_engine *e, const char *dir)
     return s;
 }
 
+static enum status open_device(struct gptjt_engine *e, enum cpu_level level, enum compute_type compute)
+{
+    const struct gptj_config *c = &e->config.model;
+    const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D};
+    if (e->on == DEVICE_CUDA) return ops_cuda_create(&e->ops, compute, e->threads);
+    return ops_cpu_create(&e->ops, level, compute, e->threads, limits);
+}
+
 static enum status load_layers(struct gptjt_engine *e, const struct gptjt_engine_options *o, int first, int last)
 {
     enum cpu_level level = CPU_REF;
     enum compute_type compute = COMPUTE_FP32;
-    TRY(check_options(&level, o));
+    TRY(check_options(&level, &e->on, o));
     const struct gptj_config *c = &e->config.model;
     const enum weight_type type = weight_types[o->weights];
     TRY(check_memory(e, first, last, type));
-    TRY(choose_compute(&compute, o->compute, gptj_held_type(c, e->source, type), level));
+    TRY(choose_compute(&compute, o->compute, gptj_held_type(c, e->source, type), level, e->on));
     e->threads = o->threads ? o->threads : pool_default_threads();
     e->cpu = kernels_level_name(level);
-    const struct ops_cpu_limits limits = {.head = c->K, .inputs = c->F > c->D ? c->F : c->D};
+    e->device = ops_device_name(e->on);
     kernels_init(&e->host, level);
-    TRY(ops_cpu_create(&e->ops, level, compute, e->threads, limits));
+    TRY(open_device(e, level, compute));
     TRY(gptj_load(&e->model, c, e->source, e->ops, first, last, type));
     if (o->adapter) TRY(adapt(e, o->adapter));
-    e->compute = compute_name(compute);
     e->kv_dtype = engine_kv_dtype(compute);
     e->weights = weight_type_name(e->model->layers[0].q.type);
+    e->compute = compute_name(compute, e->on, e->model->layers[0].q.type);
     const double millions = (double)gptj_config_parameters(&e->config.model) * 1e-6;
-    log_line(LOG_INFO, "%s: %d layers, %.1f million parameters as %s, computed in %s, %s kernels, %d threads", e->name,
-             e->config.model.L, millions, e->weights, e->compute, e->cpu, e->threads);
+    log_line(LOG_INFO, "%s: %d layers, %.1f million parameters as %s, computed in %s on %s, %s kernels, %d threads",
+             e->name, e->config.model.L, millions, e->weights, e->compute, e->device, e->cpu, e->threads);
     return OK;
 }
 
@@ -258,7 +270,7 @@ static enum status open_parts(struct gptjt_engine *e, const char *dir, const str
                               const struct stage_ranks *r)
 {
     enum cpu_level level = CPU_REF;
-    TRY(check_options(&level, o));
+    TRY(check_options(&level, &e->on, o));
     TRY(engine_read_checkpoint(e, dir, o->prompt_mask));
     const int L = e->config.model.L;
     if (!r) return load_layers(e, o, 0, L);
@@ -336,6 +348,7 @@ void gptjt_engine_info(const struct gptjt_engine *e, struct gptjt_info *out)
         .weights = e->weights,
         .compute = e->compute,
         .cpu = e->cpu,
+        .device = e->device,
         .threads = e->threads,
         .n_ranks = e->n_ranks ? e->n_ranks : 1,
         .n_ranks_here = e->n_ranks_here ? e->n_ranks_here : 1,

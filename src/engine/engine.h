@@ -37,7 +37,8 @@ struct gptjt_engine {
     struct gptjt_tokenizer tokenizer; /* bpe NULL: none, because of ... */
     char no_tokenizer[512];           /* ... this */
     struct mask_choice mask;
-    const char *weights, *compute, *cpu; /* static */
+    const char *weights, *compute, *cpu, *device; /* static */
+    enum ops_device on;
     enum dtype kv_dtype;
     int threads;
     struct kernels host;       /* for what is on the host whatever the device: logits */
@@ -82,7 +83,8 @@ struct session_size {
     size_t kv_bytes, work_bytes; /* work: activations and everything else that is not K/V */
     size_t beside_bytes;         /* and for the second step of a batch, once there is one */
 };
-struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens, enum dtype kv_dtype);
+struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens, enum dtype kv_dtype,
+                                     int block_rows);
 
 /* What a row of a step predicts: a token of one of a job's sequences (scheduler.h). */
 struct target {

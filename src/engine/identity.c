@@ -26,7 +26,7 @@ enum status identity_put(struct buf *out, const struct gptjt_engine *e)
     gptjt_engine_info(e, &i);
     buf_printf(out, "gptjt %s\nlayers %d, width %d, heads %d, vocabulary %d, window %d\n", gptjt_version(), i.n_layers,
                i.n_embd, i.n_heads, i.vocab_size, i.n_positions);
-    buf_printf(out, "weights %s\ncompute %s\ncpu %s\n", i.weights, i.compute, i.cpu);
+    buf_printf(out, "weights %s\ncompute %s\ndevice %s\ncpu %s\n", i.weights, i.compute, i.device, i.cpu);
     buf_printf(out, "prompt-mask %s\n", i.prompt_mask == GPTJT_MASK_PREFIX ? "prefix" : "causal");
     buf_printf(out, "tokenizer %s\n", e->tokenizer.bpe ? "yes" : "no");
     buf_printf(out, "checkpoint %016" PRIx64 "\n", checkpoint_hash(e));

@@ -22,18 +22,19 @@ size_t gptjt_tokens_needed(size_t n_prompt, size_t n_sequences, size_t n_new)
     return __builtin_add_overflow(own, KV_PAGE * pages_needed(n_prompt, 0, 0), &tokens) ? SIZE_MAX : tokens;
 }
 
-struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens, enum dtype kv_dtype)
+struct session_size session_size_for(const struct gptj_config *c, size_t max_tokens, enum dtype kv_dtype,
+                                     int block_rows)
 {
     struct session_size z = {.n_pages = kvcache_pages_for((int64_t)max_tokens)};
     /* A prompt is up to P rows of one step; one row each of all continuations, which have a page at least, another. */
     z.max_rows = z.n_pages < c->P / KV_PAGE ? z.n_pages * KV_PAGE : c->P > z.n_pages ? c->P : z.n_pages;
     z.kv_bytes = kvcache_bytes(c->L, c->H, c->K, z.n_pages, kv_dtype);
     /* Beside a pass that is put down goes a row of each continuation, and short prompts. */
-    z.rows_beside = z.n_pages < FORWARD_BLOCK ? FORWARD_BLOCK : z.n_pages;
+    z.rows_beside = z.n_pages < block_rows ? block_rows : z.n_pages;
     const size_t row = 5 * sizeof(int32_t) + sizeof(void *) + sizeof(struct target);
     const size_t word = (LOGITS_BLOCK + 1) * sizeof(float) + 2 * sizeof(struct candidate) + sizeof(double) +
                         sizeof(int32_t);
-    z.work_bytes = workspace_bytes(c, z.max_rows) + (size_t)z.max_rows * row + (size_t)c->V * word +
+    z.work_bytes = workspace_bytes(c, z.max_rows, block_rows) + (size_t)z.max_rows * row + (size_t)c->V * word +
                    2 * (size_t)c->P * sizeof(int32_t) + (size_t)kvcache_pages_for(c->P) * sizeof(int32_t);
     z.beside_bytes = workspace_bytes_beside(c, z.rows_beside) + (size_t)z.rows_beside * row;
     return z;
@@ -100,7 +101,7 @@ static enum status open_parts(struct gptjt_session *s, size_t max_tokens)
 {
     const struct gptjt_engine *e = s->engine;
     const struct gptj_config *c = &e->config.model;
-    const struct session_size size = session_size_for(c, max_tokens, e->kv_dtype);
+    const struct session_size size = session_size_for(c, max_tokens, e->kv_dtype, e->ops->block_rows);
     TRY(alloc_rows(&s->step, size.max_rows));
     TRY(alloc_host(s));
     TRY(kvcache_create(&s->kv, e->ops, e->model->last - e->model->first, c->H, c->K, size.n_pages, e->kv_dtype));
@@ -177,7 +178,7 @@ static struct session_size size_of(const struct gptjt_session *s)
 {
     struct gptj_config mine = s->engine->config.model;
     mine.L = s->kv->n_layers;
-    return session_size_for(&mine, (size_t)s->kv->n_pages * KV_PAGE, s->kv->dtype);
+    return session_size_for(&mine, (size_t)s->kv->n_pages * KV_PAGE, s->kv->dtype, s->engine->ops->block_rows);
 }
 
 size_t gptjt_session_bytes(const struct gptjt_session *s)

@@ -20,14 +20,14 @@ enum { BUFFERS = 7, OWN_BESIDE = 2 }; /* of a workspace; of one beside another, 
 /* Returns how many bytes they have. */
 static size_t buffers_of(struct workspace *w, struct buffer_spec out[BUFFERS], int *n)
 {
-    const size_t T = (size_t)w->max_rows, D = (size_t)w->D;
+    const size_t T = (size_t)w->max_rows, D = (size_t)w->D, block = (size_t)w->block_rows;
     const struct buffer_spec all[BUFFERS] = {
         {&w->x, T, D},
         {&w->q, T, D},
-        {&w->a, FORWARD_BLOCK, D},
-        {&w->k, FORWARD_BLOCK, D},
-        {&w->v, FORWARD_BLOCK, D},
-        {&w->h, FORWARD_BLOCK, (size_t)w->F},
+        {&w->a, block, D},
+        {&w->k, block, D},
+        {&w->v, block, D},
+        {&w->h, block, (size_t)w->F},
         {&w->z, LOGITS_BLOCK, (size_t)w->V},
     };
     size_t bytes = 0;
@@ -39,14 +39,14 @@ static size_t buffers_of(struct workspace *w, struct buffer_spec out[BUFFERS], i
     return bytes;
 }
 
-static struct workspace sizes(const struct gptj_config *c, int max_rows)
+static struct workspace sizes(const struct gptj_config *c, int max_rows, int block_rows)
 {
-    return (struct workspace){.max_rows = max_rows, .D = c->D, .F = c->F, .V = c->V};
+    return (struct workspace){.max_rows = max_rows, .block_rows = block_rows, .D = c->D, .F = c->F, .V = c->V};
 }
 
-size_t workspace_bytes(const struct gptj_config *c, int max_rows)
+size_t workspace_bytes(const struct gptj_config *c, int max_rows, int block_rows)
 {
-    struct workspace w = sizes(c, max_rows);
+    struct workspace w = sizes(c, max_rows, block_rows);
     struct buffer_spec b[BUFFERS];
     int n;
     return buffers_of(&w, b, &n);
@@ -54,7 +54,7 @@ size_t workspace_bytes(const struct gptj_config *c, int max_rows)
 
 size_t workspace_bytes_beside(const struct gptj_config *c, int max_rows)
 {
-    struct workspace w = sizes(c, max_rows);
+    struct workspace w = sizes(c, max_rows, 0);
     struct buffer_spec b[BUFFERS];
     int n;
     w.beside = true;
@@ -87,7 +87,7 @@ static enum status create(struct workspace **out, const struct workspace *as)
 
 enum status workspace_create(struct workspace **out, const struct gptj *m, int max_rows)
 {
-    struct workspace w = sizes(&m->cfg, max_rows);
+    struct workspace w = sizes(&m->cfg, max_rows, m->ops->block_rows);
     w.ops = m->ops;
     return create(out, &w);
 }
@@ -137,38 +137,56 @@ static void map(const struct forward *f, enum peft_module module, float *y, cons
     fn->linear(o, y, low, &lora->b, NULL, T, e == EPILOGUE_GELU ? EPILOGUE_ADD_GELU : EPILOGUE_ADD);
 }
 
-/* What phase 1 does for rows of which only K and V are wanted, and the beginning of what it does for all others. */
-static void keys_and_values(struct forward *f, int T)
+/* Whether an adapter adds to any matrix of a layer. */
+static bool is_adapted(const struct gptj_layer *l)
 {
-    const struct gptj_config *c = &f->m->cfg;
-    const struct gptj_layer *l = &f->m->layers[f->layer];
-    const struct ops_table *fn = f->m->ops->fn;
-    struct ops *o = f->m->ops;
-    struct workspace *w = f->w;
-    const float *x = w->x + (size_t)f->row * (size_t)c->D;
+    for (int i = 0; i < PEFT_MODULES; i++)
+        if (l->lora[i].a.O) return true;
+    return false;
+}
 
-    fn->layer_norm(o, w->a, x, &l->ln_w, &l->ln_b, T, (float)c->eps);
-    map(f, PEFT_K_PROJ, w->k, w->a, NULL, T, EPILOGUE_STORE, w->h);
-    map(f, PEFT_V_PROJ, w->v, w->a, NULL, T, EPILOGUE_STORE, w->h);
-    fn->rotary(o, w->k, f->m->sin, f->m->cos, f->batch->position + f->row, T, c->H, c->K, c->R);
-    fn->kv_store(o, &f->kv->layers[f->layer], w->k, w->v, f->batch, f->row, T, c->H, c->K);
+/* The layer's norm, and what it goes into: K and V, and for rows that are wanted whole Q and the MLP's hidden layer;
+ * the latter not where there is an adapter, which takes the place of w->k for it. */
+static void map_norm(struct forward *f, int T, bool whole)
+{
+    const struct gptj_layer *l = &f->m->layers[f->layer];
+    struct workspace *w = f->w;
+    const struct linear_map maps[] = {
+        {w->k, &l->k, NULL, EPILOGUE_STORE},
+        {w->v, &l->v, NULL, EPILOGUE_STORE},
+        {w->q + (size_t)f->row * (size_t)w->D, &l->q, NULL, EPILOGUE_STORE},
+        {w->h, &l->fc_in, &l->fc_in_b, EPILOGUE_GELU},
+    };
+    static const enum peft_module modules[] = {PEFT_K_PROJ, PEFT_V_PROJ, PEFT_Q_PROJ};
+    const struct ops_table *fn = f->m->ops->fn;
+    const float *x = w->x + (size_t)f->row * (size_t)w->D;
+    const float eps = (float)f->m->cfg.eps;
+    if (!is_adapted(l)) {
+        ops_norm_group(f->m->ops, maps, whole ? 4 : 2, w->a, x, &l->ln_w, &l->ln_b, T, eps);
+        return;
+    }
+    fn->layer_norm(f->m->ops, w->a, x, &l->ln_w, &l->ln_b, T, eps);
+    for (int i = 0; i < (whole ? 3 : 2); i++)
+        map(f, modules[i], maps[i].y, w->a, NULL, T, EPILOGUE_STORE, w->h);
 }
 
 /* Phase 1, rows [row, row + T): everything that needs no other row. The MLP's share is added to x at once; attention's
- * share, the other half of the parallel residual, follows in phase 2. */
-static void row_local(struct forward *f, int T)
+ * share, the other half of the parallel residual, follows in phase 2. Of rows that are not wanted whole only K and V
+ * are. */
+static void row_local(struct forward *f, int T, bool whole)
 {
     const struct gptj_config *c = &f->m->cfg;
     const struct gptj_layer *l = &f->m->layers[f->layer];
-    const struct ops_table *fn = f->m->ops->fn;
     struct ops *o = f->m->ops;
     struct workspace *w = f->w;
     float *x = w->x + (size_t)f->row * (size_t)c->D, *q = w->q + (size_t)f->row * (size_t)c->D;
+    const struct turns turns = {f->m->sin, f->m->cos, c->R};
 
-    keys_and_values(f, T);
-    map(f, PEFT_Q_PROJ, q, w->a, NULL, T, EPILOGUE_STORE, w->h);
-    fn->rotary(o, q, f->m->sin, f->m->cos, f->batch->position + f->row, T, c->H, c->K, c->R);
-    map(f, PEFT_FC_IN, w->h, w->a, &l->fc_in_b, T, EPILOGUE_GELU, w->k);
+    map_norm(f, T, whole);
+    ops_turn_and_store(o, &f->kv->layers[f->layer], whole ? q : NULL, w->k, w->v, &turns, f->batch, f->row, T, c->H,
+                       c->K);
+    if (!whole) return;
+    if (is_adapted(l)) map(f, PEFT_FC_IN, w->h, w->a, &l->fc_in_b, T, EPILOGUE_GELU, w->k);
     map(f, PEFT_FC_OUT, x, w->h, &l->fc_out_b, T, EPILOGUE_ADD, w->k);
 }
 
@@ -197,11 +215,9 @@ bool forward_step(struct forward *f)
     if (f->layer == f->m->last - f->m->first) return false;
     const int whole = first_whole(f->m, f->batch, f->layer);
     const int end = f->row < whole ? whole : f->batch->T, left = end - f->row;
-    const int T = left < FORWARD_BLOCK ? left : FORWARD_BLOCK;
-    if (f->row < whole)
-        keys_and_values(f, T);
-    else if (f->phase == 0)
-        row_local(f, T);
+    const int most = f->w->block_rows, T = left < most ? left : most;
+    if (f->phase == 0)
+        row_local(f, T, f->row >= whole);
     else
         attend(f, T);
     f->row += T;
@@ -212,17 +228,18 @@ bool forward_step(struct forward *f)
     return true;
 }
 
-static size_t blocks_of(int rows)
+static size_t blocks_of(int rows, int block)
 {
-    return (size_t)((rows + FORWARD_BLOCK - 1) / FORWARD_BLOCK);
+    return (size_t)((rows + block - 1) / block);
 }
 
 size_t forward_steps(const struct gptj *m, const struct batch *batch)
 {
+    const int block = m->ops->block_rows;
     size_t steps = 0;
     for (int layer = 0; layer < m->last - m->first; layer++) {
         const int whole = first_whole(m, batch, layer);
-        steps += blocks_of(whole) + 2 * blocks_of(batch->T - whole);
+        steps += blocks_of(whole, block) + 2 * blocks_of(batch->T - whole, block);
     }
     return steps;
 }

@@ -19,19 +19,20 @@ struct workspace {
     struct ops *ops; /* borrowed */
     bool beside;     /* all but x and q are another workspace's */
     int max_rows, D, F;
+    int block_rows;   /* of the backend */
     float *x;         /* [max_rows][D] the residual stream               */
     float *q;         /* [max_rows][D] = [max_rows][H][K]                */
-    float *a, *k, *v; /* [FORWARD_BLOCK][D] norm (later attention), K, V */
-    float *h;         /* [FORWARD_BLOCK][F] the MLP's hidden layer       */
+    float *a, *k, *v; /* [block_rows][D] norm (later attention), K, V    */
+    float *h;         /* [block_rows][F] the MLP's hidden layer          */
     float *z;         /* [LOGITS_BLOCK][V]                               */
     int V;
 };
 
-enum { FORWARD_BLOCK = 256, LOGITS_BLOCK = 16 };
+enum { LOGITS_BLOCK = 64 };
 
 enum status workspace_create(struct workspace **out, const struct gptj *m, int max_rows);
 void workspace_free(struct workspace *w); /* accepts NULL */
-size_t workspace_bytes(const struct gptj_config *c, int max_rows);
+size_t workspace_bytes(const struct gptj_config *c, int max_rows, int block_rows);
 
 /* A workspace for a second pass, while the one in w is put down: what a pass needs within a block only is w's. Closed
  * before w is. */

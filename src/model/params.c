@@ -78,6 +78,18 @@ static enum status allocate(struct params *p, struct gptj *m)
     return allocate_values(p);
 }
 
+/* w, an fp32 master, becomes a copy of itself in a narrow type. */
+static enum status narrow_copy(struct ops *o, struct weight *w, enum weight_type type)
+{
+    const float *values = w->data;
+    const size_t bytes = weight_bytes(type, w->O, w->I);
+    void *copy = NULL;
+    TRY(o->fn->alloc(o, &copy, bytes));
+    *w = (struct weight){.data = copy, .type = type, .O = w->O, .I = w->I, .owned_bytes = bytes, .grad = w->grad};
+    o->train->weight_write(o, w, values);
+    return OK;
+}
+
 /* The master's values are src's; the model's weight becomes the master or a narrow copy of it. */
 static enum status take_over(struct params *p, const struct param *x, const struct source *src, enum weight_type type)
 {
@@ -90,9 +102,9 @@ static enum status take_over(struct params *p, const struct param *x, const stru
     const struct weight master = {.data = p->value + x->at, .type = WEIGHT_F32, .O = wide.O, .I = wide.I};
     o->fn->weight_free(o, &wide);
     o->fn->weight_free(o, x->weight);
-    TRY(o->fn->weight_bind(o, x->weight, &master, x->n_dims == 2 ? type : WEIGHT_F32));
+    *x->weight = master;
     x->weight->grad = p->grad + x->at;
-    return OK;
+    return x->n_dims == 2 && type != WEIGHT_F32 ? narrow_copy(o, x->weight, type) : OK;
 }
 
 enum status params_create(struct params **out, struct gptj *m, const struct source *src, enum weight_type matrices)

@@ -311,50 +311,76 @@ static void store(const struct train_pass *p, float *x, int n)
     if (p->set.round != DTYPE_F32) p->ops->train->round(p->ops, x, (size_t)p->slot->batch.T * (size_t)n, p->set.round);
 }
 
-/* A linear map of block l, and what its adapter adds. The caller keeps x. */
-static void map(const struct train_pass *p, int l, enum peft_module module, float *y, const float *x,
-                const struct weight *b, enum epilogue e)
+static struct lora *adapter_of(const struct train_pass *p, int l, enum peft_module module)
 {
-    struct gptj_layer *layer = &p->m->layers[l];
-    const struct lora *lora = &layer->lora[module];
+    struct lora *lora = &p->m->layers[l].lora[module];
+    return lora->a.O ? lora : NULL;
+}
+
+/* One of several linear maps of block l. */
+struct map {
+    enum peft_module module;
+    float *y;
+    const struct weight *b;
+};
+
+/* Maps of x, and what their adapters add to them. The caller keeps x. */
+static void maps(const struct train_pass *p, int l, const struct map *list, int n, const float *x, enum epilogue e)
+{
     const struct ops_table *fn = p->ops->fn;
     const int T = p->slot->batch.T;
-    fn->linear(p->ops, y, x, gptj_module(layer, module), b, T, e);
-    if (!lora->a.O) return;
-    fn->linear(p->ops, p->low, x, &lora->a, NULL, T, EPILOGUE_STORE);
-    p->ops->train->scale(p->ops, p->low, (size_t)T * (size_t)lora->a.O, p->set.lora_scale);
-    store(p, p->low, lora->a.O);
-    fn->linear(p->ops, y, p->low, &lora->b, NULL, T, EPILOGUE_ADD);
+    struct linear_map group[LINEAR_GROUP];
+    assert(n <= LINEAR_GROUP);
+    for (int i = 0; i < n; i++)
+        group[i] = (struct linear_map){list[i].y, gptj_module(&p->m->layers[l], list[i].module), list[i].b, e};
+    ops_linear_group(p->ops, group, n, x, T);
+    for (int i = 0; i < n; i++) {
+        const struct lora *lora = adapter_of(p, l, list[i].module);
+        if (!lora) continue;
+        fn->linear(p->ops, p->low, x, &lora->a, NULL, T, EPILOGUE_STORE);
+        p->ops->train->scale(p->ops, p->low, (size_t)T * (size_t)lora->a.O, p->set.lora_scale);
+        store(p, p->low, lora->a.O);
+        fn->linear(p->ops, list[i].y, p->low, &lora->b, NULL, T, EPILOGUE_ADD);
+    }
 }
 
-/* The gradients of a linear map's weights, where they are trained, and of its x. Only the former with dx NULL, only the
- * latter with x NULL. */
-static void linear_back(const struct train_pass *p, float *dx, const float *dy, const float *x, const struct weight *w,
-                        const struct weight *b, int T, enum epilogue e)
-{
-    const struct ops_train *train = p->ops->train;
-    if (x && w->grad) train->linear_grad(p->ops, w->grad, b ? b->grad : NULL, dy, x, T, w->O, w->I);
-    if (dx) train->linear_back(p->ops, dx, dy, w, T, e);
-}
+/* One of several linear maps of block l on the way back; map->w is filled in. */
+struct map_back {
+    enum peft_module module;
+    struct linear_back_map map;
+};
 
-/* With h = s A x and y = W x + B h:  dB = dy^T h,  dh = s dy B,  dA = dh^T x,  dx = dy W + dh A. dx and x as above. */
-static void map_back(const struct train_pass *p, int l, enum peft_module module, float *dx, const float *dy,
-                     const float *x, const struct weight *b, enum epilogue e)
+/* With h = s A x and y = W x + B h:  dB = dy^T h,  dh = s dy B,  dA = dh^T x,  dx = dy W + dh A. The latter is m's. */
+static void adapter_back(const struct train_pass *p, const struct lora *lora, const struct linear_back_map *m)
 {
-    struct gptj_layer *layer = &p->m->layers[l];
-    const struct lora *lora = &layer->lora[module];
     const int T = p->slot->batch.T, r = lora->a.O;
-    linear_back(p, dx, dy, x, gptj_module(layer, module), b, T, e);
-    if (!r) return;
-    if (x) {
-        p->ops->fn->linear(p->ops, p->low, x, &lora->a, NULL, T, EPILOGUE_STORE);
+    if (m->x) {
+        p->ops->fn->linear(p->ops, p->low, m->x, &lora->a, NULL, T, EPILOGUE_STORE);
         p->ops->train->scale(p->ops, p->low, (size_t)T * (size_t)r, p->set.lora_scale);
         store(p, p->low, r);
     }
-    linear_back(p, p->dlow, dy, x ? p->low : NULL, &lora->b, NULL, T, EPILOGUE_STORE);
+    const struct linear_back_map up = {.w = &lora->b, .dx = p->dlow, .dy = m->dy, .x = m->x ? p->low : NULL};
+    ops_linear_back_group(p->ops, &up, 1, T);
     p->ops->train->scale(p->ops, p->dlow, (size_t)T * (size_t)r, p->set.lora_scale);
     store(p, p->dlow, r);
-    linear_back(p, dx, p->dlow, x, &lora->a, NULL, T, EPILOGUE_ADD);
+    const struct linear_back_map down = {.w = &lora->a, .dx = m->dx, .dy = p->dlow, .x = m->x, .e = EPILOGUE_ADD};
+    ops_linear_back_group(p->ops, &down, 1, T);
+}
+
+/* In the order of the list, each map with its adapter: sums in a dx that several have keep their order. */
+static void maps_back_each(const struct train_pass *p, int l, const struct map_back *list, int n)
+{
+    struct linear_back_map group[LINEAR_GROUP];
+    assert(n <= LINEAR_GROUP);
+    for (int i = 0, size = 0; i < n; i++) {
+        const struct lora *lora = adapter_of(p, l, list[i].module);
+        group[size] = list[i].map;
+        group[size++].w = gptj_module(&p->m->layers[l], list[i].module);
+        if (!lora && i + 1 < n) continue;
+        ops_linear_back_group(p->ops, group, size, p->slot->batch.T);
+        if (lora) adapter_back(p, lora, &list[i].map);
+        size = 0;
+    }
 }
 
 static void norm(const struct train_pass *p, int l)
@@ -368,6 +394,21 @@ static void gelu(const struct train_pass *p, const struct kept *k)
 {
     p->ops->train->gelu(p->ops, p->g, k->z, (size_t)p->slot->batch.T * (size_t)p->m->cfg.F);
     store(p, p->g, p->m->cfg.F);
+}
+
+/* Whether gelu and its backward may be computed on the way to the products of this map: their results are neither
+ * rounded nor wanted by anything else. */
+static bool on_the_way(const struct train_pass *p, int l, enum peft_module module)
+{
+    return p->set.round == DTYPE_F32 && !adapter_of(p, l, module);
+}
+
+/* z, of which fc_out's backward computes gelu; or NULL, and it is there. */
+static const float *gelu_for_back(const struct train_pass *p, int l, const struct kept *k)
+{
+    if (on_the_way(p, l, PEFT_FC_OUT)) return k->z;
+    gelu(p, k);
+    return NULL;
 }
 
 static void between(const struct train_pass *p)
@@ -392,32 +433,44 @@ static void inside(struct train_pass *p, int l, const struct kept *k)
     struct ops *o = p->ops;
     const int T = p->slot->batch.T;
 
+    const struct map from_norm[] = {{PEFT_K_PROJ, p->dk, NULL},
+                                    {PEFT_V_PROJ, p->dv, NULL},
+                                    {PEFT_Q_PROJ, k->q, NULL},
+                                    {PEFT_FC_IN, k->z, &w->fc_in_b}};
     norm(p, l);
-    map(p, l, PEFT_K_PROJ, p->dk, p->a, NULL, EPILOGUE_STORE);
-    map(p, l, PEFT_V_PROJ, p->dv, p->a, NULL, EPILOGUE_STORE);
-    map(p, l, PEFT_Q_PROJ, k->q, p->a, NULL, EPILOGUE_STORE);
-    fn->rotary(o, p->dk, p->m->sin, p->m->cos, p->slot->position, T, c->H, c->K, c->R);
-    fn->rotary(o, k->q, p->m->sin, p->m->cos, p->slot->position, T, c->H, c->K, c->R);
-    store(p, p->dk, c->D);
-    store(p, p->dv, c->D);
-    store(p, k->q, c->D);
-    fn->kv_store(o, &k->kv, p->dk, p->dv, &p->slot->batch, 0, T, c->H, c->K);
+    maps(p, l, from_norm, COUNT_OF(from_norm), p->a, EPILOGUE_STORE);
+    store(p, k->z, c->F);
+    if (p->set.round == DTYPE_F32) {
+        const struct turns turns = {p->m->sin, p->m->cos, c->R};
+        ops_turn_and_store(o, &k->kv, k->q, p->dk, p->dv, &turns, &p->slot->batch, 0, T, c->H, c->K);
+    } else {
+        fn->rotary(o, p->dk, p->m->sin, p->m->cos, p->slot->position, T, c->H, c->K, c->R);
+        fn->rotary(o, k->q, p->m->sin, p->m->cos, p->slot->position, T, c->H, c->K, c->R);
+        store(p, p->dk, c->D);
+        store(p, p->dv, c->D);
+        store(p, k->q, c->D);
+        fn->kv_store(o, &k->kv, p->dk, p->dv, &p->slot->batch, 0, T, c->H, c->K);
+    }
     fn->attention(o, k->attention, k->lse, k->q, &k->kv, &p->slot->batch, 0, T, c->H, c->K);
     store(p, k->attention, c->D);
-    map(p, l, PEFT_FC_IN, k->z, p->a, &w->fc_in_b, EPILOGUE_STORE);
-    store(p, k->z, c->F);
 }
 
 static void block(struct train_pass *p, int l)
 {
     const struct gptj_layer *w = &p->m->layers[l];
     const struct kept *k = kept_of(p, l);
-    const size_t bytes = (size_t)p->slot->batch.T * (size_t)p->m->cfg.D * sizeof(float);
+    const int T = p->slot->batch.T;
+    float *y = p->slot->x[l + 1];
+    const struct map fc_out = {PEFT_FC_OUT, y, &w->fc_out_b}, out_proj = {PEFT_OUT_PROJ, y, NULL};
     inside(p, l, k);
-    gelu(p, k);
-    p->ops->fn->copy(p->ops, p->slot->x[l + 1], p->slot->x[l], bytes);
-    map(p, l, PEFT_FC_OUT, p->slot->x[l + 1], p->g, &w->fc_out_b, EPILOGUE_ADD);
-    map(p, l, PEFT_OUT_PROJ, p->slot->x[l + 1], k->attention, NULL, EPILOGUE_ADD);
+    p->ops->fn->copy(p->ops, y, p->slot->x[l], (size_t)T * (size_t)p->m->cfg.D * sizeof *y);
+    if (on_the_way(p, l, PEFT_FC_OUT)) {
+        ops_gelu_linear(p->ops, y, p->g, k->z, &w->fc_out, &w->fc_out_b, T, EPILOGUE_ADD);
+    } else {
+        gelu(p, k);
+        maps(p, l, &fc_out, 1, p->g, EPILOGUE_ADD);
+    }
+    maps(p, l, &out_proj, 1, k->attention, EPILOGUE_ADD);
     store(p, p->slot->x[l + 1], p->m->cfg.D);
 }
 
@@ -477,7 +530,12 @@ static void head_back(struct train_pass *p, const int32_t *wanted, int n)
     const struct gptj_config *c = &m->cfg;
     const struct ops_train *train = p->ops->train;
     struct ops *o = p->ops;
-    linear_back(p, p->dnormed, p->logits, p->normed, c->tied ? &m->wte : &m->head, &m->head_b, n, EPILOGUE_STORE);
+    const struct linear_back_map to_logits = {.w = c->tied ? &m->wte : &m->head,
+                                              .b = &m->head_b,
+                                              .dx = p->dnormed,
+                                              .dy = p->logits,
+                                              .x = p->normed};
+    ops_linear_back_group(o, &to_logits, 1, n);
     store_chunk(p, p->dnormed, n, c->D);
     train->zero(o, p->dhidden, (size_t)n * (size_t)c->D);
     train->layer_norm_back(o, p->dhidden, m->ln_f_w.grad, m->ln_f_b.grad, p->dnormed, p->hidden, &m->ln_f_w, p->stats,
@@ -535,26 +593,30 @@ static void attention_back(struct train_pass *p, const struct kept *k, const flo
 }
 
 /* Through the maps of block l, from the gradient of its output in dx to that of its norm in da; what is inside the
- * block is in k. With weights, their gradients too: then a and g are as forward had them. */
+ * block is in k. With weights, their gradients too: then a is as forward had it. Without, dz is kept for them. */
 static void maps_back(struct train_pass *p, int l, const struct kept *k, float *dz, bool weights)
 {
     const struct gptj_config *c = &p->m->cfg;
     const struct gptj_layer *w = &p->m->layers[l];
-    const float *a = weights ? p->a : NULL, *g = weights ? p->g : NULL, *attention = weights ? k->attention : NULL;
+    float *a = weights ? p->a : NULL, *g = weights ? p->g : NULL, *attention = weights ? k->attention : NULL;
+    const bool later = weights && on_the_way(p, l, PEFT_FC_IN);
+    const struct map_back from_output[] = {
+        {PEFT_FC_OUT,
+         {.b = &w->fc_out_b, .dx = dz, .dy = p->dx, .x = g, .x_gelu = weights ? gelu_for_back(p, l, k) : NULL}},
+        {PEFT_OUT_PROJ, {.dx = p->da, .dy = p->dx, .x = attention}}};
+    const struct map_back to_norm[] = {
+        {PEFT_FC_IN, {.b = &w->fc_in_b, .dx = p->da, .dy = dz, .x = a, .dy_gelu = later ? k->z : NULL}},
+        {PEFT_Q_PROJ, {.dx = p->da, .dy = p->dq, .x = a, .e = EPILOGUE_ADD}},
+        {PEFT_K_PROJ, {.dx = p->da, .dy = p->dk, .x = a, .e = EPILOGUE_ADD}},
+        {PEFT_V_PROJ, {.dx = p->da, .dy = p->dv, .x = a, .e = EPILOGUE_ADD}}};
 
-    map_back(p, l, PEFT_FC_OUT, dz, p->dx, g, &w->fc_out_b, EPILOGUE_STORE);
+    maps_back_each(p, l, from_output, COUNT_OF(from_output));
     store(p, dz, c->F);
-    p->ops->train->gelu_back(p->ops, dz, k->z, (size_t)p->slot->batch.T * (size_t)c->F);
+    if (!later) p->ops->train->gelu_back(p->ops, dz, k->z, (size_t)p->slot->batch.T * (size_t)c->F);
     store(p, dz, c->F);
-
-    map_back(p, l, PEFT_OUT_PROJ, p->da, p->dx, attention, NULL, EPILOGUE_STORE);
     store(p, p->da, c->D);
     attention_back(p, k, p->da);
-
-    map_back(p, l, PEFT_FC_IN, p->da, dz, a, &w->fc_in_b, EPILOGUE_STORE);
-    map_back(p, l, PEFT_Q_PROJ, p->da, p->dq, a, NULL, EPILOGUE_ADD);
-    map_back(p, l, PEFT_K_PROJ, p->da, p->dk, a, NULL, EPILOGUE_ADD);
-    map_back(p, l, PEFT_V_PROJ, p->da, p->dv, a, NULL, EPILOGUE_ADD);
+    maps_back_each(p, l, to_norm, COUNT_OF(to_norm));
     store(p, p->da, c->D);
 }
 
@@ -575,7 +637,6 @@ static void block_back(struct train_pass *p, int l)
         inside(p, l, k);
     else
         norm(p, l);
-    gelu(p, k);
     maps_back(p, l, k, p->dz, true);
     norm_back(p, l);
 }
@@ -644,13 +705,15 @@ static void block_back_weights(struct train_pass *p, int l)
     const struct kept *k = late_kept(p, l);
     const struct late_block *b = &p->slot->late->blocks[l];
     norm(p, l);
-    gelu(p, k);
-    map_back(p, l, PEFT_FC_OUT, NULL, b->dy, p->g, &w->fc_out_b, EPILOGUE_STORE);
-    map_back(p, l, PEFT_OUT_PROJ, NULL, b->dy, k->attention, NULL, EPILOGUE_STORE);
-    map_back(p, l, PEFT_FC_IN, NULL, b->dz, p->a, &w->fc_in_b, EPILOGUE_STORE);
-    map_back(p, l, PEFT_Q_PROJ, NULL, k->q, p->a, NULL, EPILOGUE_STORE);
-    map_back(p, l, PEFT_K_PROJ, NULL, k->kv.k, p->a, NULL, EPILOGUE_STORE);
-    map_back(p, l, PEFT_V_PROJ, NULL, k->kv.v, p->a, NULL, EPILOGUE_STORE);
+    const struct map_back all[] = {
+        {PEFT_FC_OUT, {.b = &w->fc_out_b, .dy = b->dy, .x = p->g, .x_gelu = gelu_for_back(p, l, k)}},
+        {PEFT_OUT_PROJ, {.dy = b->dy, .x = k->attention}},
+        {PEFT_FC_IN, {.b = &w->fc_in_b, .dy = b->dz, .x = p->a}},
+        {PEFT_Q_PROJ, {.dy = k->q, .x = p->a}},
+        {PEFT_K_PROJ, {.dy = k->kv.k, .x = p->a}},
+        {PEFT_V_PROJ, {.dy = k->kv.v, .x = p->a}}};
+    maps_back_each(p, l, all, 2);
+    maps_back_each(p, l, all + 2, 4);
 }
 
 void train_pass_backward_weights(struct train_pass *p)

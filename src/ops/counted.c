@@ -119,6 +119,38 @@ static void counted_linear(struct ops *o, float *y, const float *x, const struct
     add(o, OP_LINEAR, start, 2.0 * T * w->O * w->I, bytes);
 }
 
+static void count_maps(struct ops *o, int64_t start, const struct linear_map *maps, int n, int T)
+{
+    double flop = 0, bytes = 0;
+    for (const struct linear_map *m = maps; m < maps + n; m++) {
+        flop += 2.0 * T * m->w->O * m->w->I;
+        if (first_use(counted(o), m->w)) bytes += (double)weight_bytes(m->w->type, m->w->O, m->w->I);
+    }
+    add(o, OP_LINEAR, start, flop, bytes);
+}
+
+static void counted_linear_group(struct ops *o, const struct linear_map *maps, int n, const float *x, int T)
+{
+    const int64_t start = clock_ns();
+    ops_linear_group(counted(o)->inner, maps, n, x, T);
+    count_maps(o, start, maps, n, T);
+}
+
+/* Where the backend has no such entry, it is the norm and the maps. */
+static void counted_norm_group(struct ops *o, const struct linear_map *maps, int n, float *a, const float *x,
+                               const struct weight *w, const struct weight *b, int T, float eps)
+{
+    struct ops *inner = counted(o)->inner;
+    if (!inner->fn->norm_group) {
+        o->fn->layer_norm(o, a, x, w, b, T, eps);
+        o->fn->linear_group(o, maps, n, a, T);
+        return;
+    }
+    const int64_t start = clock_ns();
+    inner->fn->norm_group(inner, maps, n, a, x, w, b, T, eps);
+    count_maps(o, start, maps, n, T);
+}
+
 static void counted_rotary(struct ops *o, float *x, const float *sin, const float *cos, const int32_t *position, int T,
                            int H, int K, int R)
 {
@@ -132,6 +164,14 @@ static void counted_kv_store(struct ops *o, const struct kv_pages *kv, const flo
 {
     const int64_t start = clock_ns();
     counted(o)->inner->fn->kv_store(counted(o)->inner, kv, k, v, batch, first, T, H, K);
+    add(o, OP_KV_STORE, start, 0, 0);
+}
+
+static void counted_turn_and_store(struct ops *o, const struct kv_pages *kv, float *q, float *k, const float *v,
+                                   const struct turns *turns, const struct batch *batch, int first, int T, int H, int K)
+{
+    const int64_t start = clock_ns();
+    ops_turn_and_store(counted(o)->inner, kv, q, k, v, turns, batch, first, T, H, K);
     add(o, OP_KV_STORE, start, 0, 0);
 }
 
@@ -193,13 +233,16 @@ static const struct ops_table counted_table = {
     .embed = counted_embed,
     .layer_norm = counted_layer_norm,
     .linear = counted_linear,
+    .linear_group = counted_linear_group,
+    .norm_group = counted_norm_group,
     .rotary = counted_rotary,
     .kv_store = counted_kv_store,
+    .turn_and_store = counted_turn_and_store,
     .attention = counted_attention,
     .gather = counted_gather,
 };
 
-enum { ENTRIES = 16 };
+enum { ENTRIES = 19 };
 _Static_assert(sizeof(struct ops_table) == ENTRIES * sizeof(void *), "a new entry of struct ops_table is not counted");
 
 enum status ops_counted_create(struct ops **out, struct ops *inner, int max_weights)
@@ -211,7 +254,10 @@ enum status ops_counted_create(struct ops **out, struct ops *inner, int max_weig
         free(c);
         return fail(E_NOMEM, "counting backend: out of memory");
     }
-    *c = (struct counted){.base = {&counted_table}, .inner = inner, .seen = seen, .max_seen = max_weights};
+    *c = (struct counted){.base = {&counted_table, .block_rows = inner->block_rows},
+                          .inner = inner,
+                          .seen = seen,
+                          .max_seen = max_weights};
     *out = &c->base;
     return OK;
 }

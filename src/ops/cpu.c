@@ -153,6 +153,7 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_
     if (!c) return fail(E_NOMEM, "cpu backend: out of memory");
     const bool trains = limits.sequence > 0;
     c->base.fn = &cpu_table;
+    c->base.block_rows = OPS_CPU_BLOCK_ROWS;
     c->compute = compute;
     kernels_init(&c->kernels, level);
 

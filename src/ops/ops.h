@@ -49,6 +49,13 @@ enum epilogue {
     EPILOGUE_ADD_GELU, /* y = gelu(y + z) */
 };
 
+/* One of several linear maps of the same rows. */
+struct linear_map {
+    float *y; /* [T][O] */
+    const struct weight *w, *b;
+    enum epilogue e;
+};
+
 /* The rows of one step, which may belong to many sequences. All arrays are on the host. Positions, lo and hi are
  * logical positions of the row's own sequence; the rows of one sequence stand together, positions ascending. */
 struct batch {
@@ -73,6 +80,14 @@ static inline size_t ops_kv_page_bytes(int H, int K, enum dtype dtype)
 {
     return (size_t)H * kernels_head_page(K) * dtype_bytes(dtype);
 }
+
+enum { LINEAR_GROUP = 4 };
+
+/* Sines and cosines of the rotary embedding, [positions][R/2] on the device. */
+struct turns {
+    const float *sin, *cos;
+    int R;
+};
 
 struct ops_table {
     const char *name; /* "cpu" */
@@ -101,6 +116,14 @@ struct ops_table {
     void (*linear)(struct ops *o, float *y, const float *x, const struct weight *w, const struct weight *b, int T,
                    enum epilogue e);
 
+    /* n <= LINEAR_GROUP linear maps of x[T][I], none of which has what another makes. NULL: each by linear(). */
+    void (*linear_group)(struct ops *o, const struct linear_map *maps, int n, const float *x, int T);
+
+    /* The same of a layer norm of x[T][D]; a[T][D] is room for it, what is left there is undefined. NULL: the same by
+     * layer_norm() and the maps of a. */
+    void (*norm_group)(struct ops *o, const struct linear_map *maps, int n, float *a, const float *x,
+                       const struct weight *w, const struct weight *b, int T, float eps);
+
     /* x[T][H][K] in place: each row turned by its position; sin, cos [positions][R/2] on the device */
     void (*rotary)(struct ops *o, float *x, const float *sin, const float *cos, const int32_t *position, int T, int H,
                    int K, int R);
@@ -108,6 +131,10 @@ struct ops_table {
     /* Stores rows first .. first + T of the batch, k and v [T][H][K], in one layer's pages. */
     void (*kv_store)(struct ops *o, const struct kv_pages *kv, const float *k, const float *v,
                      const struct batch *batch, int first, int T, int H, int K);
+
+    /* rotary() of q, unless it is NULL, and of k, and kv_store() of k, which may be left unturned. NULL: by them. */
+    void (*turn_and_store)(struct ops *o, const struct kv_pages *kv, float *q, float *k, const float *v,
+                           const struct turns *turns, const struct batch *batch, int first, int T, int H, int K);
 
     /* y[T][H][K]: attention of rows first .. first + T of the batch, q [T][H][K], each over its own interval of its own
      * sequence; scores scaled by 1/sqrt(K), softmax in fp32. lse[T][H]: the logarithm of each softmax's denominator,
@@ -123,7 +150,50 @@ struct ops_table {
 struct ops {
     const struct ops_table *fn;
     const struct ops_train *train; /* ops/train.h; NULL: this backend cannot train */
+    int block_rows;                /* so many rows at a time keep the device busy  */
 };
+
+static inline void ops_linear_group(struct ops *o, const struct linear_map *maps, int n, const float *x, int T)
+{
+    if (o->fn->linear_group) {
+        o->fn->linear_group(o, maps, n, x, T);
+        return;
+    }
+    for (const struct linear_map *m = maps; m < maps + n; m++)
+        o->fn->linear(o, m->y, x, m->w, m->b, T, m->e);
+}
+
+static inline void ops_norm_group(struct ops *o, const struct linear_map *maps, int n, float *a, const float *x,
+                                  const struct weight *w, const struct weight *b, int T, float eps)
+{
+    if (o->fn->norm_group) {
+        o->fn->norm_group(o, maps, n, a, x, w, b, T, eps);
+        return;
+    }
+    o->fn->layer_norm(o, a, x, w, b, T, eps);
+    ops_linear_group(o, maps, n, a, T);
+}
+
+static inline void ops_turn_and_store(struct ops *o, const struct kv_pages *kv, float *q, float *k, const float *v,
+                                      const struct turns *turns, const struct batch *batch, int first, int T, int H,
+                                      int K)
+{
+    if (o->fn->turn_and_store) {
+        o->fn->turn_and_store(o, kv, q, k, v, turns, batch, first, T, H, K);
+        return;
+    }
+    const int32_t *position = batch->position + first;
+    o->fn->rotary(o, k, turns->sin, turns->cos, position, T, H, K, turns->R);
+    o->fn->kv_store(o, kv, k, v, batch, first, T, H, K);
+    if (q) o->fn->rotary(o, q, turns->sin, turns->cos, position, T, H, K, turns->R);
+}
+
+/* What computes, and what --device takes: "cpu", "cuda"; NULL is "cpu". */
+enum ops_device { DEVICE_CPU, DEVICE_CUDA };
+enum status ops_choose_device(enum ops_device *out, const char *asked);
+const char *ops_device_name(enum ops_device d); /* static */
+
+enum { OPS_CPU_BLOCK_ROWS = 256 }; /* the block_rows of the CPU backend */
 
 /* The largest sizes the CPU backend will be asked for, from which it computes its scratch memory. */
 struct ops_cpu_limits {
@@ -136,6 +206,25 @@ struct ops_cpu_limits {
  * others are then computed in fp32), a pool of its own. *out is owned: out->fn->close(out). */
 enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_type compute, int n_threads,
                            struct ops_cpu_limits limits);
+
+/* The CUDA backend, on the first device that CUDA_VISIBLE_DEVICES leaves visible; E_UNSUPPORTED where this build has
+ * none, or the machine has no such device. Weights are copied to it, after a conversion by n_threads threads where they
+ * are asked for in another type. Products of many rows are computed
+ *
+ *   COMPUTE_FP32  in fp32,
+ *   COMPUTE_BF16  on tensor cores in 16 bits: the weights' own type, bf16 for fp32, fp16 for q8 and q4; fp16
+ * activations saturate. Up to four rows by weights of 16 bits are computed in fp32, COMPUTE_INT8  as COMPUTE_BF16, but
+ * up to eight rows by q8 and q4 weights in int8 as on the CPU.
+ *
+ * Results are the same from run to run. Unlike the CPU's, a row's may differ by rounding with how many rows go
+ * together: different numbers of rows take different kernels. */
+enum status ops_cuda_create(struct ops **out, enum compute_type compute, int n_threads);
+
+/* What a CUDA backend's device can do now: bytes a second that a large copy on it reads and writes, and FLOP a second
+ * of a large product of bf16 factors, or fp32 ones. A few milliseconds each; 0 without memory for it. */
+double ops_cuda_copy_rate(struct ops *o);
+double ops_cuda_peak_rate(struct ops *o, enum compute_type compute);
+int64_t ops_cuda_cache_bytes(struct ops *o); /* of its L2 */
 
 /* What ops_cpu_create() allocates. */
 size_t ops_cpu_bytes(enum cpu_level level, int n_threads, struct ops_cpu_limits limits);

@@ -7,12 +7,31 @@
 
 #include "ops/ops.h"
 
+/* The backward of one of several linear maps y = x w^T + b. Where w has a gradient and x is given, linear_grad(); then,
+ * where dx is given, linear_back(). */
+struct linear_back_map {
+    const struct weight *w, *b; /* b may be NULL */
+    float *dx, *dy, *x;
+    enum epilogue e; /* of dx */
+    /* [T][O], [T][I], or NULL: first dy becomes gelu_back() of it, and x gelu(). That may happen on the way to the
+     * product, so dy, which no other map may have then, and x are undefined afterwards. */
+    const float *dy_gelu, *x_gelu;
+};
+
 struct ops_train {
     /* dx[T][I] = (EPILOGUE_ADD: +=) dy[T][O] w; w is not quantised. */
     void (*linear_back)(struct ops *o, float *dx, const float *dy, const struct weight *w, int T, enum epilogue e);
 
     /* dw[O][I] += dy^T x, db[O] += the sum of dy's rows; db may be NULL. x [T][I], dy [T][O]. */
     void (*linear_grad)(struct ops *o, float *dw, float *db, const float *dy, const float *x, int T, int O, int I);
+
+    /* n maps in their order; no dx is a dy or x. What several have in common is prepared for them once. NULL: each by
+     * linear_grad() and linear_back(). */
+    void (*linear_back_group)(struct ops *o, const struct linear_back_map *maps, int n, int T);
+
+    /* linear() of g = gelu(z), z [T][I]; g is undefined afterwards. NULL: by gelu() and linear(). */
+    void (*gelu_linear)(struct ops *o, float *y, float *g, const float *z, const struct weight *w,
+                        const struct weight *b, int T, enum epilogue e);
 
     /* dx[T][D] +=, dw[D] +=, db[D] += (both or neither NULL); x is the norm's input, stats [T][2] scratch. */
     void (*layer_norm_back)(struct ops *o, float *dx, float *dw, float *db, const float *dy, const float *x,
@@ -56,5 +75,34 @@ struct ops_train {
     void (*adamw)(struct ops *o, float *p, float *m, float *v, const float *grad, size_t n,
                   const struct adamw_step *step);
 };
+
+static inline void ops_linear_back_group(struct ops *o, const struct linear_back_map *maps, int n, int T)
+{
+    const struct ops_train *train = o->train;
+    if (train->linear_back_group) {
+        train->linear_back_group(o, maps, n, T);
+        return;
+    }
+    for (const struct linear_back_map *m = maps; m < maps + n; m++) {
+        const struct weight *w = m->w;
+        if (m->dy_gelu) train->gelu_back(o, m->dy, m->dy_gelu, (size_t)T * (size_t)w->O);
+        if (m->x && w->grad) {
+            if (m->x_gelu) train->gelu(o, m->x, m->x_gelu, (size_t)T * (size_t)w->I);
+            train->linear_grad(o, w->grad, m->b ? m->b->grad : NULL, m->dy, m->x, T, w->O, w->I);
+        }
+        if (m->dx) train->linear_back(o, m->dx, m->dy, w, T, m->e);
+    }
+}
+
+static inline void ops_gelu_linear(struct ops *o, float *y, float *g, const float *z, const struct weight *w,
+                                   const struct weight *b, int T, enum epilogue e)
+{
+    if (o->train->gelu_linear) {
+        o->train->gelu_linear(o, y, g, z, w, b, T, e);
+        return;
+    }
+    o->train->gelu(o, g, z, (size_t)T * (size_t)w->I);
+    o->fn->linear(o, y, g, w, b, T, e);
+}
 
 #endif

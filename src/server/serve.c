@@ -86,7 +86,7 @@ static void get_info(struct serve *s, struct exchange *x)
     json_put(&o, "model_id", json_string(s->names[0]));
     json_put(&o, "model_sha", json_null());
     json_put(&o, "model_dtype", json_string(i->weights));
-    json_put(&o, "model_device_type", json_string("cpu"));
+    json_put(&o, "model_device_type", json_string(i->device));
     json_put(&o, "model_pipeline_tag", json_string("text-generation"));
     json_put(&o, "max_concurrent_requests", json_integer((json_int_t)s->options.desk.most_waiting));
     json_put(&o, "max_best_of", json_integer(v->limits.most_n));
@@ -104,6 +104,7 @@ static void get_info(struct serve *s, struct exchange *x)
     json_put(&o, "prompt_mask_reason", json_string(i->prompt_mask_reason));
     json_put(&o, "weights", json_string(i->weights));
     json_put(&o, "compute", json_string(i->compute));
+    json_put(&o, "device", json_string(i->device));
     json_put(&o, "cpu", json_string(i->cpu));
     json_put(&o, "threads", json_integer(i->threads));
     json_put(&o, "vocab_size", json_integer(i->vocab_size));

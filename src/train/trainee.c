@@ -67,6 +67,7 @@ static enum status check(const struct trainee *t, const char *dir, const struct 
         return fail(E_ARG, "seq_len is %d, but %s has a window of %d positions", o->seq_len, dir, c->P);
     if (o->first < 0 || o->first >= last_of(c, o) || last_of(c, o) > c->L)
         return fail(E_ARG, "there are no layers %d to %d: %s has %d", o->first, last_of(c, o) - 1, dir, c->L);
+    if (o->device == DEVICE_CUDA) return OK; /* what the device has is asked of it */
     const struct trainee_memory m = trainee_memory(c, src, o);
     const size_t needed = m.weight_bytes + m.gradient_bytes + m.activation_bytes + m.scratch_bytes;
     const int64_t available = memory_available();
@@ -75,11 +76,18 @@ static enum status check(const struct trainee *t, const char *dir, const struct 
                 last_of(c, o) - o->first, c->L, (double)needed * 1e-9, (double)available * 1e-9);
 }
 
+static enum status open_device(struct trainee *t, const struct trainee_options *o)
+{
+    const enum compute_type compute = precisions[o->precision].compute;
+    if (o->device == DEVICE_CUDA) return ops_cuda_create(&t->ops, compute, o->threads);
+    return ops_cpu_create(&t->ops, o->level, compute, o->threads, limits_of(&t->config.model, o));
+}
+
 static enum status bind(struct trainee *t, const struct source *src, const struct trainee_options *o)
 {
     const struct gptj_config *c = &t->config.model;
     const struct train_pass_options pass = pass_options(o);
-    TRY(ops_cpu_create(&t->ops, o->level, precisions[o->precision].compute, o->threads, limits_of(c, o)));
+    TRY(open_device(t, o));
     TRY(gptj_load(&t->model, c, src, t->ops, o->first, last_of(c, o), WEIGHT_AS_STORED));
     if (o->lora.r)
         TRY(params_create_lora(&t->params, t->model, &o->lora, o->seed));

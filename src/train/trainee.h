@@ -12,6 +12,7 @@
 
 struct trainee_options {
     enum cpu_level level;
+    enum ops_device device;
     int threads;
     enum train_precision precision;
     int sequences, seq_len; /* of a micro-batch */

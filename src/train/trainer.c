@@ -135,6 +135,7 @@ static struct trainee_options trainee_options(const struct recipe *r, const stru
                                               const struct team *team, const struct gptj_config *c)
 {
     struct trainee_options t = {.level = o->level,
+                                .device = o->device,
                                 .threads = o->threads,
                                 .precision = (enum train_precision)r->precision,
                                 .sequences = (int)r->micro_batch_size,
@@ -165,6 +166,7 @@ static enum status check_memory(const struct recipe *r, const struct trainer_opt
 {
     struct trainer_plan p;
     TRY(trainer_plan(&p, r, o));
+    if (o->device == DEVICE_CUDA) return OK; /* what the device has is asked of it */
     const size_t all = p.weight_bytes + p.gradient_bytes + p.optimizer_bytes + p.activation_bytes + p.scratch_bytes;
     const int64_t available = memory_available();
     if ((int64_t)all <= available) return OK;

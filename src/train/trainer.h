@@ -4,12 +4,13 @@
 #ifndef GPTJT_TRAIN_TRAINER_H
 #define GPTJT_TRAIN_TRAINER_H
 
-#include "kernels/kernels.h"
+#include "ops/ops.h"
 #include "train/recipe.h"
 #include "train/team.h"
 
 struct trainer_options {
     enum cpu_level level;
+    enum ops_device device;
     int threads;
     bool resume;         /* from the last checkpoint, if there is one */
     bool quiet;          /* no progress */
