@@ -74,7 +74,7 @@ experiment() {
         for way in ${WAYS:-prefix:ul2r:prefix causal:causal:causal split:prefix:prefix}; do
             IFS=: read -r way first second <<< "$way"
             dir=$runs/experiment/$way-$seed
-            stages "$dir" $runs/experiment/init-"$seed" "$first" "$second" "$seed" 300 1000 700
+            stages "$dir" $runs/experiment/init-"$seed" "$first" "$second" "$seed" 300 1000 5000
             if [ "$way" = causal ]; then tests "$dir"; else tests "$dir" --compare-masks; fi
         done
     done
