@@ -12,7 +12,11 @@
  *                   transposed at the end. x is packed in pairs, as B.
  *   q8, q4          16 outputs are in the lanes already: weights are B, and x is A.
  *
- * Two A by two B fill the tiles: C is 0 .. 3, A is 4 and 5, B is 6 and 7. */
+ * Two A by two B fill the tiles: C is 0 .. 3, A is 4 and 5, B is 6 and 7.
+ *
+ * A product takes 16 cycles and, by two A and two B, the lines of one tile: what L1 can give, but twice what L2 can, and
+ * L3 gives a fifth of that. So a panel (512 KB, in L2) is wide, for x comes from L3 once for each; CHUNK steps of some
+ * rows stay in L1 while the whole panel passes, and sums leave the tiles after each chunk. */
 #include "kernels/kernels.h"
 
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512BF16__)
@@ -25,8 +29,9 @@
 #include "kernels/x86/quant_avx512.h"
 #include "kernels/x86/tiles_amx.h"
 
-/* CHUNK: steps whose packed weights (32 KB) stay in L1 for GROUP rows. */
-enum { STEP = BF16_VECTOR, DEPTH = 4096, PANEL = 32, CHUNK = 16, GROUP = 128, STREAM_ROWS = 32 };
+/* PAIRS tiles of rows, two by two, of CHUNK steps stay in L1. */
+enum { ROWS_AHEAD = 1024 };
+enum { STEP = BF16_VECTOR, DEPTH = 1024, PANEL = 256, CHUNK = 8, PAIRS = 1, STREAM_ROWS = 32 };
 
 static const struct tile_config config = {
     .palette = 1,
@@ -45,28 +50,54 @@ static size_t steps_of(int n)
 struct operand {
     const char *at;
     size_t tile, row, step;
-    int fetch; /* whether its rows come from far away */
+    size_t ahead, apart; /* lines to be asked for at each step, of each tile: how far away, and from one to the next */
+    int lines;
 };
 
-/* Into L2: rows that are a power of two apart do not fit into L1 together. */
-INLINE void prefetch_rows(const char *w, size_t row, int rows)
+/* Into L2: rows that are a power of two apart do not fit into L1 together, and L1 is for what is at hand. */
+INLINE void prefetch(const char *w, size_t apart, int lines)
 {
-    enum { AHEAD = 1024 };
-    UNROLL for (int o = 0; o < rows; o++) _mm_prefetch(w + (size_t)o * row + AHEAD, _MM_HINT_T1);
+    UNROLL for (int i = 0; i < lines; i++) _mm_prefetch(w + (size_t)i * apart, _MM_HINT_T1);
 }
 
 static struct operand packed(const char *at, size_t steps)
 {
-    return (struct operand){at, steps * TILE_BYTES, TILE_ROW_BYTES, TILE_BYTES, 0};
+    return (struct operand){.at = at, .tile = steps * TILE_BYTES, .row = TILE_ROW_BYTES, .step = TILE_BYTES};
 }
 
-/* C += A B over steps; as and bs, 1 or 2, are constants. */
-INLINE void products(int as, int bs, struct operand a, struct operand b, size_t steps)
+/* Weights as they lie. */
+static struct operand rows_of(const char *at, size_t apart, size_t row)
+{
+    return (struct operand){at, apart, row, TILE_ROW_BYTES, ROWS_AHEAD, row, TILE_ROWS};
+}
+
+INLINE void prefetch_step(int tiles, const struct operand *o)
+{
+    prefetch(o->at + o->ahead, o->apart, o->lines);
+    if (tiles == 2) prefetch(o->at + o->tile + o->ahead, o->apart, o->lines);
+}
+
+/* As ask(), into L2. */
+INLINE void ask_l2(struct asking *a)
+{
+    for (int i = 0; i < a->lines && a->left.pieces; i++) {
+        _mm_prefetch(a->left.at + a->done, _MM_HINT_T1);
+        a->done += 64;
+        if (a->done < a->left.bytes) continue;
+        a->done = 0;
+        a->left.at += a->left.apart;
+        a->left.pieces--;
+    }
+}
+
+/* C += A B over steps; as and bs, 1 or 2, are constants. far: what to ask for besides, or NULL. */
+INLINE void products(int as, int bs, struct operand a, struct operand b, size_t steps, struct asking *far)
 {
     MEMORY_IS_READ();
     for (size_t s = 0; s < steps; s++, a.at += a.step, b.at += b.step) {
-        if (a.fetch) prefetch_rows(a.at, a.row, TILE_ROWS);
-        if (a.fetch && as == 2) prefetch_rows(a.at + a.tile, a.row, TILE_ROWS);
+        prefetch_step(as, &a);
+        prefetch_step(bs, &b);
+        if (far) ask_l2(far);
         _tile_loadd(4, a.at, a.row);
         _tile_loadd(6, b.at, b.row);
         _tile_dpbf16ps(0, 4, 6);
@@ -152,7 +183,7 @@ INLINE void convert(load_fn *load, size_t bytes, char *to, const char *w, size_t
             UNROLL for (int o = 0; o < TILE_ROWS; o++)
                 store_vector(to + o * TILE_ROW_BYTES, load(w + (size_t)o * row, STEP));
             for (size_t line = 0; line < STEP * bytes; line += 64)
-                prefetch_rows(w + line, row, TILE_ROWS);
+                prefetch(w + line + ROWS_AHEAD, row, TILE_ROWS);
         } else {
             for (int o = 0; o < TILE_ROWS; o++)
                 store_vector(to + o * TILE_ROW_BYTES,
@@ -182,10 +213,10 @@ INLINE void stream_block(load_fn *load, size_t bytes, int bs, struct operand x, 
         inputs = n - i < MOST ? n - i : MOST;
         if (as_it_lies) {
             inputs -= inputs % STEP;
-            products(2, bs, (struct operand){w, apart, row, TILE_ROW_BYTES, 1}, x, (size_t)(inputs / STEP));
+            products(2, bs, rows_of(w, apart, row), x, (size_t)(inputs / STEP), NULL);
         } else {
             convert2(load, bytes, scratch, w, apart, row, O, inputs);
-            products(2, bs, packed(scratch, steps_of(inputs)), x, steps_of(inputs));
+            products(2, bs, packed(scratch, steps_of(inputs)), x, steps_of(inputs), NULL);
         }
         x.at += steps_of(inputs) * TILE_BYTES;
     }
@@ -264,11 +295,17 @@ INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const
 
 /* ---- Panels ---- */
 
+/* [tile of 16 outputs][step][1 KB]; a tile of no outputs is zeros. */
 INLINE void pack_w(load_fn *load, size_t bytes, char *to, const char *w, int O, int I, int at, int n)
 {
     const size_t row = (size_t)I * bytes;
-    const int exist[2] = {O, O - TILE_ROWS}; /* a tile of none or less is zeros */
-    convert2(load, bytes, to, w + (size_t)at * bytes, O > TILE_ROWS ? TILE_ROWS * row : 0, row, exist, n);
+    w += (size_t)at * bytes;
+    for (int o = 0; o < PANEL; o += TILE_ROWS, to += steps_of(n) * TILE_BYTES) {
+        if (o < O)
+            convert(load, bytes, to, w + (size_t)o * row, row, O - o, n);
+        else
+            memset(to, 0, steps_of(n) * TILE_BYTES);
+    }
 }
 
 /* B of quantised weights: [strip][step][16 pairs][16 outputs], so pairs follow each other. */
@@ -311,52 +348,88 @@ INLINE void add_tile(int w_is_a, float *z, const float *c, int T)
     }
 }
 
-/* One or two tiles of rows by a panel over a chunk of steps; c as before, or from zero. */
+/* Sums of 32 rows by 32 outputs, [2][2] tiles by A and B. */
+typedef float sums[4 * 256];
+
+enum { WIDTH = PANEL / (2 * TILE_ROWS) }; /* sums side by side */
+
+/* What goes to z. */
+struct result {
+    float *z;
+    const float *c;
+    int T;
+};
+
+/* Nothing if there is no c. */
+INLINE void add_result(int w_is_a, struct result r)
+{
+    if (!r.c) return;
+    for (int i = 0; i < 4; i++) {
+        const int second = w_is_a ? i % 2 : i / 2, half = w_is_a ? i / 2 : i % 2;
+        if (second * TILE_ROWS >= r.T) continue;
+        add_tile(w_is_a, r.z + second * TILE_ROWS * PANEL + half * TILE_ROWS, r.c + i * 256, r.T - second * TILE_ROWS);
+    }
+}
+
+/* One or two tiles of rows by 32 outputs over a chunk of steps; c as before, or from zero. */
 INLINE void multiply_chunk(int w_is_a, int xs, float *c, int from_zero, struct operand x, struct operand w,
-                           size_t steps)
+                           size_t steps, struct asking *far)
 {
     if (from_zero)
         c_zero();
     else
         c_load(c);
     if (w_is_a)
-        products(2, xs, w, x, steps);
+        products(2, xs, w, x, steps, far);
     else
-        products(xs, 2, x, w, steps);
+        products(xs, 2, x, w, steps, far);
     c_store(c);
 }
 
-/* Up to GROUP rows. */
-INLINE void multiply_group(int w_is_a, float *z, const char *x, const char *w, int T, size_t steps, struct asking *a)
+/* The chunk of x that follows, of which every WIDTH-th part is asked for with one of WIDTH sums. */
+static struct operand packed_x(const char *at, size_t steps, size_t ahead, int part)
 {
-    _Alignas(64) float c[GROUP / (2 * TILE_ROWS)][4 * 256];
+    enum { LINES = TILE_ROWS / WIDTH ? TILE_ROWS / WIDTH : 1 };
+    struct operand x = packed(at, steps);
+    x.ahead = ahead + (size_t)(part % TILE_ROWS * LINES * TILE_ROW_BYTES);
+    x.apart = TILE_ROW_BYTES;
+    x.lines = LINES;
+    return x;
+}
+
+/* Up to PAIRS * 32 rows. The last chunk's sums go to z while the tiles have the next ones to do. */
+INLINE void multiply_group(int w_is_a, float *z, const char *x, const char *w, int T, size_t steps, struct asking *far)
+{
+    _Alignas(64) sums c[WIDTH][PAIRS];
+    struct result done = {.c = NULL};
     for (size_t s = 0; s < steps; s += CHUNK) {
         const size_t n = steps - s < CHUNK ? steps - s : CHUNK;
-        const struct operand ws = packed(w + s * TILE_BYTES, steps);
-        for (int t = 0; t < T; t += 2 * TILE_ROWS) {
-            const struct operand xs = packed(x + ((size_t)(t / TILE_ROWS) * steps + s) * TILE_BYTES, steps);
-            ask(a);
-            if (T - t > TILE_ROWS)
-                multiply_chunk(w_is_a, 2, c[t / (2 * TILE_ROWS)], s == 0, xs, ws, n);
-            else
-                multiply_chunk(w_is_a, 1, c[t / (2 * TILE_ROWS)], s == 0, xs, ws, n);
+        for (int o = 0; o < WIDTH; o++) {
+            const struct operand ws = packed(w + ((size_t)(2 * o) * steps + s) * TILE_BYTES, steps);
+            for (int p = 0; p * 2 * TILE_ROWS < T; p++) {
+                const int rows = T - p * 2 * TILE_ROWS;
+                const struct operand xs =
+                    packed_x(x + ((size_t)(2 * p) * steps + s) * TILE_BYTES, steps, n * TILE_BYTES, o);
+                if (rows > TILE_ROWS)
+                    multiply_chunk(w_is_a, 2, c[o][p], s == 0, xs, ws, n, far);
+                else
+                    multiply_chunk(w_is_a, 1, c[o][p], s == 0, xs, ws, n, far);
+                if (s + n < steps) continue;
+                add_result(w_is_a, done);
+                done = (struct result){z + (p * PANEL + o) * 2 * TILE_ROWS, c[o][p], rows};
+            }
         }
     }
-    for (int t = 0; t < T; t += TILE_ROWS) {
-        for (int half = 0; half < 2; half++) {
-            const int second = t / TILE_ROWS % 2, tile = w_is_a ? 2 * half + second : 2 * second + half;
-            add_tile(w_is_a, z + t * PANEL + half * TILE_ROWS, c[t / (2 * TILE_ROWS)] + tile * 256, T - t);
-        }
-    }
+    add_result(w_is_a, done);
 }
 
 INLINE void multiply(int w_is_a, float *z, const char *x, const char *w, int T, int n, const struct ahead *next)
 {
-    const size_t chunks = (steps_of(n) + CHUNK - 1) / CHUNK;
-    struct asking a = asking(next, (int)chunks * ((T + 2 * TILE_ROWS - 1) / (2 * TILE_ROWS)));
+    enum { GROUP = PAIRS * 2 * TILE_ROWS };
+    struct asking far = asking(next, (int)steps_of(n) * WIDTH * ((T + 2 * TILE_ROWS - 1) / (2 * TILE_ROWS)));
     TILES_ON(&config);
     for (int t = 0; t < T; t += GROUP)
-        multiply_group(w_is_a, z + t * PANEL, x + x_bytes(t, n), w, T - t < GROUP ? T - t : GROUP, steps_of(n), &a);
+        multiply_group(w_is_a, z + t * PANEL, x + x_bytes(t, n), w, T - t < GROUP ? T - t : GROUP, steps_of(n), &far);
     TILES_OFF();
 }
 
@@ -411,7 +484,7 @@ void kernels_init_amx_linear(struct kernels *k)
             .stream_rows = STREAM_ROWS,
             .panel = PANEL,
             .depth = DEPTH,
-            .panel_bytes = 2 * DEPTH / STEP * TILE_BYTES,
+            .panel_bytes = PANEL / TILE_ROWS * (DEPTH / STEP) * TILE_BYTES,
             .packed_x_bytes = x_bytes,
             .pack_x = plain ? put_x_as_b : put_x_as_a,
             .pack_w = packs[w],
