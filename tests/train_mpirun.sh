@@ -119,6 +119,7 @@ kill_one() { # a random rank at a random time
 for round in $(seq "$rounds"); do
     run=killed-$round
     until_done "$run" kill_one
+    rm -rf "$run"
 done
 
 # Every rank in turn, in front of its N-th call that makes something durable or names it.
@@ -140,6 +141,7 @@ for rank in 0 1 2 3; do
         grep -q 'signal 9' said || fail "rank $rank killed at $at: something else is wrong"
         four "$gptjt" train recipe.yaml -o "$run" --resume || fail "rank $rank killed at $at: cannot go on"
         same "$run"
+        rm -rf "$run"
         kills=$((kills + 1))
         at=$((at + step))
     done

@@ -530,11 +530,8 @@ static void head_back(struct train_pass *p, const int32_t *wanted, int n)
     const struct gptj_config *c = &m->cfg;
     const struct ops_train *train = p->ops->train;
     struct ops *o = p->ops;
-    const struct linear_back_map to_logits = {.w = c->tied ? &m->wte : &m->head,
-                                              .b = &m->head_b,
-                                              .dx = p->dnormed,
-                                              .dy = p->logits,
-                                              .x = p->normed};
+    const struct linear_back_map to_logits = {
+        .w = c->tied ? &m->wte : &m->head, .b = &m->head_b, .dx = p->dnormed, .dy = p->logits, .x = p->normed};
     ops_linear_back_group(o, &to_logits, 1, n);
     store_chunk(p, p->dnormed, n, c->D);
     train->zero(o, p->dhidden, (size_t)n * (size_t)c->D);

@@ -79,65 +79,6 @@ static void cuda_copy(struct ops *o, void *to, const void *from, size_t bytes)
     pthread_mutex_unlock(&c->lock);
 }
 
-void *cuda_scratch(struct ops_cuda *c, void **at, size_t *have, size_t bytes)
-{
-    if (bytes <= *have) return *at;
-    cuda_must(cudaStreamSynchronize(cuda_now(c)), "waiting for the device");
-    cuda_must(cudaFree(*at), "free");
-    *have = 0;
-    *at = NULL;
-    cuda_must(cudaMalloc(at, bytes), "scratch memory");
-    *have = bytes;
-    return *at;
-}
-
-/* ---- Copies of what lies on the host ---- */
-
-static void mirror_fill(struct ops_cuda *c, struct mirror *m, const void *host, size_t bytes)
-{
-    if (bytes > m->cap) {
-        m->cap = bytes < 4096 ? 4096 : 2 * bytes;
-        cuda_must(cudaFree(m->device), "free"); /* waits for the device */
-        cuda_must(cudaMalloc(&m->device, m->cap), "memory for a batch");
-        free(m->host);
-        m->host = malloc(m->cap);
-        if (!m->host) cuda_must(cudaErrorMemoryAllocation, "memory for a batch");
-    }
-    memcpy(m->host, host, bytes);
-    m->bytes = bytes;
-    cuda_must(cudaMemcpyAsync(m->device, m->host, bytes, cudaMemcpyHostToDevice, c->stream), "copy to the device");
-    if (c->queue.apart) { /* what runs beside does not see the main stream */
-        cuda_must(cudaEventRecord(c->beside.parted, c->stream), "event");
-        cuda_must(cudaStreamWaitEvent(c->beside.stream, c->beside.parted, 0), "event");
-    }
-}
-
-/* The first that no kernel on the list reads: then a step finds its copies where the step before had them, and has the
- * same list of kernels. */
-static struct mirror *free_mirror(struct ops_cuda *c)
-{
-    for (struct mirror *m = c->mirrors; m < c->mirrors + CUDA_MIRRORS; m++)
-        if (m->epoch != c->queue.epoch) return m;
-    return NULL;
-}
-
-const void *cuda_mirror(struct ops_cuda *c, const void *host, size_t bytes)
-{
-    for (struct mirror *m = c->mirrors; m < c->mirrors + CUDA_MIRRORS; m++) {
-        if (m->bytes != bytes || memcmp(m->host, host, bytes)) continue;
-        m->epoch = c->queue.epoch;
-        return m->device;
-    }
-    struct mirror *m = free_mirror(c);
-    if (!m) {
-        cuda_now(c);
-        m = free_mirror(c);
-    }
-    mirror_fill(c, m, host, bytes);
-    m->epoch = c->queue.epoch;
-    return m->device;
-}
-
 /* ---- Beside ---- */
 
 enum { BESIDE_ROWS = 64 }; /* more keep the device busy themselves */
@@ -271,6 +212,7 @@ static enum status find_device(struct ops_cuda *c, struct cudaDeviceProp *device
                     device->major, device->minor);
     c->sms = device->multiProcessorCount;
     c->cache_bytes = device->l2CacheSize;
+    c->shared_bytes = device->sharedMemPerBlockOptin;
     c->dependent = device->major >= 9;
     return OK;
 }

@@ -35,7 +35,8 @@ enum {
 struct mirror {
     void *host, *device; /* the content, and its copy; room for cap bytes */
     size_t bytes, cap;
-    unsigned epoch; /* of the list that reads it */
+    unsigned epoch; /* of the list that reads it         */
+    unsigned used;  /* when it was last asked for        */
 };
 
 /* A piece of device memory. */
@@ -87,12 +88,14 @@ struct ops_cuda {
     struct queue queue;
     int sms;
     int64_t cache_bytes; /* of the L2 */
+    size_t shared_bytes; /* of shared memory, that a block may have */
     bool dependent;      /* programmatic dependent launch is there */
     struct kernels host;
     struct pool *pool; /* converts weights at loading */
     struct cuda_blas *blas;
     struct mirror mirrors[CUDA_MIRRORS];
-    void *staging; /* pinned, for what is read */
+    unsigned asked; /* how often for mirrors */
+    void *staging;  /* pinned, for what is read */
     size_t staging_bytes;
     /* Scratch: rows and gradients as a product takes them, unpacked weights, parts of attention, its pages in fp16. */
     void *x, *dy, *panel, *partial, *half;
@@ -124,6 +127,10 @@ void cuda_submit(struct ops_cuda *c, const void *kernel, dim3 grid, dim3 block, 
 
 /* Sends the list to the device. */
 void cuda_flush(struct ops_cuda *c);
+
+/* Sends the list, and waits until the device has nothing to do. An operation that needs more memory calls it anywhere:
+ * what goes beside goes on beside, and the mirrors that it has asked for stay. */
+void cuda_idle(struct ops_cuda *c);
 
 /* For who uses the stream itself: the main stream, with all before on it and nothing beside. */
 cudaStream_t cuda_now(struct ops_cuda *c);

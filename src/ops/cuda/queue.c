@@ -56,46 +56,6 @@ static void append(struct ops_cuda *c, enum kind kind)
     r->bytes = (uint32_t)aligned(sizeof *r);
 }
 
-/* Once a kernel: all want the same division of a multiprocessor's memory, for changing it waits until it is idle. */
-static void prepare(struct ops_cuda *c, const void *kernel)
-{
-    struct queue *q = &c->queue;
-    for (int i = 0; i < q->n_prepared; i++)
-        if (q->prepared[i] == kernel) return;
-    if (q->n_prepared == CUDA_KERNELS) return;
-    q->prepared[q->n_prepared++] = kernel;
-    cuda_must(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
-        "shared memory");
-}
-
-void cuda_submit(struct ops_cuda *c, const void *kernel, dim3 grid, dim3 block, size_t shared, int n,
-                 const void *const *arguments, const size_t *bytes)
-{
-    cuda_settle(c);
-    prepare(c, kernel);
-    if (c->queue.n >= 2 * LIST_LONG && !c->beside.apart) cuda_flush(c);
-    size_t all = aligned(sizeof(struct record));
-    uint32_t of[MAX_ARGUMENTS];
-    if (n > MAX_ARGUMENTS) cuda_must(cudaErrorInvalidValue, "too many arguments of a kernel");
-    for (int i = 0; i < n; i++) {
-        of[i] = (uint32_t)all;
-        all += aligned(bytes[i]);
-    }
-    struct record *r = grow(&c->queue, all);
-    *r = (struct record){.kernel = kernel,
-                         .grid = grid,
-                         .block = block,
-                         .kind = c->beside.inside ? KERNEL_BESIDE : KERNEL,
-                         .shared = (uint32_t)shared,
-                         .n = (uint32_t)n,
-                         .bytes = (uint32_t)all};
-    for (int i = 0; i < n; i++) {
-        r->of[i] = of[i];
-        memcpy((char *)r + of[i], arguments[i], bytes[i]);
-    }
-}
-
 /* ---- To the device ---- */
 
 static void follow(cudaStream_t who, cudaStream_t whom, cudaEvent_t event)
@@ -180,7 +140,8 @@ static struct graph *graph_of(struct queue *q)
     return oldest;
 }
 
-void cuda_flush(struct ops_cuda *c)
+/* next: what the list reads may be overwritten from here on, behind it on the stream. */
+static void send(struct ops_cuda *c, bool next)
 {
     struct queue *q = &c->queue;
     const bool whole = !q->apart && !c->beside.apart; /* parted and joined within the list */
@@ -194,7 +155,64 @@ void cuda_flush(struct ops_cuda *c)
     q->n = 0;
     q->used = 0;
     q->apart = c->beside.apart;
-    if (!q->apart) q->epoch++;
+    if (next && !q->apart) q->epoch++;
+}
+
+void cuda_flush(struct ops_cuda *c)
+{
+    send(c, true);
+}
+
+void cuda_idle(struct ops_cuda *c)
+{
+    struct beside *b = &c->beside;
+    cuda_join(c);
+    send(c, false);
+    cuda_must(cudaStreamSynchronize(c->stream), "waiting for the device");
+    if (!b->inside) return;
+    append(c, PART);
+    b->apart = true;
+    b->n_here = 0;
+}
+
+/* Once a kernel: all want the same division of a multiprocessor's memory, for changing it waits until it is idle. */
+static void prepare(struct ops_cuda *c, const void *kernel)
+{
+    struct queue *q = &c->queue;
+    for (int i = 0; i < q->n_prepared; i++)
+        if (q->prepared[i] == kernel) return;
+    if (q->n_prepared == CUDA_KERNELS) return;
+    q->prepared[q->n_prepared++] = kernel;
+    cuda_must(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
+        "shared memory");
+}
+
+void cuda_submit(struct ops_cuda *c, const void *kernel, dim3 grid, dim3 block, size_t shared, int n,
+                 const void *const *arguments, const size_t *bytes)
+{
+    cuda_settle(c);
+    prepare(c, kernel);
+    if (c->queue.n >= 2 * LIST_LONG && !c->beside.apart) send(c, false);
+    size_t all = aligned(sizeof(struct record));
+    uint32_t of[MAX_ARGUMENTS];
+    if (n > MAX_ARGUMENTS) cuda_must(cudaErrorInvalidValue, "too many arguments of a kernel");
+    for (int i = 0; i < n; i++) {
+        of[i] = (uint32_t)all;
+        all += aligned(bytes[i]);
+    }
+    struct record *r = grow(&c->queue, all);
+    *r = (struct record){.kernel = kernel,
+                         .grid = grid,
+                         .block = block,
+                         .kind = c->beside.inside ? KERNEL_BESIDE : KERNEL,
+                         .shared = (uint32_t)shared,
+                         .n = (uint32_t)n,
+                         .bytes = (uint32_t)all};
+    for (int i = 0; i < n; i++) {
+        r->of[i] = of[i];
+        memcpy((char *)r + of[i], arguments[i], bytes[i]);
+    }
 }
 
 cudaStream_t cuda_now(struct ops_cuda *c)

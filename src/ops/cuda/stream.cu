@@ -2,8 +2,7 @@
 /* Products of few rows. Reading the weights is all that takes time, so each is read once, as it is stored, by blocks of
  * threads that stay, one a multiprocessor, and always have the next weights on their way: every thread copies what it
  * will need itself into a ring of its own in shared memory, so that nobody waits for anybody. The first copies are
- * under way before the kernel waits for its rows, and a block takes less than half of a multiprocessor, so that the
- * next kernel's first copies are as well while this one ends.
+ * under XX
  *
  * fp32, fp16, bf16: a warp takes OUTPUTS rows of w, PIECE weights a thread, in fp32 arithmetic; the order of a sum does
  * not depend on the type.
@@ -18,10 +17,9 @@ enum {
     WARPS = 8,
     THREADS = WARPS * WARP,
     OUTPUTS = 4,
-    RING = 4,                 /* steps of a warp in shared memory                       */
-    STEP = PIECE * WARP,      /* inputs of a step                                       */
-    MOST_SHARED = 224 * 1024, /* bytes of a block                                       */
-    MOST_QUANT_INPUTS = 64 * 1024,
+    RING_BYTES = 128 * 1024, /* of a block                                             */
+    STEP = PIECE * WARP,     /* inputs of a step                                       */
+    STATIC_BYTES = 1024,     /* of shared memory, for sums */
 };
 
 static size_t rows_bytes(int T, int I)
@@ -29,19 +27,10 @@ static size_t rows_bytes(int T, int I)
     return (size_t)T * ((I + STEP - 1) / STEP * STEP) * sizeof(float);
 }
 
-static size_t ring_bytes(size_t weight)
+/* Steps of a warp that lie in the ring: a power of two. */
+template <class W> __host__ __device__ constexpr int ring_steps()
 {
-    return (size_t)THREADS * RING * OUTPUTS * PIECE * weight;
-}
-
-int cuda_stream_rows(const struct ops_cuda *c, enum weight_type w, int I)
-{
-    if (weight_quantised(w)) return c->compute == COMPUTE_INT8 && I <= MOST_QUANT_INPUTS ? MAX_QUANT_ROWS : 0;
-    const size_t room = MOST_SHARED - ring_bytes(w == WEIGHT_F32 ? sizeof(float) : sizeof(uint16_t));
-    int T = I % PIECE == 0 ? MAX_ROWS : 0;
-    while (T > 0 && rows_bytes(T, I) > room)
-        T--;
-    return T;
+    return RING_BYTES / (THREADS * OUTPUTS * PIECE * sizeof(W));
 }
 
 /* The maps of one call, whose outputs are cut into units that are dealt out to those who compute. */
@@ -197,26 +186,44 @@ __device__ static float4 *row_at(float4 *rows, int t, int at, int half)
     return rows + (t * 2 + at / 4 % 2) * half + at / PIECE;
 }
 
-/* Rows as they are; what is beyond I is zeros. */
-__device__ static void take_rows(float4 *rows, const float *x, int T, int I, int half)
+/* n pieces of 16 bytes by all threads of a block, many reads on their way at once; what find() has no address for is
+ * zeros. Not by copies that are waited for: those of the ring would have to be there as well, and memory would idle. */
+template <class Find, class Put> __device__ static void take(int n, Find find, Put put)
 {
-    for (int i = threadIdx.x; i < T * 2 * half; i += THREADS) {
-        const int t = i / (2 * half), at = i % (2 * half) * 4;
-        *row_at(rows, t, at, half) = at < I ? *(const float4 *)(x + (size_t)t * I + at) : make_float4(0, 0, 0, 0);
+    enum { TOGETHER = 8 };
+    for (int first = threadIdx.x; first < n; first += TOGETHER * THREADS) {
+        uint4 v[TOGETHER];
+#pragma unroll
+        for (int j = 0; j < TOGETHER; j++) {
+            const int i = first + j * THREADS;
+            const uint4 *from = i < n ? find(i) : NULL;
+            v[j] = from ? __ldcg(from) : make_uint4(0, 0, 0, 0);
+        }
+#pragma unroll
+        for (int j = 0; j < TOGETHER; j++)
+            if (first + j * THREADS < n) put(first + j * THREADS, v[j]);
     }
 }
 
-/* The same, and normed: every block does it for itself. */
+/* Rows as they are; what is beyond I is zeros. */
+__device__ static void take_rows(float4 *rows, const float *x, int T, int I, int half)
+{
+    for (int t = 0; t < T; t++)
+        take(
+            2 * half, [&](int i) { return 4 * i < I ? (const uint4 *)(x + (size_t)t * I) + i : NULL; },
+            [&](int i, uint4 v) { *(uint4 *)row_at(rows, t, 4 * i, half) = v; });
+}
+
+/* The same, and normed: every block does it for itself. A thread goes through what it copied. */
 __device__ static void norm_rows(float4 *rows, const float *x, int T, int I, int half, const normed &n)
 {
     __shared__ float sums[WARP];
+    take_rows(rows, x, T, I, half);
     for (int t = 0; t < T; t++) {
         float sum = 0, squares = 0;
-        for (int at = 4 * threadIdx.x; at < 8 * half; at += 4 * THREADS) {
-            float4 v = make_float4(0, 0, 0, 0);
-            if (at < I) v = *(const float4 *)(x + (size_t)t * I + at);
+        for (int at = 4 * threadIdx.x; at < I; at += 4 * THREADS) {
+            const float4 v = *row_at(rows, t, at, half);
             sum += v.x + v.y + (v.z + v.w);
-            *row_at(rows, t, at, half) = v;
         }
         const float mean = block_sum(sum, sums) / I;
         for (int at = 4 * threadIdx.x; at < I; at += 4 * THREADS) {
@@ -225,6 +232,7 @@ __device__ static void norm_rows(float4 *rows, const float *x, int T, int I, int
                        ((v.z - mean) * (v.z - mean) + (v.w - mean) * (v.w - mean));
         }
         const float scale = 1 / sqrtf(block_sum(squares, sums) / I + n.eps);
+#pragma unroll 4
         for (int at = 4 * threadIdx.x; at < I; at += 4 * THREADS) {
             float4 *const to = row_at(rows, t, at, half), v = *to;
             const float4 w = *(const float4 *)(n.w + at), b = *(const float4 *)(n.b + at);
@@ -237,7 +245,7 @@ __device__ static void norm_rows(float4 *rows, const float *x, int T, int I, int
 template <class W, int T, bool NORM>
 __global__ static void __launch_bounds__(THREADS) stream_kernel(const float *x, const group g, const normed n)
 {
-    constexpr int words = sizeof(piece<W>) / sizeof(uint4), slot = OUTPUTS * words * THREADS;
+    constexpr int words = sizeof(piece<W>) / sizeof(uint4), slot = OUTPUTS * words * THREADS, RING = ring_steps<W>();
     extern __shared__ uint4 shared[];
     uint4 *const ring = shared + threadIdx.x;
     float4 *const rows = (float4 *)(shared + RING * slot);
@@ -318,10 +326,10 @@ template <class W, int T, bool NORM>
 static void stream_launch(struct ops_cuda *c, const group &g, const float *x, const normed &n)
 {
     static bool allowed; /* so much shared memory */
-    if (!allowed) cuda_allow_shared((const void *)stream_kernel<W, T, NORM>, MOST_SHARED);
+    if (!allowed) cuda_allow_shared((const void *)stream_kernel<W, T, NORM>, c->shared_bytes - STATIC_BYTES);
     allowed = true;
     const int warps = c->sms * WARPS, blocks = g.units < warps ? (g.units + WARPS - 1) / WARPS : c->sms;
-    cuda_launch(c, blocks, THREADS, ring_bytes(sizeof(W)) + rows_bytes(T, g.I), stream_kernel<W, T, NORM>, x, g, n);
+    cuda_launch(c, blocks, THREADS, RING_BYTES + rows_bytes(T, g.I), stream_kernel<W, T, NORM>, x, g, n);
 }
 
 template <class W, int T> static void stream_rows(struct ops_cuda *c, const group &g, const float *x, const normed &n)
@@ -425,11 +433,17 @@ enum {
 /* A warp's units in the ring, as they lie in the strip but UNIT_STRIDE bytes apart, so that threads of different units
  * read different banks; and their scales, the second half of them in q4 only. A warp copies them together: 512 bytes
  * that are neighbours at a time. */
-enum { WARP_UNITS = WARP / QUARTERS, UNIT_STRIDE = UNIT_BYTES + 64, QUANT_RING = 3 };
+enum { WARP_UNITS = WARP / QUARTERS, UNIT_STRIDE = UNIT_BYTES + 64 };
 struct unit_slot {
     uint8_t step[WARP_UNITS][UNIT_STRIDE];
     uint8_t scale[WARP_UNITS][2][QUANT_STRIP * 2];
 };
+
+/* Slots of a warp. More rows take more of the shared memory themselves. */
+__host__ __device__ constexpr int quant_ring(int T)
+{
+    return T == 1 ? 4 : 2;
+}
 
 template <bool Q4> struct quant_shape {
     int blocks, units, rounds; /* of a strip: of QUANT_BLOCK inputs, of UNIT_BYTES, of UNITS units */
@@ -552,7 +566,7 @@ __host__ __device__ constexpr int quant_kept(int T)
 /* x: [T] rows of values and then [T] rows of scales, as quantise_kernel leaves them; they go to shared memory. */
 template <bool Q4, int T> __global__ static void __launch_bounds__(THREADS) quant_kernel(const uint4 *x, const group g)
 {
-    constexpr int kept = quant_kept(T);
+    constexpr int kept = quant_kept(T), QUANT_RING = quant_ring(T);
     __shared__ float parts[kept][WARPS][T][QUANT_STRIP]; /* sums of the warps for the block's latest strips */
     extern __shared__ uint4 shared[];
     unit_slot *const ring = (unit_slot *)shared + threadIdx.x / WARP * QUANT_RING;
@@ -575,8 +589,8 @@ template <bool Q4, int T> __global__ static void __launch_bounds__(THREADS) quan
     cuda_wait();
     cuda_let_next_start();
     const int all = (T * (row_bytes + groups * (int)sizeof(float)) + 15) / 16;
-    for (int i = threadIdx.x; i < all; i += THREADS)
-        rows[i] = x[i];
+    take(
+        all, [&](int i) { return x + i; }, [&](int i, uint4 v) { rows[i] = v; });
     __syncthreads();
 
     float sum[T][QUARTER] = {};
@@ -645,12 +659,23 @@ static size_t quant_row_bytes(enum weight_type type, int T, int I) /* values and
     return (T * (blocks * QUANT_BLOCK + groups * sizeof(float)) + 15) / 16 * 16;
 }
 
-/* How many rows' values have room beside the ring. */
-template <bool Q4> static int quant_rows_that_fit(int I)
+/* How many rows' values have room beside the ring and the parts; 0: not even one's. */
+static int quant_rows_that_fit(enum weight_type type, int I, size_t shared_bytes)
 {
     int T = MAX_QUANT_ROWS;
-    while (T > 1 && sizeof(unit_slot) * QUANT_RING * WARPS + quant_row_bytes(Q4 ? WEIGHT_Q4 : WEIGHT_Q8, T, I) >
-                        MOST_SHARED - PARTS_BYTES)
+    while (T > 0 &&
+           sizeof(unit_slot) * quant_ring(T) * WARPS + quant_row_bytes(type, T, I) + PARTS_BYTES > shared_bytes)
+        T--;
+    return T;
+}
+
+int cuda_stream_rows(const struct ops_cuda *c, enum weight_type w, int I)
+{
+    if (weight_quantised(w))
+        return c->compute == COMPUTE_INT8 && quant_rows_that_fit(w, I, c->shared_bytes) > 0 ? MAX_QUANT_ROWS : 0;
+    const size_t room = c->shared_bytes > RING_BYTES + STATIC_BYTES ? c->shared_bytes - RING_BYTES - STATIC_BYTES : 0;
+    int T = I % PIECE == 0 ? MAX_ROWS : 0;
+    while (T > 0 && rows_bytes(T, I) > room)
         T--;
     return T;
 }
@@ -658,9 +683,10 @@ template <bool Q4> static int quant_rows_that_fit(int I)
 template <bool Q4, int T> static void quant_rows(struct ops_cuda *c, const group &g, const void *x)
 {
     static bool allowed;
-    if (!allowed) cuda_allow_shared((const void *)quant_kernel<Q4, T>, MOST_SHARED - PARTS_BYTES);
+    if (!allowed) cuda_allow_shared((const void *)quant_kernel<Q4, T>, c->shared_bytes - PARTS_BYTES);
     allowed = true;
-    const size_t bytes = sizeof(unit_slot) * QUANT_RING * WARPS + quant_row_bytes(Q4 ? WEIGHT_Q4 : WEIGHT_Q8, T, g.I);
+    const size_t bytes = sizeof(unit_slot) * quant_ring(T) * WARPS +
+                         quant_row_bytes(Q4 ? WEIGHT_Q4 : WEIGHT_Q8, T, g.I);
     cuda_launch(c, g.units < c->sms ? g.units : c->sms, THREADS, bytes, quant_kernel<Q4, T>, (const uint4 *)x, g);
 }
 
@@ -672,7 +698,7 @@ static void quant(struct ops_cuda *c, const struct linear_map *maps, int n, cons
         quant_rows<Q4, 1>, quant_rows<Q4, 2>, quant_rows<Q4, 3>, quant_rows<Q4, 4>,
         quant_rows<Q4, 5>, quant_rows<Q4, 6>, quant_rows<Q4, 7>, quant_rows<Q4, 8>};
     const enum weight_type type = maps->w->type;
-    const int I = maps->w->I, blocks = (int)quant_blocks(I), most = quant_rows_that_fit<Q4>(I),
+    const int I = maps->w->I, blocks = (int)quant_blocks(I), most = quant_rows_that_fit(type, I, c->shared_bytes),
               turns = (T + most - 1) / most, wanted = (blocks * QUANT_BLOCK / 4 + WARP - 1) / WARP * WARP,
               threads = before.w || wanted < THREADS ? wanted : THREADS;
     group g = group_of(maps, n, QUANT_STRIP);

@@ -483,10 +483,10 @@ void cuda_narrow_rows(struct ops_cuda *c, void *to, float *sum, const float *dy,
     assert(as != FACTOR_F32);
     if (!parts || !blocks) return;
     double *part = NULL;
-    if (sum)
-        part = (double *)cuda_scratch(c, &c->partial, &c->partial_bytes, (size_t)parts * (size_t)n * sizeof *part);
-    cuda_launch(c, dim3(blocks, parts), THREADS, 0, in_fours ? narrow_rows_for<true>(z, sum) : narrow_rows_for<false>(z, sum),
-                (uint16_t *)to, part, dy, z, T, n, as == FACTOR_F16);
+    if (sum) part = (double *)cuda_scratch(c, &c->partial, &c->partial_bytes, (size_t)parts * (size_t)n * sizeof *part);
+    cuda_launch(c, dim3(blocks, parts), THREADS, 0,
+                in_fours ? narrow_rows_for<true>(z, sum) : narrow_rows_for<false>(z, sum), (uint16_t *)to, part, dy, z,
+                T, n, as == FACTOR_F16);
     if (sum)
         cuda_launch(c, (n + THREADS - 1) / THREADS, THREADS, 0, columns_end_kernel, sum, (float *)NULL, part, parts, n);
 }
