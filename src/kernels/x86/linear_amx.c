@@ -14,9 +14,9 @@
  *
  * Two A by two B fill the tiles: C is 0 .. 3, A is 4 and 5, B is 6 and 7.
  *
- * A product takes 16 cycles and, by two A and two B, the lines of one tile: what L1 can give, but twice what L2 can, and
- * L3 gives a fifth of that. So a panel (512 KB, in L2) is wide, for x comes from L3 once for each; CHUNK steps of some
- * rows stay in L1 while the whole panel passes, and sums leave the tiles after each chunk. */
+ * A product takes 16 cycles and, by two A and two B, the lines of one tile: what L1 can give, but twice what L2 can,
+ * and L3 gives a fifth of that. So a panel (512 KB, in L2) is wide, for x comes from L3 once for each; CHUNK steps of
+ * some rows stay in L1 while the whole panel passes, and sums leave the tiles after each chunk. */
 #include "kernels/kernels.h"
 
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512BF16__)
@@ -408,8 +408,8 @@ INLINE void multiply_group(int w_is_a, float *z, const char *x, const char *w, i
             const struct operand ws = packed(w + ((size_t)(2 * o) * steps + s) * TILE_BYTES, steps);
             for (int p = 0; p * 2 * TILE_ROWS < T; p++) {
                 const int rows = T - p * 2 * TILE_ROWS;
-                const struct operand xs =
-                    packed_x(x + ((size_t)(2 * p) * steps + s) * TILE_BYTES, steps, n * TILE_BYTES, o);
+                const struct operand xs = packed_x(x + ((size_t)(2 * p) * steps + s) * TILE_BYTES, steps,
+                                                   n * TILE_BYTES, o);
                 if (rows > TILE_ROWS)
                     multiply_chunk(w_is_a, 2, c[o][p], s == 0, xs, ws, n, far);
                 else

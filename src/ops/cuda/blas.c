@@ -29,7 +29,7 @@ enum { PLANS = 256, MAX_ALIGNMENT = 256 };
 /* What a plan is for. Compared as bytes: zeroed before it is filled. */
 struct shape {
     int factor, m, n, k, lda, ldb, ldy, alignment;
-    bool transpose_a, transpose_b, add, bias, gelu;
+    int transpose_a, transpose_b, add, bias, gelu; /* flags; no padding */
 };
 
 struct plan {

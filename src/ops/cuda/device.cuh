@@ -42,8 +42,8 @@ __device__ inline void cuda_let_next_start()
 }
 
 template <class... Parameters, class... Arguments>
-void cuda_launch(struct ops_cuda *c, dim3 grid, dim3 block, size_t shared, void (*kernel)(Parameters...),
-                 Arguments... arguments)
+static void cuda_launch(struct ops_cuda *c, dim3 grid, dim3 block, size_t shared, void (*kernel)(Parameters...),
+                        Arguments... arguments)
 {
     const auto submit = [&](const Parameters &...as) {
         const void *const at[] = {&as...};

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the device can do, measured: the floor that speeds are told as fractions of. */
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "ops/cuda/cuda.h"
 
@@ -52,15 +54,17 @@ static void product_round(struct ops_cuda *c, void *user)
 static void fill(struct ops_cuda *c, void *to, size_t n, enum cuda_factor factor)
 {
     enum { PIECE = 1 << 20 };
-    static float x[PIECE];
+    float *x = malloc(PIECE * sizeof *x);
+    if (!x) cuda_must(cudaErrorMemoryAllocation, "memory for a probe");
     uint64_t state = 1;
     for (int i = 0; i < PIECE; i++) {
         state = state * 6364136223846793005u + 1442695040888963407u;
         x[i] = (float)(int32_t)(state >> 32) * 0x1p-31f;
     }
     const size_t each = factor == FACTOR_F32 ? sizeof(float) : sizeof(uint16_t);
-    float *staged = cuda_scratch(c, &c->partial, &c->partial_bytes, sizeof x);
-    c->base.fn->write(&c->base, staged, x, sizeof x);
+    float *staged = cuda_scratch(c, &c->partial, &c->partial_bytes, PIECE * sizeof *x);
+    c->base.fn->write(&c->base, staged, x, PIECE * sizeof *x);
+    free(x);
     for (size_t at = 0; at < n; at += PIECE) {
         const size_t count = n - at < PIECE ? n - at : PIECE;
         char *piece = (char *)to + at * each;
