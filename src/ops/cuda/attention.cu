@@ -243,14 +243,8 @@ static void launch_tiles(struct ops_cuda *c, const struct attention_call *a, con
 {
     static bool allowed; /* so much shared memory */
     const size_t bytes = tile_shared_bytes<K>();
-    if (!allowed) {
-        cuda_must(cudaFuncSetAttribute(attention_tiles<K>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes),
-                  "shared memory");
-        cuda_must(cudaFuncSetAttribute(attention_tiles<K>, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                       cudaSharedmemCarveoutMaxShared),
-                  "shared memory");
-        allowed = true;
-    }
+    if (!allowed) cuda_allow_shared((const void *)attention_tiles<K>, bytes);
+    allowed = true;
     cuda_launch(c, dim3((unsigned)n, (unsigned)a->H), dim3(TILE_THREADS), bytes, attention_tiles<K>, *a, tiles);
 }
 

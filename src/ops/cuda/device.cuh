@@ -79,6 +79,18 @@ __device__ inline float block_sum(float x, float *shared)
     return x;
 }
 
+/* Mean, and 1 / sqrt(variance + eps), of a row by all threads of a block; shared as block_sum() takes it. */
+__device__ inline float2 row_moments(const float *x, int D, float eps, float *shared)
+{
+    float sum = 0, squares = 0;
+    for (int i = threadIdx.x; i < D; i += blockDim.x)
+        sum += x[i];
+    const float mean = block_sum(sum, shared) / D;
+    for (int i = threadIdx.x; i < D; i += blockDim.x)
+        squares += (x[i] - mean) * (x[i] - mean);
+    return make_float2(mean, 1 / sqrtf(block_sum(squares, shared) / D + eps));
+}
+
 /* 0.5 y (1 + tanh(sqrt(2/pi) (y + 0.044715 y^3))) */
 __device__ inline float gelu_new(float y)
 {

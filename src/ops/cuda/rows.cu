@@ -79,13 +79,8 @@ __global__ static void layer_norm_kernel(float *y, const float *x, const float *
     cuda_let_next_start();
     x += (size_t)blockIdx.x * D;
     y += (size_t)blockIdx.x * D;
-    float sum = 0, squares = 0;
-    for (int i = threadIdx.x; i < D; i += blockDim.x)
-        sum += x[i];
-    const float mean = block_sum(sum, sums) / D;
-    for (int i = threadIdx.x; i < D; i += blockDim.x)
-        squares += (x[i] - mean) * (x[i] - mean);
-    const float scale = 1 / sqrtf(block_sum(squares, sums) / D + eps);
+    const float2 moments = row_moments(x, D, eps, sums);
+    const float mean = moments.x, scale = moments.y;
     for (int i = threadIdx.x; i < D; i += blockDim.x)
         y[i] = (x[i] - mean) * scale * w[i] + b[i];
 }

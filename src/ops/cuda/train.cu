@@ -504,13 +504,9 @@ __global__ static void layer_norm_back_kernel(float *dx, float *stats, const flo
     dx += at;
     dy += at;
     x += at;
-    float sum = 0, squares = 0, g_sum = 0, gx_sum = 0;
-    for (int i = threadIdx.x; i < D; i += blockDim.x)
-        sum += x[i];
-    const float mean = block_sum(sum, sums) / D;
-    for (int i = threadIdx.x; i < D; i += blockDim.x)
-        squares += (x[i] - mean) * (x[i] - mean);
-    const float scale = 1 / sqrtf(block_sum(squares, sums) / D + eps);
+    float g_sum = 0, gx_sum = 0;
+    const float2 moments = row_moments(x, D, eps, sums);
+    const float mean = moments.x, scale = moments.y;
     for (int i = threadIdx.x; i < D; i += blockDim.x) {
         const float g = dy[i] * w[i];
         g_sum += g;
