@@ -15,7 +15,7 @@
 #include "kernels/x86/quant_avx512.h"
 #include "kernels/x86/tiles_amx.h"
 
-enum { PANEL = 2 * QUANT_STRIP };
+enum { PANEL = 2 * QUANT_STRIP, DEPTH = 1024 };
 
 /* C 0 and 1 of the groups of a block, A 2, B 3. A group of q4 is half as long: A has 32 bytes a row, B 8 rows. */
 static const struct tile_config q8_config = {.palette = 1, .row_bytes = {64, 64, 64, 64}, .rows = {16, 16, 16, 16}};
@@ -152,20 +152,57 @@ static void multiply_q4(float *z, const void *x, const void *w, int T, int n, co
     multiply(WEIGHT_Q4, z, x, w, T, n, next);
 }
 
-/* ---- The table ---- */
+/* ---- Panels: two strips ---- */
 
-INLINE void overlay(struct linear_kernels *k, k_packed_bytes_fn *bytes, k_pack_x_fn *pack, k_multiply_fn *fn)
+INLINE void pack_strip(enum weight_type type, char *to, const char *strip, int I, int at, size_t blocks)
 {
-    k->packed_x_bytes = bytes;
-    k->pack_x = pack;
-    k->multiply = fn;
+    const size_t from = (size_t)at / QUANT_BLOCK, bytes = quant_block_bytes(type);
+    const char *scales = strip + quant_blocks(I) * bytes + from * quant_scale_bytes(type);
+    strip += from * bytes;
+    for (size_t b = 0; b < blocks; b++, strip += bytes)
+        UNROLL for (int s = 0; s < STEPS; s++, to += QUANT_STEP_BYTES) store_vector(to, stored_step(type, strip, s));
+    memcpy(to, scales, blocks * quant_scale_bytes(type));
 }
 
-/* Streaming and packed weights stay those of VNNI. */
+INLINE void pack_w(enum weight_type type, char *to, const char *w, int O, int I, int at, int n)
+{
+    const size_t blocks = quant_blocks(n), bytes = packed_strip_bytes(type, blocks);
+    for (int o = 0; o < PANEL; o += QUANT_STRIP, to += bytes, w += quant_strip_bytes(type, I)) {
+        if (o < O)
+            pack_strip(type, to, w, I, at, blocks);
+        else
+            memset(to, 0, bytes);
+    }
+}
+
+static void pack_q8(void *to, const void *w, int O, int I, int at, int n)
+{
+    pack_w(WEIGHT_Q8, to, w, O, I, at, n);
+}
+
+static void pack_q4(void *to, const void *w, int O, int I, int at, int n)
+{
+    pack_w(WEIGHT_Q4, to, w, O, I, at, n);
+}
+
+/* ---- The table ---- */
+
+/* Streaming stays VNNI's. */
 void kernels_init_amx_int8(struct kernels *k)
 {
-    overlay(&k->linear[COMPUTE_INT8][WEIGHT_Q8], x_q8_bytes, pack_x_q8, multiply_q8);
-    overlay(&k->linear[COMPUTE_INT8][WEIGHT_Q4], x_q4_bytes, pack_x_q4, multiply_q4);
+    struct linear_kernels *q8 = &k->linear[COMPUTE_INT8][WEIGHT_Q8], *q4 = &k->linear[COMPUTE_INT8][WEIGHT_Q4];
+    q8->panel = q4->panel = PANEL;
+    q8->depth = q4->depth = DEPTH;
+    q8->panel_bytes = 2 * packed_strip_bytes(WEIGHT_Q8, DEPTH / QUANT_BLOCK);
+    q8->packed_x_bytes = x_q8_bytes;
+    q8->pack_x = pack_x_q8;
+    q8->pack_w = pack_q8;
+    q8->multiply = multiply_q8;
+    q4->panel_bytes = 2 * packed_strip_bytes(WEIGHT_Q4, DEPTH / QUANT_BLOCK);
+    q4->packed_x_bytes = x_q4_bytes;
+    q4->pack_x = pack_x_q4;
+    q4->pack_w = pack_q4;
+    q4->multiply = multiply_q4;
 }
 
 #else /* not an x86 compiler: kernels_best_level() never offers this level */

@@ -22,6 +22,14 @@ INLINE __m512 number(__m512i bytes, int shift, int mask, int zero)
     return _mm512_cvtepi32_ps(_mm512_sub_epi32(stored, _mm512_set1_epi32(zero)));
 }
 
+/* Step 0 .. 15 of a block as it is stored: for each of 16 outputs, four inputs with their zero added. */
+INLINE __m512i stored_step(enum weight_type type, const char *block, int step)
+{
+    if (type == WEIGHT_Q8) return load_vector(block + step * QUANT_STEP_BYTES);
+    const __m512i v = load_vector(block + step % 8 * QUANT_STEP_BYTES);
+    return _mm512_and_si512(step < 8 ? v : _mm512_srli_epi16(v, 4), _mm512_set1_epi8(15));
+}
+
 /* Stores 16 outputs' inputs i .. i+3 of a block. */
 typedef void put_inputs_fn(int32_t *to, size_t lane, int i, const __m512 x[4]);
 
