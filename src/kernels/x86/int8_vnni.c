@@ -18,7 +18,7 @@
 #include "kernels/x86/panels.h"
 #include "kernels/x86/quant_avx512.h"
 
-enum { PANEL = 2 * QUANT_STRIP, DEPTH = 1024 };
+enum { PANEL = 4 * QUANT_STRIP, DEPTH = 1024 };
 
 /* Rows at a time: as many as can share a load from memory, and as few as have all their sums in registers. */
 enum { STREAM_TILE = 12, PANEL_TILE = 6 };
@@ -90,6 +90,7 @@ typedef int32_t sums __attribute__((vector_size(VECTOR_BYTES)));
 
 /* Strips side by side: where the blocks and scales of each are that come next. */
 enum { MOST_STRIPS = STREAM_BANDS, MOST_SUMS = 2 * STREAM_TILE };
+_Static_assert(PANEL / QUANT_STRIP <= MOST_STRIPS, "");
 struct strips {
     const char *block[MOST_STRIPS], *scales[MOST_STRIPS];
 };
@@ -240,7 +241,7 @@ static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, s
 
 /* ---- Panels ----
  *
- * Two strips where they are stored; one that does not exist is the first once more. */
+ * Strips where they are stored, two at a time; one that does not exist is the first once more. */
 INLINE void pack_w(enum weight_type type, struct strips *p, const char *w, int O, int I, int at)
 {
     const size_t from = (size_t)at / QUANT_BLOCK;
@@ -263,30 +264,35 @@ static void pack_q4(void *to, const void *w, int O, int I, int at, int n)
     pack_w(WEIGHT_Q4, to, w, O, I, at);
 }
 
-/* z[rows][PANEL] += the products of both strips. */
+/* z[rows][2 strips] += the products of strips first and first + 1. */
 INLINE void panel_tile(int rows, enum weight_type type, float *z, const int32_t *x, const struct strips *panel,
-                       size_t blocks, struct asking *a)
+                       int first, size_t blocks, struct asking *a)
 {
-    enum { STRIPS = PANEL / QUANT_STRIP };
-    __m512 sum[PANEL_TILE * STRIPS];
-    struct strips w = *panel;
-    UNROLL for (int i = 0; i < rows * STRIPS; i++) sum[i] = _mm512_loadu_ps(z + i * LANES);
+    __m512 sum[PANEL_TILE * 2];
+    struct strips w = {{panel->block[first], panel->block[first + 1]},
+                       {panel->scales[first], panel->scales[first + 1]}};
+    UNROLL for (int i = 0; i < rows * 2; i++) sum[i] = _mm512_loadu_ps(z + i / 2 * PANEL + i % 2 * LANES);
     for (size_t i = 0; i < blocks; i++, x += block_units(quant_group(type), rows)) {
         ask(a);
-        add_block(type, rows, STRIPS, STRIPS, sum, x, &w, 0);
+        add_block(type, rows, 2, 2, sum, x, &w, 0);
     }
-    UNROLL for (int i = 0; i < rows * STRIPS; i++) _mm512_storeu_ps(z + i * LANES, sum[i]);
+    UNROLL for (int i = 0; i < rows * 2; i++) _mm512_storeu_ps(z + i / 2 * PANEL + i % 2 * LANES, sum[i]);
 }
 
 INLINE void multiply(enum weight_type type, float *z, const int32_t *x, const struct strips *w, int T, int n,
                      const struct ahead *next)
 {
+    enum { STRIPS = PANEL / QUANT_STRIP };
     const size_t blocks = quant_blocks(n);
-    struct asking a = asking(next, (T + PANEL_TILE - 1) / PANEL_TILE * (int)blocks);
-    for (int t = 0, rows; t < T; t += rows, x += blocks * block_units(quant_group(type), rows)) {
-        rows = tile_height(T - t, PANEL_TILE);
-        switch (rows) {
-            CASES_TO_6(panel_tile, type, z + t * PANEL, x, w, blocks, &a)
+    struct asking a = asking(next, STRIPS / 2 * ((T + PANEL_TILE - 1) / PANEL_TILE) * (int)blocks);
+    for (int first = 0; first < STRIPS; first += 2) {
+        const int32_t *xt = x;
+        for (int t = 0, rows; t < T; t += rows, xt += blocks * block_units(quant_group(type), rows)) {
+            rows = tile_height(T - t, PANEL_TILE);
+            float *zt = z + t * PANEL + first * QUANT_STRIP;
+            switch (rows) {
+                CASES_TO_6(panel_tile, type, zt, xt, w, first, blocks, &a)
+            }
         }
     }
 }
