@@ -82,8 +82,9 @@ static void step_run(struct check *c, const struct step *s, int first, int T, en
     const unsigned mode = check_float_mode();
     snprintf(c->now, sizeof c->now, "%s, rows %d+%d, place %d", c->what, first, T, (int)where);
 
-    k_attention_fn *of_dtype = s->dtype == DTYPE_F32 ? c->k->attention_f32 : c->k->attention_f16;
-    (s->rounded ? c->k->attention_bf16 : of_dtype)(&rows, keys, values, AT);
+    k_attention_fn *of_f32 = s->rounded ? c->k->attention_f32_bf16 : c->k->attention_f32;
+    k_attention_fn *of_f16 = s->rounded ? c->k->attention_f16_bf16 : c->k->attention_f16;
+    (s->dtype == DTYPE_F32 ? of_f32 : of_f16)(&rows, keys, values, AT);
 
     const struct input in[] = {
         {q, s->q + f * s->stride, y_n * sizeof *q}, {keys, s->keys, page}, {values, s->values, page}};
@@ -387,7 +388,12 @@ void check_attention_f16(struct check *c)
     check_attention(c, DTYPE_F16, false);
 }
 
-void check_attention_bf16(struct check *c)
+void check_attention_f32_bf16(struct check *c)
 {
     check_attention(c, DTYPE_F32, true);
+}
+
+void check_attention_f16_bf16(struct check *c)
+{
+    check_attention(c, DTYPE_F16, true);
 }

@@ -109,9 +109,19 @@ static void attention_f32(const struct kernels *k, const struct arrays *a)
     attend(k->attention_f32, a, a->w32, 4, ROWS);
 }
 
-static void attention_bf16(const struct kernels *k, const struct arrays *a)
+static void attention_f32_bf16(const struct kernels *k, const struct arrays *a)
 {
-    attend(k->attention_bf16, a, a->w32, 4, ROWS);
+    attend(k->attention_f32_bf16, a, a->w32, 4, ROWS);
+}
+
+static void attention_f16_bf16_row(const struct kernels *k, const struct arrays *a)
+{
+    attend(k->attention_f16_bf16, a, a->w16, 2, 1);
+}
+
+static void attention_f16_bf16(const struct kernels *k, const struct arrays *a)
+{
+    attend(k->attention_f16_bf16, a, a->w16, 2, ROWS);
 }
 
 static void attention_f16(const struct kernels *k, const struct arrays *a)
@@ -255,8 +265,12 @@ static const struct {
     {"attention_f16 1 x 512, 256", "GB/s", attention_f16_row, 4.0 * KEYS *K, offsetof(struct kernels, attention_f16)},
     {"attention_f32 48 x 512, 256", "GFLOP/s", attention_f32, 4.0 * ROWS *KEYS *K,
      offsetof(struct kernels, attention_f32)},
-    {"attention_bf16 48 x 512, 256", "GFLOP/s", attention_bf16, 4.0 * ROWS *KEYS *K,
-     offsetof(struct kernels, attention_bf16)},
+    {"attention_f16_bf16 1 x 512, 256", "GB/s", attention_f16_bf16_row, 4.0 * KEYS *K,
+     offsetof(struct kernels, attention_f16_bf16)},
+    {"attention_f32_bf16 48 x 512, 256", "GFLOP/s", attention_f32_bf16, 4.0 * ROWS *KEYS *K,
+     offsetof(struct kernels, attention_f32_bf16)},
+    {"attention_f16_bf16 48 x 512, 256", "GFLOP/s", attention_f16_bf16, 4.0 * ROWS *KEYS *K,
+     offsetof(struct kernels, attention_f16_bf16)},
     {"attention_f16 48 x 512, 256", "GFLOP/s", attention_f16, 4.0 * ROWS *KEYS *K,
      offsetof(struct kernels, attention_f16)},
     {"argmax 50400", "GB/s", argmax, 4.0 * V, offsetof(struct kernels, argmax)},

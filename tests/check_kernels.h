@@ -74,7 +74,7 @@ void check_clean(struct check *c, unsigned mode, const void *y, size_t y_bytes, 
 
 /* The entries. */
 typedef void check_fn(struct check *c);
-check_fn check_attention_f32, check_attention_f16, check_attention_bf16;
+check_fn check_attention_f32, check_attention_f16, check_attention_f32_bf16, check_attention_f16_bf16;
 check_fn check_narrow_f16, check_narrow_bf16, check_argmax, check_log_sum_exp, check_first_at_least,
     check_first_not_finite;
 check_fn check_quant_strip;

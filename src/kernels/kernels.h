@@ -248,8 +248,8 @@ struct kernels {
     k_layer_norm_fn *layer_norm;
     k_gelu_fn *gelu;
     k_rotary_fn *rotary;
-    k_attention_fn *attention_f32, *attention_f16; /* by the dtype of keys and values */
-    k_attention_fn *attention_bf16; /* of fp32 keys and values, factors rounded to bf16; NULL: no such instruction */
+    k_attention_fn *attention_f32, *attention_f16;           /* by the dtype of keys and values */
+    k_attention_fn *attention_f32_bf16, *attention_f16_bf16; /* factors rounded to bf16; NULL: no such instruction */
     k_argmax_fn *argmax;
     k_log_sum_exp_fn *log_sum_exp;
     k_first_at_least_fn *first_at_least;

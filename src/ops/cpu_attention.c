@@ -132,20 +132,19 @@ static void pass(const struct tile *x, const struct attention_job *j, int begin,
     r.max += begin;
     r.sum += begin;
     r.next = next < 0 ? NULL : head_of(j, j->kv->k, next, x->h);
-    const bool narrow = j->kv->dtype == DTYPE_F16;
-    k_attention_fn *attention = kernels->attention_f32;
-    if (!narrow && j->c->compute == COMPUTE_BF16 && kernels->attention_bf16) {
-        attention = kernels->attention_bf16; /* training's; a single row would take longer by it */
-    } else if (narrow && r.T < WIDEN_ROWS) {
-        attention = kernels->attention_f16;
-    } else if (narrow) {
+    const bool narrow = j->kv->dtype == DTYPE_F16, wide = !narrow || r.T >= WIDEN_ROWS;
+    if (j->c->compute != COMPUTE_FP32 && kernels->attention_f16_bf16) {
+        (narrow ? kernels->attention_f16_bf16 : kernels->attention_f32_bf16)(&r, keys, values, at);
+        return;
+    }
+    if (narrow && wide) {
         kernels->widen_f16(x->keys, keys, n);
         kernels->widen_f16(x->values, values, n);
         keys = x->keys;
         values = x->values;
         r.next = NULL;
     }
-    attention(&r, keys, values, at);
+    (wide ? kernels->attention_f32 : kernels->attention_f16)(&r, keys, values, at);
 }
 
 static void attention_task(void *user, int task, int thread)

@@ -26,19 +26,31 @@ INLINE void pair_row(int32_t *to, const float *x, int n)
             to, to_bf16(wide_f32((const char *)(x + i), n - i), wide_f32((const char *)(x + i + VEC), n - i - VEC)));
 }
 
-/* n components of all positions: [pair][KV_PAGE]. */
-INLINE void pair_components(int32_t *to, const float *from, int n)
+/* Component k of a vector of positions with the next one, if there are n. */
+INLINE __m512i pair_of_components(load_fn *load, size_t bytes, const char *from, int k, int n)
 {
-    for (int k = 0; k < n; k += 2, from += 2 * KV_PAGE, to += KV_PAGE)
+    return pairs(load(from), k + 1 < n ? load(from + KV_PAGE * bytes) : vec_set1(0));
+}
+
+/* Column's components of a position with those of the next one. */
+INLINE __m512i pair_of_positions(load_fn *load, size_t bytes, const char *from)
+{
+    return pairs(load(from), load(from + KV_COLUMN * bytes));
+}
+
+/* n components of all positions: [pair][KV_PAGE]. */
+INLINE void pair_components(load_fn *load, size_t bytes, int32_t *to, const char *from, int n)
+{
+    for (int k = 0; k < n; k += 2, from += 2 * KV_PAGE * bytes, to += KV_PAGE)
         for (int s = 0; s < KV_PAGE; s += VEC)
-            store_vector(to + s, pairs(vec_load(from + s), k + 1 < n ? vec_load(from + KV_PAGE + s) : vec_set1(0)));
+            store_vector(to + s, pair_of_components(load, bytes, from + (size_t)s * bytes, k, n));
 }
 
 /* Columns of components, position by position: [column][pair of positions][KV_COLUMN]. */
-INLINE void pair_positions(int32_t *to, const float *from, int columns)
+INLINE void pair_positions(load_fn *load, size_t bytes, int32_t *to, const char *from, int columns)
 {
-    for (int i = 0; i < columns * PAGE_PAIRS; i++, from += 2 * KV_COLUMN, to += KV_COLUMN)
-        store_vector(to, pairs(vec_load(from), vec_load(from + KV_COLUMN)));
+    for (int i = 0; i < columns * PAGE_PAIRS; i++, from += 2 * KV_COLUMN * bytes, to += KV_COLUMN)
+        store_vector(to, pair_of_positions(load, bytes, from));
 }
 
 /* ---- Products ---- */
@@ -71,6 +83,18 @@ INLINE void add_pairs(int R, int columns, float *out, const float *keep, const i
             vec_store(out + (size_t)r * apart.out_row + (size_t)v * apart.out_column, sum[r][v]);
 }
 
+/* Of a row's pairs of positions: where those begin and end that it sees, and what it sees of the first and last. */
+struct seen_pairs {
+    int begin, end;
+    int32_t first_mask, last_mask;
+};
+
+static inline struct seen_pairs pairs_seen(struct seen s)
+{
+    return (struct seen_pairs){s.from / 2, (s.to + 1) / 2, s.from % 2 ? (int32_t)0xffff0000 : -1,
+                               s.to % 2 ? 0xffff : -1};
+}
+
 /* The same for up to TILE_COLUMNS columns. */
 INLINE void add_some_columns(int R, int columns, float *out, const float *keep, const int32_t *w, const int32_t *in,
                              int n, struct apart apart, int32_t first_mask, int32_t last_mask)
@@ -88,9 +112,9 @@ INLINE void add_positions(int R, int columns, float *out, size_t stride, const f
                           const int32_t *in, struct seen seen)
 {
     const struct apart apart = {stride, KV_COLUMN, PAGE_PAIRS, 1, KV_COLUMN, PAGE_PAIRS * KV_COLUMN};
-    const int begin = seen.from / 2, end = (seen.to + 1) / 2;
-    add_some_columns(R, columns, out, keep, w + begin, in + begin * KV_COLUMN, end - begin, apart,
-                     seen.from % 2 ? (int32_t)0xffff0000 : -1, seen.to % 2 ? 0xffff : -1);
+    const struct seen_pairs p = pairs_seen(seen);
+    add_some_columns(R, columns, out, keep, w + p.begin, in + p.begin * KV_COLUMN, p.end - p.begin, apart, p.first_mask,
+                     p.last_mask);
 }
 
 /* ---- Scores ---- */
@@ -123,12 +147,12 @@ INLINE void score_rows(int R, const struct attention_rows *a, int t, int k, int 
 }
 
 /* Of all positions of the page, as score_page() does. */
-static void score_page_pairs(const struct attention_rows *a, const float *keys, int at)
+INLINE void score_page_pairs(load_fn *load, size_t bytes, const struct attention_rows *a, const char *keys, int at)
 {
     int32_t paired[BLOCK_PAIRS * KV_PAGE];
-    for (int k = 0; k < a->K; k += KEY_BLOCK, keys += KEY_BLOCK * KV_PAGE) {
+    for (int k = 0; k < a->K; k += KEY_BLOCK, keys += KEY_BLOCK * KV_PAGE * bytes) {
         const int n = a->K - k < KEY_BLOCK ? a->K - k : KEY_BLOCK;
-        pair_components(paired, keys, n);
+        pair_components(load, bytes, paired, keys, n);
         for (int t = 0; t < a->T;) {
             const bool tile = t + TILE_ROWS <= a->T;
             if (tile && any_sees(a, t, TILE_ROWS, at))
@@ -152,18 +176,20 @@ INLINE void mix_rows_pairs(int R, const struct attention_rows *a, int t, int c, 
                   seen);
 }
 
-static void attention_bf16(const struct attention_rows *a, const void *keys, const void *values, int at)
+/* Rows that pass the page together. */
+INLINE void attend_together(load_fn *load, size_t bytes, const struct attention_rows *a, const char *keys,
+                            const char *values, int at)
 {
     const int columns = (a->K + KV_COLUMN - 1) / KV_COLUMN;
     int32_t paired[TILE_COLUMNS * PAGE_PAIRS * KV_COLUMN];
-    score_page_pairs(a, keys, at);
+    score_page_pairs(load, bytes, a, keys, at);
     for (int t = 0; t < a->T; t++) {
         const struct seen seen = seen_by(a, t, at);
         if (seen.from < seen.to) soften(a, t, seen);
     }
     for (int c = 0; c < columns; c += TILE_COLUMNS) {
         const int n = columns - c < TILE_COLUMNS ? columns - c : TILE_COLUMNS;
-        pair_positions(paired, (const float *)values + c * KV_PAGE * KV_COLUMN, n);
+        pair_positions(load, bytes, paired, values + (size_t)(c * KV_PAGE * KV_COLUMN) * bytes, n);
         for (int t = 0; t < a->T;) {
             const struct seen seen = seen_by(a, t, at);
             if (t + TILE_ROWS <= a->T && all_see(a, t, TILE_ROWS, at, seen)) {
@@ -175,6 +201,99 @@ static void attention_bf16(const struct attention_rows *a, const void *keys, con
             }
         }
     }
+}
+
+/* ---- Forward, a row alone ----
+ *
+ * The same sums, but pairs are made as they are met: the page is read once, and what is read next is asked for. */
+INLINE void score_row(load_fn *load, size_t bytes, const struct attention_rows *a, int t, const char *keys,
+                      const char *ahead)
+{
+    const size_t pair = 2 * KV_PAGE * bytes;
+    int32_t q[BLOCK_PAIRS];
+    vec sum[SCORE_VECS];
+    for (int v = 0; v < SCORE_VECS; v++)
+        sum[v] = vec_set1(0);
+    for (int at = 0; at < a->K; at += KEY_BLOCK) {
+        const int n = a->K - at < KEY_BLOCK ? a->K - at : KEY_BLOCK;
+        pair_row(q, a->q + (size_t)t * a->stride + at, n);
+        for (int k = 0; k < n; k += 2, keys += pair, ahead += pair) {
+            const __m512i component = _mm512_set1_epi32(q[k / 2]);
+            fetch(ahead, pair);
+            for (int v = 0; v < SCORE_VECS; v++)
+                sum[v] = add_products(sum[v], component,
+                                      pair_of_components(load, bytes, keys + (size_t)(v * VEC) * bytes, k, n));
+        }
+    }
+    for (int v = 0; v < SCORE_VECS; v++)
+        vec_store(a->score + t * KV_PAGE + v * VEC, sum[v]);
+}
+
+/* So many columns from y's on. */
+INLINE void mix_row(load_fn *load, size_t bytes, int columns, float *y, float keep, const int32_t *p,
+                    const char *values, struct seen_pairs seen, const char *ahead)
+{
+    const size_t column = KV_PAGE * KV_COLUMN * bytes, pair = 2 * KV_COLUMN * bytes;
+    vec sum[ROW_COLUMNS];
+    for (int c = 0; c < columns; c++)
+        sum[c] = vec_mul(vec_load(y + c * KV_COLUMN), vec_set1(keep));
+    for (int i = seen.begin; i < seen.end; i++) {
+        const __m512i weights = _mm512_set1_epi32(p[i]);
+        const __m512i mask = _mm512_set1_epi32((i > seen.begin ? -1 : seen.first_mask) &
+                                               (i < seen.end - 1 ? -1 : seen.last_mask));
+        fetch(ahead + (size_t)(i * columns) * pair, (size_t)columns * pair);
+        for (int c = 0; c < columns; c++) {
+            const char *at = values + (size_t)c * column + (size_t)i * pair;
+            sum[c] = add_products(sum[c], weights, _mm512_and_si512(pair_of_positions(load, bytes, at), mask));
+        }
+    }
+    for (int c = 0; c < columns; c++)
+        vec_store(y + c * KV_COLUMN, sum[c]);
+}
+
+INLINE void attend_alone(load_fn *load, size_t bytes, const struct attention_rows *a, int t, const char *keys,
+                         const char *values, int at)
+{
+    const struct seen seen = seen_by(a, t, at);
+    const size_t column = KV_PAGE * KV_COLUMN * bytes;
+    const char *ahead = a->next ? a->next : keys;
+    int32_t p[PAGE_PAIRS];
+    float *y = a->y + (size_t)t * a->stride;
+    if (seen.from >= seen.to) return;
+    score_row(load, bytes, a, t, keys, values);
+    soften(a, t, seen);
+    pair_row(p, a->score + t * KV_PAGE, KV_PAGE);
+    int n = (a->K + KV_COLUMN - 1) / KV_COLUMN;
+    for (; n >= ROW_COLUMNS; n -= ROW_COLUMNS, y += ROW_COLUMNS * KV_COLUMN) {
+        mix_row(load, bytes, ROW_COLUMNS, y, a->keep[t], p, values, pairs_seen(seen), ahead);
+        values += ROW_COLUMNS * column;
+        ahead += ROW_COLUMNS * column;
+    }
+    for (; n > 0; n--, y += KV_COLUMN, values += column, ahead += column)
+        mix_row(load, bytes, 1, y, a->keep[t], p, values, pairs_seen(seen), ahead);
+}
+
+enum { FEW_ROWS = 3 }; /* pairing a page once for all rows takes longer than for each */
+
+INLINE void attend_pairs(load_fn *load, size_t bytes, const struct attention_rows *a, const char *keys,
+                         const char *values, int at)
+{
+    if (a->T > FEW_ROWS) {
+        attend_together(load, bytes, a, keys, values, at);
+    } else {
+        for (int t = 0; t < a->T; t++)
+            attend_alone(load, bytes, a, t, keys, values, at);
+    }
+}
+
+static void attention_f32_bf16(const struct attention_rows *a, const void *keys, const void *values, int at)
+{
+    attend_pairs(load_f32, sizeof(float), a, keys, values, at);
+}
+
+static void attention_f16_bf16(const struct attention_rows *a, const void *keys, const void *values, int at)
+{
+    attend_pairs(vec_load_f16, sizeof(uint16_t), a, keys, values, at);
 }
 
 /* ---- Back ---- */
@@ -202,7 +321,7 @@ static void dq_pairs(const struct attention_back_rows *a, const struct attention
                      const struct attention_back_page *page, int c, int columns)
 {
     int32_t keys[TILE_COLUMNS * PAGE_PAIRS * KV_COLUMN];
-    pair_positions(keys, page->keys_across + c * KV_PAGE * KV_COLUMN, columns);
+    pair_positions(load_f32, sizeof(float), keys, (const char *)(page->keys_across + c * KV_PAGE * KV_COLUMN), columns);
     for (int t = 0; t < a->T;) {
         const struct seen seen = seen_by(rows, t, page->at);
         if (t + TILE_ROWS <= a->T && all_see(rows, t, TILE_ROWS, page->at, seen)) {
@@ -261,10 +380,10 @@ static void attention_back_bf16(const struct attention_back_rows *a, const struc
     struct attention_rows rows = {
         .T = a->T, .K = a->K, .stride = a->stride, .q = a->q, .lo = a->lo, .hi = a->hi, .score = a->p};
     int32_t p[ROW_PAIRS * KV_PAGE], ds[ROW_PAIRS * KV_PAGE], x[TILE_COLUMNS * ROW_PAIRS * KV_COLUMN];
-    score_page_pairs(&rows, page->keys_down, page->at);
+    score_page_pairs(load_f32, sizeof(float), &rows, (const char *)page->keys_down, page->at);
     rows.q = a->dy;
     rows.score = a->ds;
-    score_page_pairs(&rows, page->values_down, page->at);
+    score_page_pairs(load_f32, sizeof(float), &rows, (const char *)page->values_down, page->at);
     for (int t = 0; t < a->T; t++) {
         r.sees[t] = any_sees(&rows, t, 1, page->at);
         if (r.sees[t]) soften_back(a, t);
@@ -284,7 +403,8 @@ static void attention_back_bf16(const struct attention_back_rows *a, const struc
 
 void kernels_init_attention_avx512bf16(struct kernels *k)
 {
-    k->attention_bf16 = attention_bf16;
+    k->attention_f32_bf16 = attention_f32_bf16;
+    k->attention_f16_bf16 = attention_f16_bf16;
     k->attention_back_bf16 = attention_back_bf16;
 }
 
