@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tools/setup.sh [--check] [build] [lint] [fuzz] [dist] [deb]
+# tools/setup.sh [--check] [build] [lint] [fuzz] [dist] [deb] [roots]
 # Installs the Debian packages of the named groups (build, if none is named) that are missing, as root or through sudo.
 # When nothing is missing it does nothing. With build come packages that it can do without: they are installed, but
 # not asked for by --check. --check installs nothing: it names what is missing and fails.
@@ -15,6 +15,7 @@ lint=(clang clang-format clang-tidy shellcheck)
 fuzz=(clang libclang-rt-14-dev)
 dist=(patchelf zstd)
 deb=(debhelper lintian)
+roots=(debootstrap zstd)
 
 check=false
 wanted=()
@@ -26,7 +27,8 @@ for word in "$@"; do
     fuzz) wanted+=("${fuzz[@]}") ;;
     dist) wanted+=("${dist[@]}") ;;
     deb) wanted+=("${deb[@]}") ;;
-    *) echo "setup.sh: unknown group '$word'; there are build, lint, fuzz, dist and deb" >&2; exit 2 ;;
+    roots) wanted+=("${roots[@]}") ;;
+    *) echo "setup.sh: unknown group '$word'; there are build, lint, fuzz, dist, deb and roots" >&2; exit 2 ;;
     esac
 done
 [ ${#wanted[@]} -gt 0 ] || wanted=("${build[@]}")
