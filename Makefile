@@ -12,6 +12,12 @@ dist: # a folder that runs where nothing is installed; EXTRA="build-dist/tests/t
 	tools/setup.sh build dist
 	tools/build.sh build-dist $(OPTIONS) -Dmpi=disabled
 	tools/dist.sh dist build-dist/gptjt $(EXTRA)
+deb: # Debian packages: program, library, headers, the small model
+	tools/setup.sh build deb
+	tools/deb.sh dist
+check-packages: deb dist # all of it, and the container's steps, in clean roots; needs root and the network
+	tools/setup.sh roots
+	tools/check_packages.sh dist
 
 asan: setup
 	tools/build.sh build-asan $(SANITIZE)=address,undefined $(MESON_FLAGS)
@@ -28,7 +34,7 @@ lint:
 	tools/setup.sh build lint
 	tools/lint.sh
 format: ; tools/setup.sh lint && git ls-files '*.c' '*.h' '*.cu' '*.cuh' | xargs clang-format -i
-clean: ; rm -rf dist build build-dist build-asan build-tsan build-fuzz build-lint-gcc build-lint-clang
+clean: ; rm -rf dist build build-deb build-dist build-asan build-tsan build-fuzz build-lint-gcc build-lint-clang
 
-.PHONY: build setup demo test install dist asan tsan check-long lint format clean
+.PHONY: build setup demo test install dist deb check-packages asan tsan check-long lint format clean
 .NOTPARALLEL:

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # tools/dist.sh OUT PROGRAM [EXECUTABLE ...]
-# Makes OUT/gptjt-VERSION-linux-MACHINE and a .tar.zst of it: PROGRAM (build-dist/gptjt), the model that ships with it
-# and the libraries it needs. The folder runs wherever it is put, on a machine with no packages of ours, whose glibc is
+# Makes OUT/gptjt-VERSION-linux-MACHINE and a .tar.zst of it: PROGRAM (build-dist/gptjt), the model that ships with it,
+# its manual (man -M share/man gptjt), the shell's completion and the libraries it needs. The folder runs wherever it is put, on a machine with no packages of ours, whose glibc is
 # not older than this machine's. EXECUTABLEs go into its bin/ too: tests, say, that are to run on that machine.
 # Build PROGRAM with -Dmpi=disabled, as `make dist` does: a copy of Open MPI's library does not find its plugins, so the
 # folder has no ranks under mpirun.
@@ -21,6 +21,8 @@ mkdir -p "$new/bin" "$new/lib" "$new/share/gptjt/models"
 cp -r "$root/models/gpt-jt-tiny" "$new/share/gptjt/models/"
 install -m 644 "$root/LICENSE" "$root/README.md" "$new"
 install -m 755 "$@" "$new/bin"
+install -D -m 644 -t "$new/share/man/man1" "$(dirname "$1")"/packaging/gptjt*.1
+install -D -m 644 -t "$new/share/bash-completion/completions" "$(dirname "$1")/packaging/gptjt"
 
 needed=$(ldd "$@")
 while read -r library arrow path _; do

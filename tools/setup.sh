@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tools/setup.sh [--check] [build] [lint] [fuzz] [dist]
+# tools/setup.sh [--check] [build] [lint] [fuzz] [dist] [deb] [roots]
 # Installs the Debian packages of the named groups (build, if none is named) that are missing, as root or through sudo.
 # When nothing is missing it does nothing. With build come packages that it can do without: they are installed, but
 # not asked for by --check. --check installs nothing: it names what is missing and fails.
@@ -9,10 +9,13 @@ set -eu
 build=(build-essential meson ninja-build pkg-config libjansson-dev libpcre2-dev libminizip-dev zlib1g-dev libzstd-dev
        libcsv-dev libyaml-dev libcmocka-dev libmicrohttpd-dev)
 optional=(libopenmpi-dev openmpi-bin         # ranks as processes
-          libcurl4-openssl-dev libssl-dev)  # gptjt pull
+          libcurl4-openssl-dev libssl-dev  # gptjt pull
+          groff-base)                      # test of the manual's pages
 lint=(clang clang-format clang-tidy shellcheck)
 fuzz=(clang libclang-rt-14-dev)
 dist=(patchelf zstd)
+deb=(debhelper lintian)
+roots=(debootstrap zstd)
 
 check=false
 wanted=()
@@ -23,7 +26,9 @@ for word in "$@"; do
     lint) wanted+=("${lint[@]}") ;;
     fuzz) wanted+=("${fuzz[@]}") ;;
     dist) wanted+=("${dist[@]}") ;;
-    *) echo "setup.sh: unknown group '$word'; there are build, lint, fuzz and dist" >&2; exit 2 ;;
+    deb) wanted+=("${deb[@]}") ;;
+    roots) wanted+=("${roots[@]}") ;;
+    *) echo "setup.sh: unknown group '$word'; there are build, lint, fuzz, dist, deb and roots" >&2; exit 2 ;;
     esac
 done
 [ ${#wanted[@]} -gt 0 ] || wanted=("${build[@]}")

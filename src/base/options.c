@@ -14,7 +14,7 @@
 
 #include "base/compiler.h"
 
-enum { MAX_OPTIONS = 128, MAX_NAME = 64, HELP_WIDTH = 100, HELP_COLUMN_MAX = 34 };
+enum { MAX_OPTIONS = 128, MAX_NAME = 64 };
 
 /* Where a value came from and goes to. */
 struct place {
@@ -446,18 +446,6 @@ enum status options_parse_json(const struct option *table, void *settings, const
     return OK;
 }
 
-/* "  -p, --prompt TEXT" into text; returns its length. */
-static int format_option(char *text, size_t bytes, const struct option *o, const void *defaults)
-{
-    const bool *flag = (const void *)((const char *)defaults + o->offset);
-    const bool on = o->type == OPTION_FLAG && *flag;
-    const char *meta = o->type == OPTION_FLAG ? "" : o->meta ? o->meta : o->choices ? o->choices : "VALUE";
-    const char letter[] = {'-', o->letter, ',', ' ', 0};
-    const int n = snprintf(text, bytes, "  %s--%s%s%s%s", o->letter ? letter : "    ", on ? "[no-]" : "", o->name,
-                           *meta ? " " : "", meta);
-    return n < 0 ? 0 : n;
-}
-
 void options_choice(char *text, size_t bytes, const char *choices, int index)
 {
     for (; index > 0 && *choices; index--) {
@@ -516,69 +504,4 @@ json_t *options_json(const struct option *table, const void *settings)
         object = NULL;
     }
     return object;
-}
-
-/* The value of the field, or "" where there is none to show. */
-static void format_default(char *text, size_t bytes, const struct option *o, const void *defaults)
-{
-    const void *field = (const char *)defaults + o->offset;
-    const char *string;
-    text[0] = 0;
-    switch (o->type) {
-    case OPTION_FLAG: snprintf(text, bytes, "%s", *(const bool *)field ? "on" : ""); break;
-    case OPTION_INT: snprintf(text, bytes, "%" PRId64, *(const int64_t *)field); break;
-    case OPTION_SEED: snprintf(text, bytes, "%" PRIu64, *(const uint64_t *)field); break;
-    case OPTION_NUMBER: snprintf(text, bytes, "%.9g", *(const double *)field); break;
-    case OPTION_CHOICE: options_choice(text, bytes, o->choices, *(const int *)field); break;
-    case OPTION_STRING:
-        string = *(const char *const *)field;
-        if (string) snprintf(text, bytes, "%s", string);
-        break;
-    case OPTION_STRINGS:
-    case OPTION_JSON:
-    case OPTION_REFUSED: break;
-    }
-}
-
-/* Prints the words of text from column on, starting new lines there. */
-static void print_wrapped(FILE *f, const char *text, int column, int *at)
-{
-    for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
-        const int n = (int)strcspn(text, " ");
-        if (*at > column && *at + 1 + n > HELP_WIDTH) {
-            fprintf(f, "\n%*s", column, "");
-            *at = column;
-        }
-        *at += fprintf(f, "%s%.*s", *at > column ? " " : "", n, text);
-        text += n;
-    }
-}
-
-void options_print_help(const struct option *table, const void *defaults, void *stdio_stream)
-{
-    FILE *f = stdio_stream;
-    char left[160], value[160], note[200];
-    int column = 0;
-    for (const struct option *o = table; o->name; o++) {
-        const int n = o->type == OPTION_REFUSED ? 0 : format_option(left, sizeof left, o, defaults) + 2;
-        if (n > column && n <= HELP_COLUMN_MAX) column = n;
-    }
-    for (const struct option *o = table; o->name; o++) {
-        if (o->type == OPTION_REFUSED) continue;
-        int at = format_option(left, sizeof left, o, defaults);
-        fputs(left, f);
-        if (at + 2 > column) {
-            fputs("\n", f);
-            at = 0;
-        }
-        fprintf(f, "%*s", column - at, "");
-        at = column;
-        print_wrapped(f, o->help, column, &at);
-        format_default(value, sizeof value, o, defaults);
-        if (*value && !strstr(o->help, "default")) {
-            snprintf(note, sizeof note, "(default %s)", value);
-            print_wrapped(f, note, column, &at);
-        }
-        fputs("\n", f);
-    }
 }

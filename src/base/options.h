@@ -81,6 +81,15 @@ void options_free(const struct option *table, void *settings); /* arrays of STRI
 /* The word of choices ("a|b|c") at index, into text [bytes]. */
 void options_choice(char *text, size_t bytes, const char *choices, int index);
 
+/* What stands for an option's value in help: "FILE", "auto|prefix|causal"; "" for a flag. */
+const char *options_value_name(const struct option *o);
+
+bool options_is_on(const struct option *o, const void *defaults); /* a flag that --no-NAME turns off */
+
+/* The value that the field has now, into text: what help shows as the default. "" where there is none to show, or where
+ * the help says it. */
+void options_default(char *text, size_t bytes, const struct option *o, const void *defaults);
+
 /* Help for people: one aligned entry an option, wrapped at 100 columns, with the value the field has now as the
  * default. stdio_stream is a FILE *. */
 void options_print_help(const struct option *table, const void *defaults, void *stdio_stream);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What a command of the program is. main.c reads the command line by the table, prints the help from it, and runs the
- * function; so a new command is one cmd_*.c file with one of these in it and one line in main.c. */
+ * function; pages of the manual and the shell's completion are made from it as well. So a new command is one cmd_NAME.c
+ * file with one of these in it and one line in commands.c. */
 #ifndef GPTJT_CLI_COMMAND_H
 #define GPTJT_CLI_COMMAND_H
 
@@ -25,8 +26,12 @@ struct command {
     enum status (*run)(void *settings, const struct option_args *args);
 };
 
-extern const struct command command_bench, command_classify, command_data, command_eval, command_export,
-    command_generate, command_grads, command_inspect, command_logits, command_plan, command_pull, command_quantize,
-    command_report, command_score, command_serve, command_synth, command_tokenize, command_tokenizer, command_train;
+extern const struct command command_bench, command_classify, command_completion, command_data, command_eval,
+    command_export, command_generate, command_grads, command_inspect, command_logits, command_plan, command_pull,
+    command_quantize, command_report, command_score, command_serve, command_synth, command_tokenize, command_tokenizer,
+    command_train;
+
+/* All of them, in the order in which help lists them, ended by NULL. */
+extern const struct command *const commands[];
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* gptjt <command> [options]. Finds the command, reads its options, runs it, and turns the status into an exit code:
  * 0 done, 1 failed, 2 not understood, 130 interrupted. stdout carries the product, stderr everything else. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -9,18 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/compiler.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/manual.h"
 #include "gptjt.h"
 
-static const struct command *const commands[] = {
-    &command_generate, &command_serve,     &command_classify, &command_eval,    &command_score,
-    &command_tokenize, &command_tokenizer, &command_logits,   &command_inspect, &command_quantize,
-    &command_export,   &command_data,      &command_train,    &command_report,  &command_plan,
-    &command_grads,    &command_synth,     &command_bench,    &command_pull,
-};
+enum { MAX_COMMANDS = 64 };
 
 static void log_to_stderr(void *user, int level, const char *line)
 {
@@ -35,8 +31,8 @@ static void print_help(FILE *f)
             "gptjt %s: GPT-JT and other GPT-J models, with the prompt mask they were trained for\n\n"
             "usage: gptjt COMMAND [options]\n\n",
             gptjt_version());
-    for (size_t i = 0; i < COUNT_OF(commands); i++)
-        fprintf(f, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    for (const struct command *const *c = commands; *c; c++)
+        fprintf(f, "  %-10s %s\n", (*c)->name, (*c)->summary);
     fputs("\n'gptjt help COMMAND' shows what a command takes; 'gptjt --version' the version.\n", f);
 }
 
@@ -49,12 +45,14 @@ static void print_command_help(const struct command *c)
 
 static const struct command *find_command(const char *name)
 {
-    const char *names[COUNT_OF(commands)];
-    for (size_t i = 0; i < COUNT_OF(commands); i++) {
-        if (!strcmp(commands[i]->name, name)) return commands[i];
-        names[i] = commands[i]->name;
+    const char *names[MAX_COMMANDS];
+    int n = 0;
+    for (const struct command *const *c = commands; *c; c++) {
+        if (!strcmp((*c)->name, name)) return *c;
+        assert(n < MAX_COMMANDS);
+        names[n++] = (*c)->name;
     }
-    const char *near = options_nearest(name, names, (int)COUNT_OF(commands));
+    const char *near = options_nearest(name, names, n);
     if (near)
         fprintf(stderr, "gptjt: unknown command '%s'; did you mean %s?\n", name, near);
     else
@@ -127,11 +125,17 @@ static int run_command(const struct command *c, int argc, char **argv)
     return code;
 }
 
-static int help_for(const char *name)
+/* help [--man] [COMMAND] */
+static int help(int argc, char **argv)
 {
-    const struct command *c = find_command(name);
-    if (!c) return exit_code(E_ARG);
-    print_command_help(c);
+    const bool man = argc && !strcmp(*argv, "--man");
+    const char *name = argc > man ? argv[man] : NULL;
+    const struct command *c = name ? find_command(name) : NULL;
+    if (name && !c) return exit_code(E_ARG);
+    if (man)
+        c ? manual_print_command(c) : manual_print_program();
+    else
+        c ? print_command_help(c) : print_help(stdout);
     return finish_help();
 }
 
@@ -156,12 +160,7 @@ int main(int argc, char **argv)
         printf("gptjt %s\n", gptjt_version());
         return finish_help();
     }
-    const bool help = !strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help");
-    if (help && argc > 2) return help_for(argv[2]);
-    if (help) {
-        print_help(stdout);
-        return finish_help();
-    }
+    if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help")) return help(argc - 2, argv + 2);
     const struct command *c = find_command(word);
     return c ? run_command(c, argc - 2, argv + 2) : exit_code(E_ARG);
 }

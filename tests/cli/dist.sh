@@ -18,6 +18,11 @@ program=$folder/bin/gptjt
 diff -r made/gptjt-*/ "$folder" >out || die "the archive holds something else"
 cmp -s "$folder/bin/another" "$program" || die "the other executable is not like the program"
 
+for page in gptjt gptjt-generate; do
+    [ -s "$folder/share/man/man1/$page.1" ] || die "has no $page(1)"
+done
+"$GPTJT" completion bash | cmp -s - "$folder/share/bash-completion/completions/gptjt" || die "has no completion"
+
 # From outside come glibc's libraries alone, also where the environment offers others.
 LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu ldd "$program" "$folder"/lib/* | grep -o '/[^ :]*' | grep -v "$folder" |
     sort -u >outside
