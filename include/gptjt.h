@@ -349,7 +349,7 @@ GPTJT_API enum gptjt_status gptjt_score_many(struct gptjt_session *s, const stru
 struct gptjt_classifier;
 
 struct gptjt_shot {
-    const char *const *values; /* [n_fields] */
+    const char *const *values; /* [n_fields], or the one text */
     const char *label;         /* one of the labels, where those are given */
 };
 
@@ -365,12 +365,13 @@ struct gptjt_classifier_options {
     const char *instruction;   /* says what the task is, first in the prompt; NULL or "": none             */
     bool list_labels;          /* list the possible labels in the prompt                                   */
     const char *label_name;    /* the prompt's word before a label: "Label"                                */
-    const char *const *fields; /* [n_fields] its words before the parts of a text; NULL, 0: one, "Text"    */
+    const char *text_name;     /* its word before a text: "Text"                                          */
+    const char *const *fields; /* [n_fields] its words before the parts of a text, instead; NULL, 0: none  */
     int n_fields;
     const struct gptjt_shot *shots; /* [n_shots] labelled examples                                              */
     int n_shots;
-    const char *shots_file;         /* instead of shots: csv or jsonl with a column for each of fields, or with
-                                       fields NULL one of text, and one of labels; NULL: none                   */
+    const char *shots_file; /* instead of shots: csv or jsonl, with columns of these fields, else one of texts; and
+                               one of labels, named like label_name or "label"; NULL: none */
     enum gptjt_normalize normalize; /* LENGTH: compare log-likelihoods per token                                */
     bool calibrate;                 /* divide by each label's probability for a text without content            */
     const char *content_free;       /* that text: "N/A"                                                         */
@@ -391,7 +392,7 @@ GPTJT_API void gptjt_classifier_close(struct gptjt_classifier *c);
 /* What it chooses from: *labels [the result], borrowed until it is closed. */
 GPTJT_API int gptjt_classifier_labels(const struct gptjt_classifier *c, const char *const **labels);
 
-/* The prompt for a text, values [n_fields], as it would be scored. *prompt: owned, gptjt_free(). */
+/* The prompt for a text, values as in a shot, as it would be scored. *prompt: owned, gptjt_free(). */
 GPTJT_API enum gptjt_status gptjt_classifier_prompt(struct gptjt_classifier *c, const char *const *values,
                                                     char **prompt, size_t *len);
 
@@ -402,9 +403,9 @@ struct gptjt_classification {
     size_t n_dropped; /* tokens cut from the end of the text  */
 };
 
-/* n texts, values [n][n_fields], through the model together as many at a time as is quickest, each with the bits that
- * it has alone. out [n], probabilities and log_likelihoods [n][n_labels]; the latter two may be NULL. All or nothing;
- * the message names the text (from 1) that cannot be classified. */
+/* n texts, values [n][n_fields] (or [n]), through the model together as many at a time as is quickest, each with the
+ * bits that it has alone. out [n], probabilities and log_likelihoods [n][n_labels]; the latter two may be NULL. All or
+ * nothing; the message names the text (from 1) that cannot be classified. */
 GPTJT_API enum gptjt_status gptjt_classify(struct gptjt_classifier *c, const char *const *values, size_t n,
                                            struct gptjt_classification *out, double *probabilities,
                                            double *log_likelihoods);

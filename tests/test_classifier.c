@@ -102,9 +102,10 @@ static void shots_of_a_file_are_those_in_memory(void **state)
     struct gptjt_classifier_options o;
     gptjt_classifier_options_init(&o);
     o.shots_file = path;
+    o.text_name = "Post";
     prompt_is(&o, &texts[3],
-              "Possible labels:\n1. yes\n2. no\n\nText: I love this!\nLabel: yes\n\nText: I hate this.\nLabel: no\n\n"
-              "Text: The room was cold.\nLabel:");
+              "Possible labels:\n1. yes\n2. no\n\nPost: I love this!\nLabel: yes\n\nPost: I hate this.\nLabel: no\n\n"
+              "Post: The room was cold.\nLabel:");
     unlink(path);
 }
 

@@ -9,6 +9,7 @@ set -eu
 build=(build-essential meson ninja-build pkg-config libjansson-dev libpcre2-dev libminizip-dev zlib1g-dev libzstd-dev
        libcsv-dev libyaml-dev libcmocka-dev libmicrohttpd-dev)
 optional=(libopenmpi-dev openmpi-bin         # ranks as processes
+          python3-numpy                    # tests of the Python package
           libcurl4-openssl-dev libssl-dev)  # gptjt pull
 lint=(clang clang-format clang-tidy shellcheck)
 fuzz=(clang libclang-rt-14-dev)

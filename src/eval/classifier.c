@@ -20,11 +20,10 @@ struct gptjt_classifier {
     size_t n_done, n_all; /* texts of the running call */
 };
 
-static const char *const default_fields[] = {"Text"};
-
 void gptjt_classifier_options_init(struct gptjt_classifier_options *o)
 {
-    *o = (struct gptjt_classifier_options){.list_labels = true, .label_name = "Label", .content_free = "N/A"};
+    *o = (struct gptjt_classifier_options){
+        .list_labels = true, .label_name = "Label", .text_name = "Text", .content_free = "N/A"};
 }
 
 /* ---- From options to a spec ---- */
@@ -49,6 +48,7 @@ static enum status check_options(const struct gptjt_classifier_options *o)
     TRY(check_texts(o->fields, o->n_fields, "fields"));
     if (o->instruction) TRY(check_text(o->instruction, "instruction"));
     TRY(check_text(o->label_name, "label_name"));
+    TRY(check_text(o->text_name, "text_name"));
     TRY(check_text(o->content_free, "content_free"));
     if (o->n_shots < 0 || o->n_shots > SHOTS_MAX)
         return fail(E_LIMIT, "shots: %d of them, not 0 to %d", o->n_shots, SHOTS_MAX);
@@ -111,7 +111,7 @@ static enum status make_spec(struct gptjt_classifier *c)
                                     .n_labels = o->n_labels,
                                     .list_labels = o->list_labels,
                                     .label_name = o->label_name,
-                                    .names = o->n_fields ? o->fields : default_fields,
+                                    .names = o->n_fields ? o->fields : &c->options.text_name,
                                     .n_fields = o->n_fields ? o->n_fields : 1};
     if (o->shots_file) return read_shots(c);
     return o->n_shots ? take_shots(c) : OK;
