@@ -12,6 +12,9 @@ dist: # a folder that runs where nothing is installed; EXTRA="build-dist/tests/t
 	tools/setup.sh build dist
 	tools/build.sh build-dist $(OPTIONS) -Dmpi=disabled
 	tools/dist.sh dist build-dist/gptjt $(EXTRA)
+wheel: # of the Python package, with libgptjt.so and what it needs
+	tools/setup.sh build wheel
+	tools/wheel.sh dist
 
 asan: setup
 	tools/build.sh build-asan $(SANITIZE)=address,undefined $(MESON_FLAGS)
@@ -30,5 +33,5 @@ lint:
 format: ; tools/setup.sh lint && git ls-files '*.c' '*.h' '*.cu' '*.cuh' | xargs clang-format -i
 clean: ; rm -rf dist build build-dist build-asan build-tsan build-fuzz build-lint-gcc build-lint-clang
 
-.PHONY: build setup demo test install dist asan tsan check-long lint format clean
+.PHONY: build setup demo test install dist wheel asan tsan check-long lint format clean
 .NOTPARALLEL:

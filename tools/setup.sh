@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tools/setup.sh [--check] [build] [lint] [fuzz] [dist]
+# tools/setup.sh [--check] [build] [lint] [fuzz] [dist] [wheel]
 # Installs the Debian packages of the named groups (build, if none is named) that are missing, as root or through sudo.
 # When nothing is missing it does nothing. With build come packages that it can do without: they are installed, but
 # not asked for by --check. --check installs nothing: it names what is missing and fails.
@@ -8,12 +8,13 @@ set -eu
 
 build=(build-essential meson ninja-build pkg-config libjansson-dev libpcre2-dev libminizip-dev zlib1g-dev libzstd-dev
        libcsv-dev libyaml-dev libcmocka-dev libmicrohttpd-dev)
-optional=(libopenmpi-dev openmpi-bin         # ranks as processes
-          python3-numpy                    # tests of the Python package
-          libcurl4-openssl-dev libssl-dev)  # gptjt pull
+optional=(libopenmpi-dev openmpi-bin        # ranks as processes
+          libcurl4-openssl-dev libssl-dev   # gptjt pull
+          python3-numpy)                    # tests of the Python package
 lint=(clang clang-format clang-tidy shellcheck)
 fuzz=(clang libclang-rt-14-dev)
 dist=(patchelf zstd)
+wheel=(python3-venv)
 
 check=false
 wanted=()
@@ -24,7 +25,8 @@ for word in "$@"; do
     lint) wanted+=("${lint[@]}") ;;
     fuzz) wanted+=("${fuzz[@]}") ;;
     dist) wanted+=("${dist[@]}") ;;
-    *) echo "setup.sh: unknown group '$word'; there are build, lint, fuzz and dist" >&2; exit 2 ;;
+    wheel) wanted+=("${wheel[@]}") ;;
+    *) echo "setup.sh: unknown group '$word'; there are build, lint, fuzz, dist and wheel" >&2; exit 2 ;;
     esac
 done
 [ ${#wanted[@]} -gt 0 ] || wanted=("${build[@]}")

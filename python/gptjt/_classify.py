@@ -14,7 +14,7 @@ import numpy as np
 from . import _values
 from ._calls import Watch, run
 from ._errors import ClosedError
-from ._library import Classification as CClassification, ClassifierOptions, ClassifyFn, Shot, lib
+from ._library import Classification as CClassification, ClassifierOptions, ClassifyFn, Shot, lib, take_text
 
 if TYPE_CHECKING:
     from ._model import Model
@@ -138,10 +138,7 @@ class Classifier:
         found, n = ctypes.c_void_p(), ctypes.c_size_t()
         with self._lock:
             lib.classifier_prompt(self._checked(), array, ctypes.byref(found), ctypes.byref(n))
-        try:
-            return ctypes.string_at(found.value, n.value).decode("utf-8", "replace")
-        finally:
-            lib.free(found)
+        return take_text(found, n.value).decode("utf-8", "replace")
 
     def __call__(self, texts: Sequence[Any]) -> list[Classification]:
         values = [_values.c_string(f"texts[{i}]", v) for i, text in enumerate(texts)

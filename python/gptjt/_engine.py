@@ -16,21 +16,14 @@ from typing import Callable, Iterator, Optional
 
 from ._calls import Watch
 from ._errors import ClosedError, FormatError
-from ._library import EngineOptions, Info, ProgressFn, lib
+from ._library import EngineOptions, Info, ProgressFn, lib, take_text
 
 
 def find_model(name: Optional[bytes]) -> bytes:
     """The directory of a model, as the program finds it; None: the default."""
     found = ctypes.c_void_p()
     lib.find_model(ctypes.byref(found), name)
-    try:
-        return ctypes.string_at(found.value)
-    finally:
-        lib.free(found)
-
-
-def no_progress() -> ProgressFn:
-    return ctypes.cast(None, ProgressFn)
+    return take_text(found)
 
 
 class Engine:
@@ -41,7 +34,7 @@ class Engine:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._idle: list[tuple[int, ctypes.c_void_p]] = []  # sessions with their tokens
-        self._classifiers: set[int] = set()
+        self._classifiers: set[Optional[int]] = set()
         lib.engine_open(ctypes.byref(self._handle), directory, ctypes.byref(options))
         self.info = Info()
         lib.engine_info(self._handle, ctypes.byref(self.info))
@@ -73,7 +66,7 @@ class Engine:
         try:
             yield session
         finally:
-            lib.session_set_progress(session, no_progress(), None)
+            lib.session_set_progress(session, ProgressFn(), None)
             with self._lock:
                 self._idle.append((size, session))
 

@@ -7,6 +7,7 @@ import ctypes
 import os
 from ctypes import (CFUNCTYPE, POINTER, Structure, c_bool, c_char_p, c_double, c_float, c_int, c_int32, c_int64,
                     c_size_t, c_uint64, c_void_p)
+from typing import TYPE_CHECKING, Any
 
 from ._errors import BY_STATUS, GptjtError
 
@@ -94,7 +95,8 @@ class Shot(Structure):
 class ClassifierOptions(Structure):
     _fields_ = [("labels", POINTER(c_char_p)), ("n_labels", c_int), ("instruction", c_char_p), ("list_labels", c_bool),
                 ("label_name", c_char_p), ("text_name", c_char_p), ("fields", POINTER(c_char_p)), ("n_fields", c_int),
-                ("shots", POINTER(Shot)), ("n_shots", c_int), ("shots_file", c_char_p), ("normalize", c_int), ("calibrate", c_bool),
+                ("shots", POINTER(Shot)), ("n_shots", c_int),
+                ("shots_file", c_char_p), ("normalize", c_int), ("calibrate", c_bool),
                 ("content_free", c_char_p), ("prompt_mask", c_int), ("progress", ClassifyFn), ("user", c_void_p)]
 
 
@@ -108,7 +110,7 @@ STRUCTS = {"engine_options": EngineOptions, "hf_defaults": HfDefaults, "info": I
            "span": Span, "score": Score, "score_request": ScoreRequest, "shot": Shot,
            "classifier_options": ClassifierOptions, "classification": Classification}
 
-# Result (None: an enum gptjt_status, which is checked) and arguments, without "gptjt_".
+# Result (_STATUS: an enum gptjt_status, of which all but OK are raised) and arguments, without "gptjt_".
 _STATUS = "status"
 _FUNCTIONS = {
     "version": (c_char_p, []),
@@ -155,6 +157,9 @@ def _checked(status: int, function: object, arguments: object) -> None:
 class _Functions:
     """The functions, without "gptjt_"; those that return a status raise instead. Python's lock is released in them."""
 
+    if TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init__(self, path: str) -> None:
         library = ctypes.CDLL(path)
         for name, (result, arguments) in _FUNCTIONS.items():
@@ -166,6 +171,14 @@ class _Functions:
             else:
                 function.restype = result
             setattr(self, name, function)
+
+
+def take_text(text: c_void_p, n: int = -1) -> bytes:
+    """A copy of an owned text, which is freed; n -1: up to its NUL."""
+    try:
+        return ctypes.string_at(text.value or 0, n)
+    finally:
+        lib.free(text)
 
 
 def last_error() -> str:

@@ -146,8 +146,9 @@ class Model:
         check_rest("from_pretrained", kwargs, _LOADING, _LOADING_NEUTRAL)
         name = model_name(pretrained_model_name_or_path, revision)
         on = _device(device)
-        settings = {"weights": _weights(weights, torch_dtype), "compute": _values.choice("compute", compute, _COMPUTE),
-                    "threads": _values.integer("threads", threads, 0, _values.INT_MAX)}
+        settings: dict[str, Any] = {"weights": _weights(weights, torch_dtype),
+                                    "compute": _values.choice("compute", compute, _COMPUTE),
+                                    "threads": _values.integer("threads", threads, 0, _values.INT_MAX)}
         for key, value in (("cpu", cpu), ("device", on)):
             if value is not None:
                 settings[key] = _values.c_string(key, value)
@@ -175,7 +176,7 @@ class Model:
         """What the library says about the model: sizes, window, weights, threads, ..."""
         info = self.engine.info
         out = {}
-        for name, _ in info._fields_:
+        for name in (field[0] for field in info._fields_):
             value = getattr(info, name)
             if name not in ("prompt_mask", "prompt_mask_reason", "prompt_mask_guessed", "hf_defaults"):
                 out[name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
@@ -257,7 +258,7 @@ class Model:
             raise NotImplementedError(f"eos_token_id={p.eos_token_id!r}: the model's own is "
                                       f"{engine.info.eos_token_id}; use stop")
 
-        def told(i: int) -> TokenFn:
+        def told(i: int) -> Any:
             if on_token is None:
                 return TokenFn(lambda user, token: watch.go_on())
             return TokenFn(lambda user, token: watch.ask(lambda: on_token(i, _token(token.contents))))

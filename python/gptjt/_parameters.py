@@ -101,7 +101,7 @@ class GenerateParameters:
                     raise TypeError(f"{what}: give stop or {other}, not both")
                 given["stop"] = given[other]
             given.pop(other, None)
-        fields = {f.name: f.default for f in dataclasses.fields(cls)}
+        fields: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(cls)}
         check_rest(what, {k: v for k, v in given.items() if k not in fields}, NOT_BUILT, NEUTRAL, fields)
         return cls(**{k: given[k] if given.get(k) is not None else default for k, default in fields.items()})
 

@@ -12,7 +12,7 @@ from ._tokenizer import Tokenizer
 
 _LOADING = ("prompt_mask", "weights", "torch_dtype", "compute", "device", "threads", "cpu", "adapter", "revision",
             "trust_remote_code", "device_map", "load_in_8bit", "load_in_4bit", "quantization_config")
-_NEUTRAL_SHAPE = {"clean_up_tokenization_spaces": "text comes out as the model wrote it",
+_NOT_BUILT = {"clean_up_tokenization_spaces": "text comes out as the model wrote it",
                   "prefix": "write the text at the beginning of the prompt; for the mask use prompt_mask",
                   "truncation": "give handle_long_generation='hole', which keeps the prompt's end",
                   "num_workers": "there is nothing to load"}
@@ -44,7 +44,7 @@ class TextGenerationPipeline:
             raise ValueError(f"handle_long_generation is {shape['handle_long_generation']!r}, not None or 'hole'")
         if shape["batch_size"] is not None:
             _values.integer("batch_size", shape["batch_size"], 1, _values.INT_MAX)
-        for name, reason in _NEUTRAL_SHAPE.items():
+        for name, reason in _NOT_BUILT.items():
             if given.pop(name, None) not in (None, False, "", 0):
                 raise NotImplementedError(f"pipeline: {name}: {reason}")
         return GenerateParameters.read("pipeline", given), shape
@@ -53,7 +53,7 @@ class TextGenerationPipeline:
         """One list of {"generated_text"} for a prompt; a list of those for a list of prompts."""
         p, shape = self._read({**self._defaults, **kwargs})
         single = isinstance(text_inputs, str)
-        prompts = [text_inputs] if single else _values.texts("text_inputs", text_inputs)
+        prompts = [text_inputs] if isinstance(text_inputs, str) else _values.texts("text_inputs", text_inputs)
         rows = [self.model.ids_of("the prompt", self.tokenizer.encode_ids(prompt)) for prompt in prompts]
         if shape["handle_long_generation"] == "hole":
             rows = [keep_last(row, self.model.engine.info.n_positions - p.new_tokens(len(row))) for row in rows]
@@ -80,7 +80,7 @@ def keep_last(ids: Any, room: int) -> Any:
 
 def pipeline(task: Optional[str] = None, model: Union[None, str, Model] = None,
              tokenizer: Union[None, str, Tokenizer] = None, **kwargs: Any) -> TextGenerationPipeline:
-    """The only task is "text-generation". model: a directory, OWNER/NAME in the Hugging Face cache, a Model; None is the
+    """The only task is "text-generation". model: a directory, OWNER/NAME in the Hugging Face cache, a Model; None: the
     model that ships with gptjt. Parameters of from_pretrained() are taken here, too, and those of a call as its
     defaults."""
     if task not in (None, "text-generation"):

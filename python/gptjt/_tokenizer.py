@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _values
 from ._engine import find_model
-from ._library import lib
+from ._library import lib, take_text
 from ._parameters import check_rest
 
 _END = "<|endoftext|>"
@@ -118,10 +118,11 @@ class Tokenizer:
                  return_attention_mask: Optional[bool] = True, **kwargs: Any) -> BatchEncoding:
         check_rest("tokenizer", kwargs, _NOT_BUILT, {"verbose": (True, False)})
         single = isinstance(text, str)
-        rows = [self.encode_ids(t).tolist() for t in ([text] if single else _values.texts("text", text))]
+        texts: list[str] = [text] if isinstance(text, str) else _values.texts("text", text)
+        rows: Any = [self.encode_ids(t).tolist() for t in texts]
         if truncation not in (False, None, "do_not_truncate"):
             rows = [self._truncated(row, max_length) for row in rows]
-        masks = [[1] * len(row) for row in rows]
+        masks: Any = [[1] * len(row) for row in rows]
         if padding not in (False, None, "do_not_pad"):
             rows, masks = self._padded(rows, masks, padding, max_length)
         if single and return_tensors is None:
@@ -158,10 +159,7 @@ class Tokenizer:
         ids = _values.ids("token_ids", token_ids)
         found, n = ctypes.c_void_p(), ctypes.c_size_t()
         lib.decode(self._handle, ids.ctypes.data, len(ids), ctypes.byref(found), ctypes.byref(n))
-        try:
-            return ctypes.string_at(found.value, n.value)
-        finally:
-            lib.free(found)
+        return take_text(found, n.value)
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False,
                clean_up_tokenization_spaces: Optional[bool] = None, **kwargs: Any) -> str:

@@ -3,9 +3,9 @@
 
     python -m gptjt.lm_eval --model gptjt --model_args pretrained=DIR,prompt_mask=prefix --tasks ...
 
-is the harness's own command, which finds no models outside itself; importing this module registers "gptjt" for programs
-that call lm_eval.simple_evaluate(). The prompt is the context of a request: all of it sees all of it in prefix mode, and
-a continuation is never part of it."""
+is the harness's own command, which finds no models outside itself; importing this module registers "gptjt" for
+programs that call lm_eval.simple_evaluate(). The prompt is the context of a request: all of it sees all of it in prefix
+mode, and a continuation is never part of it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_toke
 
 @register_model("gptjt")
 class GptjtLM(TemplateLM):
-    """model_args: pretrained (default: as for the program), prompt_mask, weights, compute, threads, cpu, adapter, revision,
-    max_gen_toks. Without prompt_mask it is the checkpoint's own, and text in rolling windows is causal."""
+    """model_args: pretrained (default: as for the program), prompt_mask, weights, compute, threads, cpu, adapter,
+    revision, max_gen_toks. Without prompt_mask it is the checkpoint's own, and text in rolling windows is causal."""
 
     def __init__(self, pretrained: Optional[str] = None, prompt_mask: Optional[str] = None,
                  batch_size: Union[int, str, None] = None, max_batch_size: Optional[int] = None,
@@ -44,7 +44,7 @@ class GptjtLM(TemplateLM):
             self.model = Model.from_pretrained(pretrained, prompt_mask=prompt_mask, device="cpu", **kwargs)
         self.tokenizer = self.model.tokenizer
         self._mask = prompt_mask
-        self._together = int(batch_size) if str(batch_size).isdigit() else max_batch_size or _TOGETHER
+        self._together = max_batch_size or _TOGETHER if batch_size in (None, "auto") else int(str(batch_size))
         self._max_gen_toks = max_gen_toks
         if self._together < 1:
             raise ValueError(f"batch_size is {batch_size}, not 'auto' or above 0")
@@ -113,7 +113,7 @@ class GptjtLM(TemplateLM):
             for group in self._groups(places, "gptjt: texts", disable_tqdm):
                 prompts = [keep_last(self.tokenizer.encode_ids(requests[i].args[0]), room) for i in group]
                 for i, completions in zip(group, self.model.complete(prompts, prompt_mask=self._mask, **kwargs)):
-                    answers[i] = completions[0].text
+                    answers[i] = completions[0].text or ""
                     self.cache_hook.add_partial("generate_until", (requests[i].args[0], given), answers[i])
         return [answers[i] for i in range(len(requests))]
 

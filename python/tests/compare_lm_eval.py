@@ -17,6 +17,8 @@ import tempfile
 
 from support import ROOT, TINY, cli
 
+import numpy as np
+
 try:
     import lm_eval  # noqa: F401
 except ImportError:
@@ -85,10 +87,11 @@ def run_lm_eval(directory, mask):
     subprocess.run([sys.executable, "-m", "gptjt.lm_eval", "--model", "gptjt", "--model_args",
                     f"pretrained={TINY},prompt_mask={mask}", "--tasks", "department_choice,currency,texts",
                     "--include_path", os.path.join(directory, "theirs"), "--output_path", out, "--log_samples", "--batch_size", "16"],
-                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL if not os.environ.get("VERBOSE") else None,
+                   check=True, stdout=subprocess.DEVNULL, stderr=None if os.environ.get("VERBOSE") else subprocess.DEVNULL,
                    env={**os.environ, "HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"})
     files = [os.path.join(d, name) for d, _, names in os.walk(out) for name in names]
-    results = json.load(open(next(f for f in files if os.path.basename(f).startswith("results"))))["results"]
+    with open(next(f for f in files if os.path.basename(f).startswith("results"))) as f:
+        results = json.load(f)["results"]
     samples = {}
     for task in results:
         path = next(f for f in files if os.path.basename(f).startswith(f"samples_{task}_"))
@@ -139,10 +142,10 @@ def compare(directory, mask):
     for i, s in enumerate(samples["texts"]):
         text = json.loads(cli("eval", "--text", os.path.join(directory, f"text{i}.txt"), "--stride", "511", *model))
         bits.append({**text["texts"][0], **text["texts"][0]["masks"][mask]})
-        total = float(s["filtered_resps"][0] if not isinstance(s["filtered_resps"][0], list) else s["filtered_resps"][0][0])
+        total = float(np.ravel(s["filtered_resps"])[0])
         check("rolling", [total], [bits[-1]["log_likelihood"]], 1e-6 * abs(total))
-    print(f"{mask}: {len(found)} log-likelihoods within {worst:.1e} of gptjt score's, accuracy {choice:.3f} and exact match "
-          f"{words:.3f} as gptjt eval's, {len(samples['currency'])} texts as gptjt generate's, "
+    print(f"{mask}: {len(found)} log-likelihoods within {worst:.1e} of gptjt score's, accuracy {choice:.3f} and exact "
+          f"match {words:.3f} as gptjt eval's, {len(samples['currency'])} texts as gptjt generate's, "
           f"{len(bits)} rolling sums (up to {max(b['tokens'] for b in bits)} tokens) as gptjt eval --text's")
     return choice, words, [float(f[0]) for f in found]
 

@@ -116,8 +116,8 @@ def bundled():
         between = max(between, float((mine - found).abs().max()))
         n += 1
     check(worst < LIMIT, f"logits: {worst}")
-    print(f"bundled model: {n} texts of 32 tokens are the same; logits within {worst:.1e} of float64's, transformers' own "
-          f"within {own:.1e}, {between:.1e} between the two")
+    print(f"bundled model: {n} texts of 32 tokens are the same; logits within {worst:.1e} of float64's, transformers' "
+          f"own within {own:.1e}, {between:.1e} between the two")
 
 
 def micro():

@@ -113,7 +113,8 @@ class BadInput(unittest.TestCase):
         self.assertEqual(self.tokenizer.decode(self.tokenizer.encode(long)), long)
 
     def test_models_that_are_none(self):
-        for name in ("", "/nonexistent", "owner/none", "a/b/c", "x\0y", __file__, 1, b"x", [TINY], TINY + "/config.json"):
+        for name in ("", "/nonexistent", "owner/none", "a/b/c", "x\0y", __file__, 1, b"x", [TINY],
+                     TINY + "/config.json"):
             for load in (AutoModelForCausalLM.from_pretrained, AutoTokenizer.from_pretrained):
                 self.refused(load, name, errors=(TypeError, ValueError, OSError))
         with tempfile.TemporaryDirectory() as d:

@@ -18,7 +18,8 @@ LABELS = ["sadness", "joy", "love", "anger", "fear", "surprise"]
 INSTRUCTION = "The task is to label the post's emotion as sadness, joy, love, anger, fear, or surprise."
 SHOTS = [("I'm feeling quite sad and sorry for myself but ill snap out of it", "sadness"),
          ("I am just feeling cranky and blue.", "anger")]
-TEXTS = ["I can have for a treat or if i am feeling festive.", "i feel so happy and thankful today", "ü, \"x\"", "x" * 3000]
+TEXTS = ["I can have for a treat or if i am feeling festive.", "i feel so happy and thankful today", "ü, \"x\"",
+         "x" * 3000]
 
 
 class Classify(unittest.TestCase):

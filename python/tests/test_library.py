@@ -30,8 +30,8 @@ class Library(unittest.TestCase):
         source = '#include <stdio.h>\n#include "gptjt.h"\nint main(void)\n{\n' + "\n".join(lines) + "\nreturn 0;\n}\n"
         with tempfile.TemporaryDirectory() as d:
             program = os.path.join(d, "layout")
-            subprocess.run(["cc", "-x", "c", "-", "-I", os.path.dirname(HEADER), "-o", program], input=source, text=True,
-                           check=True)
+            subprocess.run(["cc", "-x", "c", "-", "-I", os.path.dirname(HEADER), "-o", program], input=source,
+                           text=True, check=True)
             theirs = subprocess.run([program], capture_output=True, text=True, check=True).stdout.splitlines()
         ours = []
         for name, struct in _library.STRUCTS.items():
