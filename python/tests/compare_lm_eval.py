@@ -86,8 +86,10 @@ def run_lm_eval(directory, mask):
     out = os.path.join(directory, "results-" + mask)
     subprocess.run([sys.executable, "-m", "gptjt.lm_eval", "--model", "gptjt", "--model_args",
                     f"pretrained={TINY},prompt_mask={mask}", "--tasks", "department_choice,currency,texts",
-                    "--include_path", os.path.join(directory, "theirs"), "--output_path", out, "--log_samples", "--batch_size", "16"],
-                   check=True, stdout=subprocess.DEVNULL, stderr=None if os.environ.get("VERBOSE") else subprocess.DEVNULL,
+                    "--include_path", os.path.join(directory, "theirs"), "--output_path", out, "--log_samples",
+                    "--batch_size", "16"],
+                   check=True, stdout=subprocess.DEVNULL,
+                   stderr=None if os.environ.get("VERBOSE") else subprocess.DEVNULL,
                    env={**os.environ, "HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"})
     files = [os.path.join(d, name) for d, _, names in os.walk(out) for name in names]
     with open(next(f for f in files if os.path.basename(f).startswith("results"))) as f:

@@ -129,7 +129,7 @@ def micro():
         try:
             theirs = transformers.GPTJForCausalLM.from_pretrained(directory, torch_dtype=torch.float32).eval()
         except Exception as e:
-            print(f"{os.path.relpath(directory, GOLDENS)}: transformers does not open it ({type(e).__name__}), left out")
+            print(f"{os.path.relpath(directory, GOLDENS)}: left out, transformers does not open it: {e}")
             continue
         ours = gptjt.AutoModelForCausalLM.from_pretrained(directory, prompt_mask=MASK, compute="fp32")
         for length in (1, 7, 33):
@@ -139,7 +139,8 @@ def micro():
             worst = max(worst, float((ours(ids).logits - found).abs().max()))
             for row in ids:
                 a = ours.generate(row[None], max_new_tokens=20)
-                b = theirs.generate(row[None], max_new_tokens=20, do_sample=False, pad_token_id=ours.info["eos_token_id"])
+                b = theirs.generate(row[None], max_new_tokens=20, do_sample=False,
+                                    pad_token_id=ours.info["eos_token_id"])
                 check(torch.equal(a, b), f"{directory}: {a} and {b}")
         compared += 1
     check(worst < LIMIT, f"logits: {worst}")
