@@ -52,7 +52,7 @@ class Stopping(unittest.TestCase):
         }
         for name, call in calls.items():
             with self.subTest(name):
-                self.assertLess(self.interrupted(call), 5)
+                self.assertLess(self.interrupted(call), 20)
                 self.assertEqual(self.model.complete([CURRENCY])[0][0].tokens.tolist(), whole)
 
     def test_any_signal_handler_may_raise(self):
@@ -189,8 +189,9 @@ print(first.info["weight_bytes"] / 2**20, megabytes() - before)
 """
 
 
-@unittest.skipUnless(os.path.exists("/proc/self/smaps_rollup"), "no /proc")
 class Memory(unittest.TestCase):
+    @unittest.skipUnless(os.path.exists("/proc/self/smaps_rollup"), "no /proc")
+    @unittest.skipIf("asan" in os.environ.get("LD_PRELOAD", ""), "AddressSanitizer keeps what is freed")
     def test_weights_are_in_memory_once(self):
         with tempfile.TemporaryDirectory() as d:
             model = os.path.join(d, "model")
