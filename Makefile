@@ -15,6 +15,9 @@ dist: # a folder that runs where nothing is installed; EXTRA="build-dist/tests/t
 deb: # Debian packages: program, library, headers, the small model
 	tools/setup.sh build deb
 	tools/deb.sh dist
+wheel: # of the Python package, with libgptjt.so and what it needs
+	tools/setup.sh build wheel
+	tools/wheel.sh dist
 check-packages: deb dist # all of it, and the container's steps, in clean roots; needs root and the network
 	tools/setup.sh roots
 	tools/check_packages.sh dist
@@ -36,5 +39,5 @@ lint:
 format: ; tools/setup.sh lint && git ls-files '*.c' '*.h' '*.cu' '*.cuh' | xargs clang-format -i
 clean: ; rm -rf dist build build-deb build-dist build-asan build-tsan build-fuzz build-lint-gcc build-lint-clang
 
-.PHONY: build setup demo test install dist deb check-packages asan tsan check-long lint format clean
+.PHONY: build setup demo test install dist deb wheel check-packages asan tsan check-long lint format clean
 .NOTPARALLEL:

@@ -7,6 +7,7 @@
  *     score       prompt + continuations -> log-likelihoods
  *     ..._many    several different requests through the model together
  *     batch       the same without an end: requests come and go while it runs
+ *     classify    texts -> probabilities of labels, by few-shot prompts
  *     logits      one row of tokens -> the logits at every position
  *     tokenizer   text <-> token ids; also usable without a model
  *
@@ -69,7 +70,19 @@ GPTJT_API enum gptjt_status gptjt_encode(const struct gptjt_tokenizer *t, const 
 GPTJT_API enum gptjt_status gptjt_decode(const struct gptjt_tokenizer *t, const int32_t *ids, size_t n_ids, char **text,
                                          size_t *text_len);
 
+/* One more than the largest id, and the id of an added token or a whole entry of the vocabulary by its bytes
+ * ("<|endoftext|>", " the"), -1 if there is none. */
+GPTJT_API int32_t gptjt_tokenizer_size(const struct gptjt_tokenizer *t);
+GPTJT_API int32_t gptjt_tokenizer_find(const struct gptjt_tokenizer *t, const char *token);
+
 GPTJT_API void gptjt_free(void *p);
+
+/* ---- Models by name --------------------------------------------------------------------------------------------- */
+
+/* The directory of what people call a model: a directory as it is; OWNER/NAME or OWNER/NAME@REVISION from the Hugging
+ * Face cache (HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME); NULL: $GPTJT_MODEL, else the small model that ships with gptjt,
+ * if it lies beside this library. Nothing is downloaded. *dir: owned, gptjt_free(). */
+GPTJT_API enum gptjt_status gptjt_find_model(char **dir, const char *model);
 
 /* ---- Engine ---------------------------------------------------------------------------------------------------- */
 
@@ -164,6 +177,10 @@ GPTJT_API void gptjt_session_set_progress(struct gptjt_session *s, gptjt_progres
 
 /* max_tokens for a prompt that n_sequences continuations of up to n_new tokens share. */
 GPTJT_API size_t gptjt_tokens_needed(size_t n_prompt, size_t n_sequences, size_t n_new);
+
+/* max_tokens for ..._many calls whose largest request needs `most` by itself: room for others beside it as far as that
+ * is small against the memory that is free. */
+GPTJT_API size_t gptjt_tokens_for_many(const struct gptjt_engine *e, size_t most);
 GPTJT_API size_t gptjt_session_bytes(const struct gptjt_session *s); /* memory it allocated */
 
 /* ---- Generate --------------------------------------------------------------------------------------------------- */
@@ -322,6 +339,76 @@ struct gptjt_score_request {
  * gptjt_generate_many(). scores: one for every continuation of every request, those of requests[0] first. */
 GPTJT_API enum gptjt_status gptjt_score_many(struct gptjt_session *s, const struct gptjt_score_request *requests,
                                              size_t n, struct gptjt_score *scores);
+
+/* ---- Classify --------------------------------------------------------------------------------------------------- */
+
+/* Which of n labels does the model expect after a few-shot prompt? The prompt is that of HELM's RAFT tasks, which is
+ * the form GPT-JT was tuned on, and what `gptjt classify --show-prompt` shows; each label is scored as the continuation
+ * " label\n", and probabilities are the softmax over the labels. A prompt too long for the window loses its last shots
+ * first, then the end of its text. */
+struct gptjt_classifier;
+
+struct gptjt_shot {
+    const char *const *values; /* [n_fields], or the one text */
+    const char *label;         /* one of the labels, where those are given */
+};
+
+enum gptjt_normalize { GPTJT_NORMALIZE_NONE, GPTJT_NORMALIZE_LENGTH };
+
+/* done of total texts; called often. Return false to stop: the call then returns GPTJT_E_CANCELLED. */
+typedef bool gptjt_classify_fn(void *user, size_t done, size_t total);
+
+/* All strings are UTF-8. */
+struct gptjt_classifier_options {
+    const char *const *labels; /* [n_labels]; n_labels 0: those of the shots, in order of first appearance */
+    int n_labels;              /* at least two; none empty, repeated, or with white space at an end        */
+    const char *instruction;   /* says what the task is, first in the prompt; NULL or "": none             */
+    bool list_labels;          /* list the possible labels in the prompt                                   */
+    const char *label_name;    /* the prompt's word before a label: "Label"                                */
+    const char *text_name;     /* its word before a text: "Text"                                          */
+    const char *const *fields; /* [n_fields] its words before the parts of a text, instead; NULL, 0: none  */
+    int n_fields;
+    const struct gptjt_shot *shots; /* [n_shots] labelled examples                                              */
+    int n_shots;
+    const char *shots_file; /* instead of shots: csv or jsonl, with columns of these fields, else one of texts; and
+                               one of labels, named like label_name or "label"; NULL: none */
+    enum gptjt_normalize normalize; /* LENGTH: compare log-likelihoods per token                                */
+    bool calibrate;                 /* divide by each label's probability for a text without content            */
+    const char *content_free;       /* that text: "N/A"                                                         */
+    enum gptjt_mask prompt_mask;    /* AUTO: the engine's                                                       */
+    gptjt_classify_fn *progress;    /* may be NULL                                                              */
+    void *user;
+};
+
+GPTJT_API void gptjt_classifier_options_init(struct gptjt_classifier_options *o); /* no labels, no shots */
+
+/* One thread's, like a session, of which it holds one. With calibrate this already runs the model. What o points to is
+ * borrowed until it is closed. E_UNSUPPORTED for an engine without a tokenizer.
+ * Owned: gptjt_classifier_close(), before the engine. */
+GPTJT_API enum gptjt_status gptjt_classifier_open(struct gptjt_classifier **out, struct gptjt_engine *e,
+                                                  const struct gptjt_classifier_options *o);
+GPTJT_API void gptjt_classifier_close(struct gptjt_classifier *c);
+
+/* What it chooses from: *labels [the result], borrowed until it is closed. */
+GPTJT_API int gptjt_classifier_labels(const struct gptjt_classifier *c, const char *const **labels);
+
+/* The prompt for a text, values as in a shot, as it would be scored. *prompt: owned, gptjt_free(). */
+GPTJT_API enum gptjt_status gptjt_classifier_prompt(struct gptjt_classifier *c, const char *const *values,
+                                                    char **prompt, size_t *len);
+
+struct gptjt_classification {
+    int best;    /* the most probable label; the first of equals */
+    int n_shots; /* that the prompt had room for         */
+    size_t prompt_tokens;
+    size_t n_dropped; /* tokens cut from the end of the text  */
+};
+
+/* n texts, values [n][n_fields] (or [n]), through the model together as many at a time as is quickest, each with the
+ * bits that it has alone. out [n], probabilities and log_likelihoods [n][n_labels]; the latter two may be NULL. All or
+ * nothing; the message names the text (from 1) that cannot be classified. */
+GPTJT_API enum gptjt_status gptjt_classify(struct gptjt_classifier *c, const char *const *values, size_t n,
+                                           struct gptjt_classification *out, double *probabilities,
+                                           double *log_likelihoods);
 
 /* ---- Batch ------------------------------------------------------------------------------------------------------ */
 

@@ -8,13 +8,13 @@ cd "$(dirname "$0")/.."
 # What a directory of src/ may include besides itself; what those may include, it may too.
 declare -A uses=(
     [base]="" [html]="base" [tensor]="base" [kernels]="base" [ops]="kernels tensor" [formats]="tensor" [tokenizer]="base"
-    [model]="ops formats" [hub]="base" [net]="base" [stage]="model net" [engine]="stage tokenizer" [eval]="engine html"
+    [model]="ops formats" [hub]="base" [net]="base" [stage]="model net" [engine]="stage tokenizer hub" [eval]="engine html"
     [data]="tokenizer" [train]="data stage html" [dist]="train net" [server]="eval"
     [bench]="engine train"
     [cli]="eval bench dist server hub"
 )
 # Exceptions to that closure: the server hands requests to the engine and knows no model.
-declare -A never=([server]="tensor kernels ops formats model stage net")
+declare -A never=([server]="tensor kernels ops formats model stage net hub")
 
 closure() { # $1: directory
     echo "$1"
@@ -75,7 +75,8 @@ check_file() {
     only_in "$file" "$code" "${include}curl/" '^src/hub/http\.c$' 'only hub/http.c includes it'
     only_in "$file" "$code" "${include}openssl/" '^src/hub/digest\.c$' 'only hub/digest.c includes it'
     only_in "$file" "$code" "${include}(cuda|cublas)" '^src/ops/cuda/' 'only ops/cuda/ includes it'
-    only_in "$file" "$code" '\<(secure_)?getenv *\(' '^src/cli/' 'only cli/ reads the environment'
+    only_in "$file" "$code" '\<(secure_)?getenv *\(' '^src/(cli/|hub/(environment|model_path)\.c$)' \
+        'only cli/ reads the environment, and what finds models by name'
     only_in "$file" "$code" '\<(_?exit|abort|printf|puts|putchar) *\(' '^src/cli/' 'only cli/ prints and exits'
     only_in "$file" "$code" '\<(malloc|calloc|realloc(array)?|aligned_alloc|free|mmap|fopen|open|pthread_[a-z_]+) *\(' \
         '^src/(base|hub|html|tensor|ops|formats|tokenizer|model|net|stage|engine|eval|bench|data|train|dist|server|cli)/' \

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tools/setup.sh [--check] [build] [lint] [fuzz] [dist] [deb] [roots]
+# tools/setup.sh [--check] [build] [lint] [fuzz] [dist] [deb] [wheel] [roots]
 # Installs the Debian packages of the named groups (build, if none is named) that are missing, as root or through sudo.
 # When nothing is missing it does nothing. With build come packages that it can do without: they are installed, but
 # not asked for by --check. --check installs nothing: it names what is missing and fails.
@@ -10,11 +10,13 @@ build=(build-essential meson ninja-build pkg-config libjansson-dev libpcre2-dev 
        libcsv-dev libyaml-dev libcmocka-dev libmicrohttpd-dev)
 optional=(libopenmpi-dev openmpi-bin         # ranks as processes
           libcurl4-openssl-dev libssl-dev  # gptjt pull
-          groff-base)                      # test of the manual's pages
+          groff-base                       # test of the manual's pages
+          python3-numpy)                   # tests of the Python package
 lint=(clang clang-format clang-tidy shellcheck)
 fuzz=(clang libclang-rt-14-dev)
 dist=(patchelf zstd)
 deb=(debhelper lintian)
+wheel=(python3-venv)
 roots=(debootstrap zstd)
 
 check=false
@@ -27,8 +29,9 @@ for word in "$@"; do
     fuzz) wanted+=("${fuzz[@]}") ;;
     dist) wanted+=("${dist[@]}") ;;
     deb) wanted+=("${deb[@]}") ;;
+    wheel) wanted+=("${wheel[@]}") ;;
     roots) wanted+=("${roots[@]}") ;;
-    *) echo "setup.sh: unknown group '$word'; there are build, lint, fuzz, dist, deb and roots" >&2; exit 2 ;;
+    *) echo "setup.sh: unknown group '$word'; there are build, lint, fuzz, dist, deb, wheel and roots" >&2; exit 2 ;;
     esac
 done
 [ ${#wanted[@]} -gt 0 ] || wanted=("${build[@]}")

@@ -12,7 +12,7 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"
-#include "cli/model_path.h"
+#include "hub/model_path.h"
 #include "model/synth_source.h"
 
 struct settings {

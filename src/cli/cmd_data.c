@@ -10,10 +10,10 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"
-#include "cli/model_path.h"
 #include "cli/sequence_view.h"
 #include "data/tokenize.h"
 #include "data/tokens_file.h"
+#include "hub/model_path.h"
 #include "train/recipe.h"
 
 struct settings {

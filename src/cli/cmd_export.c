@@ -8,10 +8,10 @@
 #include "base/amount.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/model_path.h"
 #include "cli/output_dir.h"
 #include "engine/engine.h"
 #include "formats/peft.h"
+#include "hub/model_path.h"
 #include "model/export.h"
 
 struct settings {

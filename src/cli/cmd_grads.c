@@ -7,9 +7,9 @@
 #include "base/pool.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/model_path.h"
 #include "engine/engine.h"
 #include "formats/safetensors.h"
+#include "hub/model_path.h"
 #include "train/trainee.h"
 
 struct settings {

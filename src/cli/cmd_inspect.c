@@ -9,8 +9,8 @@
 #include "base/amount.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/model_path.h"
 #include "engine/engine.h"
+#include "hub/model_path.h"
 #include "model/verify.h"
 
 struct settings {

@@ -10,8 +10,9 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/hub_environment.h"
 #include "cli/interrupt.h"
+#include "hub/environment.h"
+#include "hub/pull.h"
 
 struct settings {
     struct common common;

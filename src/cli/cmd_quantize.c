@@ -7,9 +7,9 @@
 #include "base/amount.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/model_path.h"
 #include "cli/output_dir.h"
 #include "engine/engine.h"
+#include "hub/model_path.h"
 #include "model/quantize.h"
 
 struct settings {

@@ -7,8 +7,8 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/jsonl.h"
-#include "cli/model_path.h"
 #include "cli/prompt.h"
+#include "hub/model_path.h"
 
 struct settings {
     struct common common;

@@ -7,11 +7,11 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"
-#include "cli/model_path.h"
 #include "cli/ranks.h"
 #include "cli/train_plan.h"
 #include "dist/grid.h"
 #include "engine/engine.h"
+#include "hub/model_path.h"
 #include "train/recipe_options.h"
 #include "train/trainer.h"
 

@@ -11,9 +11,9 @@
 #include "base/file.h"
 #include "base/utf8.h"
 #include "cli/interrupt.h"
-#include "cli/model_path.h"
 #include "cli/shared.h"
 #include "eval/api.h"
+#include "hub/model_path.h"
 
 /* The public statuses are the internal ones under public names, as engine/engine.c asserts. */
 enum status cli_status(enum gptjt_status s)

@@ -10,9 +10,9 @@
 #include "cli/eval.h"
 #include "cli/eval_helm_show.h"
 #include "cli/interrupt.h"
-#include "cli/model_path.h"
 #include "eval/helm_json.h"
 #include "eval/helm_write.h"
+#include "hub/model_path.h"
 
 struct job {
     const struct eval_settings *set;

@@ -8,11 +8,11 @@
 
 #include "base/amount.h"
 #include "cli/interrupt.h"
-#include "cli/model_path.h"
 #include "cli/plan.h"
 #include "dist/placement_search.h"
 #include "dist/placement_show.h"
 #include "dist/placement_step.h"
+#include "hub/model_path.h"
 #include "model/synth.h"
 
 /* One way to divide the devices, placed and simulated. */

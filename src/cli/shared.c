@@ -4,10 +4,10 @@
 #include <stdio.h>
 
 #include "cli/interrupt.h"
-#include "cli/model_path.h"
 #include "cli/ranks.h"
 #include "engine/crew.h"
 #include "engine/identity.h"
+#include "hub/model_path.h"
 
 struct shared {
     shared_fn *fn;

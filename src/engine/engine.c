@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "engine/identity.h"
+#include "hub/model_path.h"
 
 /* Public and internal statuses are the same numbers. */
 _Static_assert((int)GPTJT_E_ARG == (int)E_ARG && (int)GPTJT_E_IO == (int)E_IO && (int)GPTJT_E_FORMAT == (int)E_FORMAT &&
@@ -88,6 +89,29 @@ enum gptjt_status gptjt_decode(const struct gptjt_tokenizer *t, const int32_t *i
     }
     *text = b.data;
     *text_len = b.len;
+    return GPTJT_OK;
+}
+
+int32_t gptjt_tokenizer_size(const struct gptjt_tokenizer *t)
+{
+    return tokenizer_size(t->bpe);
+}
+
+int32_t gptjt_tokenizer_find(const struct gptjt_tokenizer *t, const char *token)
+{
+    return tokenizer_find(t->bpe, token);
+}
+
+/* ---- Models by name ---- */
+
+enum gptjt_status gptjt_find_model(char **dir, const char *model)
+{
+    struct model_path path;
+    const enum status s = model_path_resolve(&path, model);
+    if (s != OK) return (enum gptjt_status)s;
+    char *copy = strdup(path.dir);
+    if (!copy) return (enum gptjt_status)fail(E_NOMEM, "%s: out of memory", path.dir);
+    *dir = copy;
     return GPTJT_OK;
 }
 

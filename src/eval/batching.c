@@ -42,3 +42,8 @@ size_t batching_room(const struct gptjt_engine *engine, size_t one)
     const int64_t fit = row ? memory_available() / 8 / sharing / row : MORE;
     return one + (size_t)(fit < MORE ? fit : MORE);
 }
+
+size_t gptjt_tokens_for_many(const struct gptjt_engine *e, size_t most)
+{
+    return batching_room(e, most);
+}

@@ -255,9 +255,12 @@ void ops_cpu_kv_store(struct ops *o, const struct kv_pages *kv, const float *k, 
 {
     struct store_job j = {ops_cpu(o), kv, k, v, batch, first, T, H, K};
     const int n_tasks = (T + KV_PAGE - 1) / KV_PAGE * H;
-    if (T > 1)
-        pool_run(ops_cpu(o)->pool, n_tasks, store_task, &j);
-    else /* sooner done than told to others */
+    if (T > 1) {
+        pool_run(j.c->pool, n_tasks, store_task, &j);
+    } else { /* sooner done than told to others, in the scratch of their first thread */
+        pool_hold(j.c->pool);
         for (int task = 0; task < n_tasks; task++)
             store_task(&j, task, 0);
+        pool_release(j.c->pool);
+    }
 }

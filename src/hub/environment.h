@@ -2,11 +2,11 @@
 /* What the environment says about Hubs and the Hugging Face cache, read as huggingface_hub reads it: HF_HUB_CACHE,
  * HF_HOME, XDG_CACHE_HOME; HF_ENDPOINT; HF_TOKEN, HF_TOKEN_PATH; HF_HUB_OFFLINE. A variable that is empty counts as not
  * set. */
-#ifndef GPTJT_CLI_HUB_ENVIRONMENT_H
-#define GPTJT_CLI_HUB_ENVIRONMENT_H
+#ifndef GPTJT_HUB_ENVIRONMENT_H
+#define GPTJT_HUB_ENVIRONMENT_H
 
 #include "base/buf.h"
-#include "hub/pull.h"
+#include "hub/cache.h"
 
 struct hub_environment {
     char cache[HUB_PATH_MAX], token_file[HUB_PATH_MAX];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/hub_environment.h"
+#include "hub/environment.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* From what the user calls a model to its directory: a directory as it is, OWNER/NAME or OWNER/NAME@REVISION from the
- * Hugging Face cache (hub/cache.h), and without either $GPTJT_MODEL or the small model that ships with the program.
- * Nothing is ever downloaded unasked: what is not there is an error that names the command. */
-#ifndef GPTJT_CLI_MODEL_PATH_H
-#define GPTJT_CLI_MODEL_PATH_H
+ * Hugging Face cache (hub/cache.h), and without either $GPTJT_MODEL or the small model that ships with program and
+ * library. Nothing is ever downloaded unasked: what is not there is an error that names the command. */
+#ifndef GPTJT_HUB_MODEL_PATH_H
+#define GPTJT_HUB_MODEL_PATH_H
 
 #include "base/status.h"
 
