@@ -23,6 +23,7 @@ SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
 class Stopping(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs begin without
         cls.model = AutoModelForCausalLM.from_pretrained(TINY)
 
     def interrupted(self, call):
