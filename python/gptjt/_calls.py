@@ -49,12 +49,14 @@ def run(watch: Watch, work: Callable[[], T]) -> T:
             outcome.append((None, e))
         finished.set()
 
-    threading.Thread(target=compute, name="gptjt").start()
+    thread = threading.Thread(target=compute, name="gptjt")
     try:
+        thread.start()
         finished.wait()
     except BaseException:
         watch.stopped = True
-        finished.wait()
+        if thread.ident is not None:  # it has begun
+            finished.wait()
         raise
     result, error = outcome.pop()
     if error is None:

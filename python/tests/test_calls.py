@@ -17,11 +17,13 @@ import gptjt
 from gptjt import AutoModelForCausalLM
 
 TEXTS = ["a text of some words"] * 4000
+SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
 
 
 class Stopping(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs begin without
         cls.model = AutoModelForCausalLM.from_pretrained(TINY)
 
     def interrupted(self, call):
@@ -52,7 +54,8 @@ class Stopping(unittest.TestCase):
         }
         for name, call in calls.items():
             with self.subTest(name):
-                self.assertLess(self.interrupted(call), 20)
+                took = self.interrupted(call)
+                self.assertLess(took, 600 if SANITIZED else 20)
                 self.assertEqual(self.model.complete([CURRENCY])[0][0].tokens.tolist(), whole)
 
     def test_any_signal_handler_may_raise(self):
@@ -191,7 +194,7 @@ print(first.info["weight_bytes"] / 2**20, megabytes() - before)
 
 class Memory(unittest.TestCase):
     @unittest.skipUnless(os.path.exists("/proc/self/smaps_rollup"), "no /proc")
-    @unittest.skipIf("asan" in os.environ.get("LD_PRELOAD", ""), "AddressSanitizer keeps what is freed")
+    @unittest.skipIf(SANITIZED, "AddressSanitizer keeps what is freed")
     def test_weights_are_in_memory_once(self):
         with tempfile.TemporaryDirectory() as d:
             model = os.path.join(d, "model")
