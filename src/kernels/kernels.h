@@ -42,8 +42,8 @@ typedef void k_stream_fn(float *y, size_t y_stride, const void *x, const void *w
 
 /* Many rows: w is packed a panel of outputs and a block of inputs at a time and used for all rows while it is in the
  * cache. A block is inputs [at, at + n): at is a multiple of depth, and n is depth except at the end.
- * pack_w: w is the panel's first output; O <= panel of them exist, of the others z is
- * anything. It may borrow w, which stays until the panel has been multiplied.
+ * pack_w: w is the panel's first output; O <= panel of them exist, of the others z is anything. It may borrow w,
+ * which stays until the panel has been multiplied.
  * multiply: z[T][panel] += the block's share. What is packed next may be brought nearer meanwhile; next may be NULL. */
 struct ahead {
     const char *at;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/api.h"
+#include "eval/shots.h"
 
 enum { MOST_LABELS = 1000, MOST_SHOTS = 1000, MOST_FIELDS = 100 };
 
@@ -134,9 +135,7 @@ static enum status take_shots(struct classify_ask *a, const struct request *r)
 
 static bool has_label(const struct classify_ask *a, const char *label)
 {
-    for (int i = 0; i < a->spec.n_labels; i++)
-        if (!strcmp(a->labels[i], label)) return true;
-    return false;
+    return shots_label_index(label, a->labels, a->spec.n_labels) >= 0;
 }
 
 /* Without "labels", those of the shots in order of first appearance. */

@@ -27,24 +27,24 @@ enum { STREAM_TILE = 12, PANEL_TILE = 6 };
  *
  * Prepared or packed: for each tile of rows and block of 64 inputs, for each group the rows' starts and scales, then
  * [16 steps][rows] values, four inputs each. */
-INLINE size_t block_units(int group, int rows)
+INLINE size_t block_units(enum weight_type type, int rows)
 {
-    return (size_t)rows * (size_t)(2 * (QUANT_BLOCK / group) + STEPS);
+    return (size_t)rows * (size_t)(2 * (QUANT_BLOCK / quant_group(type)) + STEPS);
 }
 
-INLINE size_t x_bytes(int group, int T, int n)
+INLINE size_t x_bytes(enum weight_type type, int T, int n)
 {
-    return quant_blocks(n) * block_units(group, T) * sizeof(int32_t);
+    return quant_blocks(n) * block_units(type, T) * sizeof(int32_t);
 }
 
 static size_t x_q8_bytes(int T, int n)
 {
-    return x_bytes(64, T, n);
+    return x_bytes(WEIGHT_Q8, T, n);
 }
 
 static size_t x_q4_bytes(int T, int n)
 {
-    return x_bytes(32, T, n);
+    return x_bytes(WEIGHT_Q4, T, n);
 }
 
 INLINE void put_x(enum weight_type type, int most, int32_t *to, const float *x, size_t x_stride, int T, int n)
@@ -52,7 +52,7 @@ INLINE void put_x(enum weight_type type, int most, int32_t *to, const float *x, 
     const int group = quant_group(type), groups = QUANT_BLOCK / group, zero = quant_zero(type);
     for (int t = 0, rows; t < T; t += rows) {
         rows = tile_height(T - t, most);
-        for (int i = 0; i < n; i += QUANT_BLOCK, to += block_units(group, rows)) {
+        for (int i = 0; i < n; i += QUANT_BLOCK, to += block_units(type, rows)) {
             for (int r = 0; r < rows; r++) {
                 for (int g = 0; g < groups; g++)
                     quantise(group, zero, to + 2 * g * rows + r, to + (2 * g + 1) * rows + r,
@@ -201,7 +201,7 @@ INLINE void stream_tile(int rows, enum weight_type type, float *y, const int32_t
             _mm_prefetch(w.scales[b] + s->blocks * (quant_block_bytes(type) + quant_scale_bytes(type)) + at,
                          _MM_HINT_T0);
     UNROLL for (int i = 0; i < STREAM_BANDS * rows; i++) z[i] = _mm512_setzero_ps();
-    for (size_t i = 0; i < s->blocks; i++, x += block_units(quant_group(type), rows)) {
+    for (size_t i = 0; i < s->blocks; i++, x += block_units(type, rows)) {
         for (int b = 0; b < STREAM_BANDS; b++)
             _mm_prefetch(w.scales[b] + SCALES_AHEAD, _MM_HINT_T0);
         add_block(type, rows, width, STREAM_BANDS, z, x, &w, rows <= FEW_ROWS ? 0 : STREAM_AHEAD);
@@ -218,7 +218,7 @@ INLINE void stream(enum weight_type type, float *y, size_t y_stride, const int32
     for (int o = 0; o < O; o += QUANT_STRIP, w += quant_strip_bytes(type, I)) {
         const struct streamed s = {w, quant_blocks(I), band_bytes, y_stride, (size_t)O, bands, first(O - o)};
         const int32_t *xt = x;
-        for (int t = 0, rows; t < T; t += rows, xt += s.blocks * block_units(quant_group(type), rows)) {
+        for (int t = 0, rows; t < T; t += rows, xt += s.blocks * block_units(type, rows)) {
             rows = tile_height(T - t, STREAM_TILE);
             switch (rows) {
                 CASES_TO_12(stream_tile, type, y + (size_t)t * y_stride + o, xt, &s)
@@ -272,7 +272,7 @@ INLINE void panel_tile(int rows, enum weight_type type, float *z, const int32_t 
     struct strips w = {{panel->block[first], panel->block[first + 1]},
                        {panel->scales[first], panel->scales[first + 1]}};
     UNROLL for (int i = 0; i < rows * 2; i++) sum[i] = _mm512_loadu_ps(z + i / 2 * PANEL + i % 2 * LANES);
-    for (size_t i = 0; i < blocks; i++, x += block_units(quant_group(type), rows)) {
+    for (size_t i = 0; i < blocks; i++, x += block_units(type, rows)) {
         ask(a);
         add_block(type, rows, 2, 2, sum, x, &w, 0);
     }
@@ -287,7 +287,7 @@ INLINE void multiply(enum weight_type type, float *z, const int32_t *x, const st
     struct asking a = asking(next, STRIPS / 2 * ((T + PANEL_TILE - 1) / PANEL_TILE) * (int)blocks);
     for (int first = 0; first < STRIPS; first += 2) {
         const int32_t *xt = x;
-        for (int t = 0, rows; t < T; t += rows, xt += blocks * block_units(quant_group(type), rows)) {
+        for (int t = 0, rows; t < T; t += rows, xt += blocks * block_units(type, rows)) {
             rows = tile_height(T - t, PANEL_TILE);
             float *zt = z + t * PANEL + first * QUANT_STRIP;
             switch (rows) {
