@@ -58,7 +58,7 @@ static long double weight(const struct product *p, int o, int i)
     const char *strip = p->w + (size_t)(o / QUANT_STRIP) * quant_strip_bytes(p->type, p->I);
     if (quantised(p->type))
         return (long double)quant_value(strip, p->type, o % QUANT_STRIP, i) *
-               (long double)quant_scale(strip, p->type, p->I, o % QUANT_STRIP, i);
+               (long double)quant_scale(strip, p->type, o % QUANT_STRIP, i);
     static const enum dtype dtypes[] = {[WEIGHT_F32] = DTYPE_F32, [WEIGHT_F16] = DTYPE_F16, [WEIGHT_BF16] = DTYPE_BF16};
     return (long double)check_load(p->w, dtypes[p->type], (size_t)o * (size_t)p->I + (size_t)i);
 }
@@ -92,8 +92,8 @@ static struct truth int8_truth(const struct product *p, const float *x, int o)
         long double dot = 0;
         for (int i = g * group; i < (g + 1) * group; i++)
             dot += (long double)value[i] * quant_value(strip, p->type, o % QUANT_STRIP, i);
-        add_term(&t, (long double)scale[g] *
-                         (long double)quant_scale(strip, p->type, p->I, o % QUANT_STRIP, g * group) * dot);
+        add_term(&t,
+                 (long double)scale[g] * (long double)quant_scale(strip, p->type, o % QUANT_STRIP, g * group) * dot);
     }
     return t;
 }

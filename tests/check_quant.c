@@ -65,7 +65,7 @@ static void q4_is_no_worse(struct check *c, const struct strip *s, int o, int at
 static void check_group(struct check *c, const struct strip *s, int o, int at)
 {
     const int low = s->type == WEIGHT_Q4 ? -8 : -127, high = s->type == WEIGHT_Q4 ? 7 : 127;
-    const float e = extreme(s, o, at), scale = quant_scale(s->data, s->type, s->I, o, at);
+    const float e = extreme(s, o, at), scale = quant_scale(s->data, s->type, o, at);
     const bool finite = isfinite(e) && isfinite(scale);
     if (!isfinite(e)) check_that(c, !isfinite(scale), "a group with NaN or infinity has a scale");
     if (isfinite(e) && s->type == WEIGHT_Q8)

@@ -87,15 +87,15 @@ static void values_and_scales_are_where_the_drawing_has_them(void **state)
     for (int o = 0; o < 16; o++) {
         for (int i = 0; i < BLOCKS * 64; i++) {
             const int block = i / 64, in = i % 64;
-            const uint8_t q8 = strip[block * 1024 + in / 4 * 64 + o * 4 + in % 4];
-            const uint8_t q4 = strip[block * 512 + in % 32 / 4 * 64 + o * 4 + in % 4];
-            const uint8_t *scale8 = strip + BLOCKS * 1024 + (block * 16 + o) * 2;
-            const uint8_t *scale4 = strip + BLOCKS * 512 + ((block * 2 + in / 32) * 16 + o) * 2;
+            const uint8_t q8 = strip[block * 1056 + in / 4 * 64 + o * 4 + in % 4];
+            const uint8_t q4 = strip[block * 576 + in % 32 / 4 * 64 + o * 4 + in % 4];
+            const uint8_t *scale8 = strip + block * 1056 + 1024 + o * 2;
+            const uint8_t *scale4 = strip + block * 576 + 512 + (in / 32 * 16 + o) * 2;
             assert_int_equal(quant_value(strip, WEIGHT_Q8, o, i), q8 - 128);
             assert_int_equal(quant_value(strip, WEIGHT_Q4, o, i), (in < 32 ? q4 & 15 : q4 >> 4) - 8);
             const float s8 = f16_to_f32((f16)(scale8[0] | scale8[1] << 8));
             const float s4 = f16_to_f32((f16)(scale4[0] | scale4[1] << 8));
-            const float have8 = quant_scale(strip, WEIGHT_Q8, I, o, i), have4 = quant_scale(strip, WEIGHT_Q4, I, o, i);
+            const float have8 = quant_scale(strip, WEIGHT_Q8, o, i), have4 = quant_scale(strip, WEIGHT_Q4, o, i);
             assert_memory_equal(&have8, &s8, sizeof s8);
             assert_memory_equal(&have4, &s4, sizeof s4);
         }
@@ -117,10 +117,9 @@ static void a_row_is_scale_times_value_from_any_input_on(void **state)
         quant_strip(strip, type, w, I, 16, I);
         for (int at = 0; at < I; at += 7) {
             const int n = I - at < 100 ? I - at : 100;
-            quant_row(y, strip, type, I, 5, at, n);
+            quant_row(y, strip, type, 5, at, n);
             for (int i = 0; i < n; i++)
-                assert_true(y[i] ==
-                            quant_scale(strip, type, I, 5, at + i) * (float)quant_value(strip, type, 5, at + i));
+                assert_true(y[i] == quant_scale(strip, type, 5, at + i) * (float)quant_value(strip, type, 5, at + i));
         }
         free(strip);
     }
@@ -146,7 +145,7 @@ static void numbers_that_fit_survive(void **state)
         }
         quant_strip(strip, type, w, I, 16, I);
         for (int o = 0; o < 16; o++) {
-            quant_row(y, strip, type, I, o, 0, I);
+            quant_row(y, strip, type, o, 0, I);
             for (int i = 0; i < I; i++)
                 if (y[i] != w[o * I + i])
                     fail_msg("type %d: %g came back as %g", (int)type, (double)w[o * I + i], (double)y[i]);
@@ -173,7 +172,7 @@ static void what_is_missing_is_zero(void **state)
             for (int i = 0; i < 128; i++)
                 if (o >= O || i >= I) assert_int_equal(quant_value(strip, type, o, i), 0);
         for (int i = 0; i < 128; i += quant_group(type))
-            assert_true(quant_scale(strip, type, I, O, i) == 0);
+            assert_true(quant_scale(strip, type, O, i) == 0);
         free(strip);
     }
 }
@@ -335,8 +334,8 @@ static enum status look_at_tensor(void *user, const struct gptj_tensor_spec *spe
     for (int o = 0; o < host.O; o++) {
         const char *strip = (const char *)host.data + (size_t)(o / 16) * quant_strip_bytes(host.type, host.I);
         for (int i = 0; i < host.I; i++)
-            assert_true(wide[o * host.I + i] == quant_scale(strip, host.type, host.I, o % 16, i) *
-                                                    (float)quant_value(strip, host.type, o % 16, i));
+            assert_true(wide[o * host.I + i] ==
+                        quant_scale(strip, host.type, o % 16, i) * (float)quant_value(strip, host.type, o % 16, i));
     }
     free(wide);
     pool_free(pool);
@@ -582,7 +581,9 @@ static void a_quantised_file_that_is_off_is_refused(void **state)
          E_UNSUPPORTED,
          "\"quantization\" in the file's metadata is \"q5\", this program has q8 and q4"},
         {{"fp16", GPTJ_LAYOUT}, E_UNSUPPORTED, "\"quantization\" in the file's metadata is \"fp16\""},
-        {{"q8", "gptjt-2"}, E_UNSUPPORTED, "metadata is \"gptjt-2\", this program has gptjt-1"},
+        {{"q8", "gptjt-1"},
+         E_UNSUPPORTED,
+         "metadata is \"gptjt-1\", this program has gptjt-2: quantize the model again"},
         {{"q4", GPTJ_LAYOUT},
          E_FORMAT,
          "transformer.wte.weight is [2, 2112], config.json says [2, 1152] in that quantization"},
@@ -618,10 +619,12 @@ static void scales_that_are_no_numbers_are_found(void **state)
         assert_non_null(data);
         const struct weight w = {.data = data, .type = type, .O = O, .I = I};
         assert_int_equal(verify_weight(&w, pool, NULL).n_bad, 0);
-        const size_t scales = quant_blocks(I) * quant_block_bytes(type);
+        const size_t scales = quant_values_bytes(type), of_last = (quant_blocks(I) - 1) * quant_block_bytes(type) +
+                                                                  scales +
+                                                                  (size_t)(last % (QUANT_BLOCK / group) * 16) * 2;
         const f16 infinity = 0x7c00, nan = 0xfe01;
-        memcpy(data + quant_strip_bytes(type, I) + scales + (size_t)(last * 16 + 2) * 2, &infinity, 2); /* row 18 */
-        memcpy(data + quant_strip_bytes(type, I) + scales + (size_t)(last * 16 + 3) * 2, &nan, 2); /* row 19: padding */
+        memcpy(data + quant_strip_bytes(type, I) + of_last + 2 * 2, &infinity, 2); /* row 18 */
+        memcpy(data + quant_strip_bytes(type, I) + of_last + 3 * 2, &nan, 2);      /* row 19: padding */
         struct verify_result r = verify_weight(&w, pool, NULL);
         assert_int_equal(r.n_bad, I - last * group);
         assert_int_equal(r.first, 18 * I + last * group);

@@ -18,10 +18,10 @@ static size_t value_at(enum weight_type t, int o, int i)
            within % QUANT_STEP;
 }
 
-static size_t scale_at(enum weight_type t, int I, int o, int i)
+static size_t scale_at(enum weight_type t, int o, int i)
 {
-    return quant_blocks(I) * quant_block_bytes(t) +
-           ((size_t)(i / quant_group(t)) * QUANT_STRIP + (size_t)o) * sizeof(uint16_t);
+    const size_t block = (size_t)(i / QUANT_BLOCK), group = (size_t)(i % QUANT_BLOCK / quant_group(t));
+    return block * quant_block_bytes(t) + quant_values_bytes(t) + (group * QUANT_STRIP + (size_t)o) * sizeof(uint16_t);
 }
 
 static int shift_of(enum weight_type t, int i)
@@ -36,18 +36,18 @@ int quant_value(const void *strip, enum weight_type t, int o, int i)
     return (int)stored - quant_zero(t);
 }
 
-float quant_scale(const void *strip, enum weight_type t, int I, int o, int i)
+float quant_scale(const void *strip, enum weight_type t, int o, int i)
 {
     uint16_t h;
-    memcpy(&h, (const char *)strip + scale_at(t, I, o, i), sizeof h);
+    memcpy(&h, (const char *)strip + scale_at(t, o, i), sizeof h);
     return f16_to_f32(h);
 }
 
-void quant_row(float *y, const void *strip, enum weight_type t, int I, int o, int at, int n)
+void quant_row(float *y, const void *strip, enum weight_type t, int o, int at, int n)
 {
     const int end = at + n, group = quant_group(t);
     for (int i = at; i < end;) {
-        const float scale = quant_scale(strip, t, I, o, i);
+        const float scale = quant_scale(strip, t, o, i);
         const int group_end = i / group * group + group;
         for (; i < group_end && i < end; i++)
             y[i - at] = scale * (float)quant_value(strip, t, o, i);
@@ -115,12 +115,12 @@ static void put(void *strip, enum weight_type t, int o, int i, int value)
     *byte = (uint8_t)(*byte | (unsigned)(value + quant_zero(t)) << shift_of(t, i));
 }
 
-static void quantise_group(void *strip, enum weight_type t, const float *w, int I, int o, int at, int n)
+static void quantise_group(void *strip, enum weight_type t, const float *w, int o, int at, int n)
 {
     const uint16_t half = f16_from_f32(scale_for(t, w, n));
     const float scale = f16_to_f32(half), inverse = scale != 0 && fabsf(scale) <= FLT_MAX ? 1 / scale : 0;
     const float low = t == WEIGHT_Q4 ? -8 : -127, high = t == WEIGHT_Q4 ? 7 : 127;
-    memcpy((char *)strip + scale_at(t, I, o, at), &half, sizeof half);
+    memcpy((char *)strip + scale_at(t, o, at), &half, sizeof half);
     for (int i = 0; i < quant_group(t); i++)
         put(strip, t, o, at + i, i < n && inverse != 0 ? (int)nearest(w[i] * inverse, low, high) : 0);
 }
@@ -132,7 +132,7 @@ void quant_strip(void *strip, enum weight_type t, const float *w, size_t w_strid
     for (int o = 0; o < QUANT_STRIP; o++) {
         for (int at = 0; at < padded; at += group) {
             const int left = o < O ? I - at : 0, n = left < 0 ? 0 : left < group ? left : group;
-            quantise_group(strip, t, w + (size_t)(n ? o : 0) * w_stride + (n ? at : 0), I, o, at, n);
+            quantise_group(strip, t, w + (size_t)(n ? o : 0) * w_stride + (n ? at : 0), o, at, n);
         }
     }
 }

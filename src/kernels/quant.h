@@ -3,13 +3,14 @@
  * lanes. docs/FORMATS.md has it as a drawing.
  *
  * The rows (outputs) of a matrix [O][I] are cut into strips of QUANT_STRIP = 16; the inputs of a strip into blocks of
- * QUANT_BLOCK = 64. What is missing at the edges is there as zeros. A strip holds all its blocks, then all scales:
+ * QUANT_BLOCK = 64. What is missing at the edges is there as zeros. A block holds its values, then their scales, so
+ * that a strip is one stream of memory:
  *
- *     q8   block   u8  [16 steps][16 outputs][4 inputs]    value + 128, value in -127..127
- *          scales  f16 [blocks][16 outputs]                one for 64 inputs
- *     q4   block   u8  [8 steps][16 outputs][4 bytes]      low half: value + 8 of input 4 step + byte (0..31),
+ *     q8   values  u8  [16 steps][16 outputs][4 inputs]    value + 128, value in -127..127
+ *          scales  f16 [16 outputs]                        one for 64 inputs
+ *     q4   values  u8  [8 steps][16 outputs][4 bytes]      low half: value + 8 of input 4 step + byte (0..31),
  *                                                          high half: the same of input 32 + 4 step + byte; -8..7
- *          scales  f16 [blocks][2 halves][16 outputs]      one for 32 inputs
+ *          scales  f16 [2 halves][16 outputs]              one for 32 inputs
  *
  * A weight is scale * value, exactly. Four inputs of an output are 32 neighbouring bits because that is what one lane
  * of vpdpbusd, vpmaddubsw and of an AMX tile row takes. */
@@ -34,7 +35,7 @@ static inline int quant_zero(enum weight_type t)
     return t == WEIGHT_Q4 ? 8 : 128;
 }
 
-static inline size_t quant_block_bytes(enum weight_type t) /* without its scales */
+static inline size_t quant_values_bytes(enum weight_type t) /* of a block, before its scales */
 {
     return (size_t)QUANT_STRIP * QUANT_BLOCK / (t == WEIGHT_Q4 ? 2 : 1);
 }
@@ -44,6 +45,11 @@ static inline size_t quant_scale_bytes(enum weight_type t) /* of a block */
     return (size_t)QUANT_STRIP * (size_t)(QUANT_BLOCK / quant_group(t)) * sizeof(uint16_t);
 }
 
+static inline size_t quant_block_bytes(enum weight_type t)
+{
+    return quant_values_bytes(t) + quant_scale_bytes(t);
+}
+
 static inline size_t quant_blocks(int I)
 {
     return ((size_t)I + QUANT_BLOCK - 1) / QUANT_BLOCK;
@@ -51,7 +57,7 @@ static inline size_t quant_blocks(int I)
 
 static inline size_t quant_strip_bytes(enum weight_type t, int I)
 {
-    return quant_blocks(I) * (quant_block_bytes(t) + quant_scale_bytes(t));
+    return quant_blocks(I) * quant_block_bytes(t);
 }
 
 static inline size_t quant_strips(int O)
@@ -74,11 +80,11 @@ void quant_strip(void *strip, enum weight_type t, const float *w, size_t w_strid
     }
 
 /* y[n] = the weights of output o < 16 of a strip for inputs [at, at + n), exact to fp32 rounding of scale * value. */
-void quant_row(float *y, const void *strip, enum weight_type t, int I, int o, int at, int n);
+void quant_row(float *y, const void *strip, enum weight_type t, int o, int at, int n);
 
 /* The value (-127..127 or -8..7) and the scale of one weight. */
 int quant_value(const void *strip, enum weight_type t, int o, int i);
-float quant_scale(const void *strip, enum weight_type t, int I, int o, int i);
+float quant_scale(const void *strip, enum weight_type t, int o, int i);
 
 /* One row of activations as the int8 products take it, in groups of quant_group() inputs, padded with zeros to blocks:
  * scale = max |x| / 127, value = nearest even of x * (127 / max |x|), both in fp32; sum is of the group's values. A

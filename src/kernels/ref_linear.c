@@ -104,7 +104,7 @@ static float weight_bf16(const void *w, int I, int o, int i)
 static float weight_quant(enum weight_type t, const void *w, int I, int o, int i)
 {
     const char *strip = (const char *)w + (size_t)(o / QUANT_STRIP) * quant_strip_bytes(t, I);
-    return quant_scale(strip, t, I, o % QUANT_STRIP, i) * (float)quant_value(strip, t, o % QUANT_STRIP, i);
+    return quant_scale(strip, t, o % QUANT_STRIP, i) * (float)quant_value(strip, t, o % QUANT_STRIP, i);
 }
 
 static float weight_q8(const void *w, int I, int o, int i)
@@ -176,7 +176,7 @@ static double int8_dot(enum weight_type type, const struct int8_row *x, const vo
         int32_t sum = 0;
         for (int i = g * group; i < (g + 1) * group; i++)
             sum += x->value[i] * quant_value(strip, type, o, i);
-        y += (double)x->scale[g] * (double)quant_scale(strip, type, I, o, g * group) * sum;
+        y += (double)x->scale[g] * (double)quant_scale(strip, type, o, g * group) * sum;
     }
     return y;
 }

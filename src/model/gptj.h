@@ -55,7 +55,7 @@ enum status gptj_check(const struct gptj_config *cfg, const struct source *src);
 #define GPTJ_NOTE_TYPE   "quantization"        /* "q8" or "q4", of all of them ...  */
 #define GPTJ_NOTE_HEAD   "quantization_head"   /* ... but embedding and head, if there */
 #define GPTJ_NOTE_LAYOUT "quantization_layout" /* GPTJ_LAYOUT                       */
-#define GPTJ_LAYOUT      "gptjt-1"
+#define GPTJ_LAYOUT      "gptjt-2"
 
 struct gptj_tensor_spec;
 

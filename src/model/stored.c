@@ -109,7 +109,8 @@ enum status gptj_check_quantised(const struct gptj_config *cfg, const struct sou
     TRY(check_type(src, GPTJ_NOTE_TYPE));
     TRY(check_type(src, GPTJ_NOTE_HEAD));
     if (strcmp(layout, GPTJ_LAYOUT))
-        return fail(E_UNSUPPORTED, "\"%s\" in the file's metadata is \"%.40s\", this program has %s", GPTJ_NOTE_LAYOUT,
-                    layout, GPTJ_LAYOUT);
+        return fail(E_UNSUPPORTED,
+                    "\"%s\" in the file's metadata is \"%.40s\", this program has %s: quantize the model again",
+                    GPTJ_NOTE_LAYOUT, layout, GPTJ_LAYOUT);
     return OK;
 }

@@ -66,7 +66,7 @@ static struct verify_result look_at_strip(const struct weight *w, int64_t strip)
     struct verify_result r = {0, -1};
     for (int o = 0; o < QUANT_STRIP && o < left; o++) {
         for (int i = 0; i < w->I; i += quant_group(w->type)) {
-            const float scale = quant_scale(data, w->type, w->I, o, i);
+            const float scale = quant_scale(data, w->type, o, i);
             if (scale - scale == 0) continue;
             const int n = w->I - i < quant_group(w->type) ? w->I - i : quant_group(w->type);
             if (!r.n_bad) r.first = (strip * QUANT_STRIP + o) * w->I + i;

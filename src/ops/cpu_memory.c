@@ -66,7 +66,7 @@ void ops_cpu_weight_row(const struct kernels *k, float *y, const struct weight *
 {
     if (weight_quantised(w->type))
         quant_row(y, (const char *)w->data + weight_bytes(w->type, row / QUANT_STRIP * QUANT_STRIP, w->I), w->type,
-                  w->I, row % QUANT_STRIP, 0, w->I);
+                  row % QUANT_STRIP, 0, w->I);
     else
         widen(k, y, (const char *)w->data + weight_bytes(w->type, row, w->I), w->type, (size_t)w->I);
 }

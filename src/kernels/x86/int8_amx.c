@@ -154,14 +154,14 @@ static void multiply_q4(float *z, const void *x, const void *w, int T, int n, co
 
 /* ---- Panels: two strips ---- */
 
-INLINE void pack_strip(enum weight_type type, char *to, const char *strip, int I, int at, size_t blocks)
+INLINE void pack_strip(enum weight_type type, char *to, const char *strip, int at, size_t blocks)
 {
-    const size_t from = (size_t)at / QUANT_BLOCK, bytes = quant_block_bytes(type);
-    const char *scales = strip + quant_blocks(I) * bytes + from * quant_scale_bytes(type);
-    strip += from * bytes;
-    for (size_t b = 0; b < blocks; b++, strip += bytes)
-        UNROLL for (int s = 0; s < STEPS; s++, to += QUANT_STEP_BYTES) store_vector(to, stored_step(type, strip, s));
-    memcpy(to, scales, blocks * quant_scale_bytes(type));
+    char *scales = to + blocks * QUANT_STRIP * QUANT_BLOCK;
+    const char *block = strip + (size_t)at / QUANT_BLOCK * quant_block_bytes(type);
+    for (size_t b = 0; b < blocks; b++, block += quant_block_bytes(type), scales += quant_scale_bytes(type)) {
+        UNROLL for (int s = 0; s < STEPS; s++, to += QUANT_STEP_BYTES) store_vector(to, stored_step(type, block, s));
+        memcpy(scales, block + quant_values_bytes(type), quant_scale_bytes(type));
+    }
 }
 
 INLINE void pack_w(enum weight_type type, char *to, const char *w, int O, int I, int at, int n)
@@ -169,7 +169,7 @@ INLINE void pack_w(enum weight_type type, char *to, const char *w, int O, int I,
     const size_t blocks = quant_blocks(n), bytes = packed_strip_bytes(type, blocks);
     for (int o = 0; o < PANEL; o += QUANT_STRIP, to += bytes, w += quant_strip_bytes(type, I)) {
         if (o < O)
-            pack_strip(type, to, w, I, at, blocks);
+            pack_strip(type, to, w, at, blocks);
         else
             memset(to, 0, bytes);
     }

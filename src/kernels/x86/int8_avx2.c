@@ -152,27 +152,28 @@ static void prepare_q4(void *to, const float *x, size_t x_stride, int T, int I)
     prepare(Q4_GROUP, Q4_BYTES, 8, to, x, x_stride, T, I);
 }
 
-/* A strip of each band, band_bytes apart: a block of it and the block's scales. */
+/* A strip of each band, band_bytes apart: a block of it. */
 struct strips {
-    const char *w, *scales;
+    const char *w;
     size_t band_bytes;
 };
 
 /* What the outputs of the strips come to, row by row. */
 typedef float strip_sums[STREAM_BANDS][QUANT_STRIP];
 
-/* Accumulators of integers, which are rows by bands by halves; and how far ahead, in bytes, one row asks for w. They
+/* Accumulators of integers, which are rows by bands by halves; and how far ahead, in bytes, w is asked for. They
  * leave no registers for what gcc would keep beside them: x from half to half and w, unpacked, from row to row, which
  * is why both are forgotten. */
-enum { SUMS = 8, AHEAD = 1024 };
+enum { SUMS = 8, AHEAD = 2048 };
 
 /* z = z + (scale_w * scale_x) * (start + sum) for R rows, x at their groups' heads. */
 INLINE void add_group(int R, int bands, strip_sums *z, int band, const __m256i *sum, const char *x, size_t x_row,
                       const struct strips *s, size_t scales_at)
 {
+    const char *const scales = s->w + scales_at;
     for (int n = 0; n < bands; n++) {
         for (int h = 0; h < 2; h++) {
-            const __m256 scale_w = load_scales(s->scales + (size_t)(band + n) * s->band_bytes + scales_at +
+            const __m256 scale_w = load_scales(scales + (size_t)(band + n) * s->band_bytes +
                                                h * LANES * (int)sizeof(uint16_t));
             for (int r = 0; r < R; r++) {
                 const char *head = x + (size_t)r * x_row;
@@ -198,7 +199,7 @@ INLINE void q8_block(int R, int bands, strip_sums *z, int band, const char *x, c
     for (int step = 0; step < QUANT_BLOCK / QUANT_STEP; step++) {
         for (int n = 0; n < bands; n++) {
             const char *wn = w + (size_t)n * s->band_bytes + step * QUANT_STEP_BYTES, *xn = x;
-            if (R == 1) _mm_prefetch(wn + AHEAD, _MM_HINT_T0);
+            _mm_prefetch(wn + AHEAD, _MM_HINT_T0);
             for (int h = 0; h < 2; h++) {
                 const __m256i v = load256(wn + h * LANES * QUANT_STEP);
                 const __m256i even = _mm256_and_si256(v, low), odd = _mm256_srli_epi16(v, 8);
@@ -213,7 +214,7 @@ INLINE void q8_block(int R, int bands, strip_sums *z, int band, const char *x, c
             }
         }
     }
-    add_group(R, bands, z, band, sum, x, Q8_BYTES, s, 0);
+    add_group(R, bands, z, band, sum, x, Q8_BYTES, s, quant_values_bytes(WEIGHT_Q8));
 }
 
 /* One group of q4: the low halves of a block's bytes, or the high ones. */
@@ -229,7 +230,7 @@ INLINE void q4_group(int R, int bands, strip_sums *z, int band, const char *x, c
     for (int step = 0; step < Q4_GROUP / QUANT_STEP; step++) {
         for (int n = 0; n < bands; n++) {
             const char *wn = w + (size_t)n * s->band_bytes + step * QUANT_STEP_BYTES, *xn = x;
-            if (R == 1 && high) _mm_prefetch(wn + AHEAD, _MM_HINT_T0);
+            if (high) _mm_prefetch(wn + AHEAD, _MM_HINT_T0);
             __m256i v[2] = {load256(wn), load256(wn + LANES * QUANT_STEP)};
             for (int h = 0; h < 2; h++)
                 v[h] = _mm256_and_si256(high ? _mm256_srli_epi16(v[h], 4) : v[h], low);
@@ -247,7 +248,7 @@ INLINE void q4_group(int R, int bands, strip_sums *z, int band, const char *x, c
     for (int i = 0; i < R * bands * 2; i++)
         sum[i] = _mm256_madd_epi16(sum[i], ones);
     add_group(R, bands, z, band, sum, x + high * Q4_BYTES, 2 * Q4_BYTES, s,
-              (size_t)high * QUANT_STRIP * sizeof(uint16_t));
+              quant_values_bytes(WEIGHT_Q4) + (size_t)high * QUANT_STRIP * sizeof(uint16_t));
 }
 
 INLINE void stream_block(enum weight_type type, int R, int bands, strip_sums *z, int band, const char *x,
@@ -297,7 +298,6 @@ INLINE void stream_strips(enum weight_type type, float *y, size_t y_stride, size
         stream_rows(type, z, x, &s, bands, T);
         x += x_block;
         s.w += quant_block_bytes(type);
-        s.scales += quant_scale_bytes(type);
     }
     for (int t = 0; t < T; t++)
         for (int b = 0; b < bands; b++)
@@ -309,7 +309,7 @@ INLINE void stream(enum weight_type type, float *y, size_t y_stride, const char 
 {
     const size_t row = type == WEIGHT_Q8 ? Q8_BYTES : 2 * Q4_BYTES;
     for (int o = 0; o < O; o += QUANT_STRIP, w += quant_strip_bytes(type, I)) {
-        const struct strips s = {w, w + quant_blocks(I) * quant_block_bytes(type), band_bytes};
+        const struct strips s = {w, band_bytes};
         for (int t = 0; t < T; t += STREAM_ROWS)
             stream_strips(type, y + (size_t)t * y_stride + o, y_stride, (size_t)O, x + (size_t)t * row, (size_t)T * row,
                           s, bands, T - t < STREAM_ROWS ? T - t : STREAM_ROWS,
@@ -332,24 +332,16 @@ static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, s
 /* ---- Panels of q4 ----
  *
  * The strips of a panel are its bands: x and the multiplication are those of streaming, w is copied as it is. */
-static size_t q4_panel_strip_bytes(size_t blocks)
-{
-    return blocks * (quant_block_bytes(WEIGHT_Q4) + quant_scale_bytes(WEIGHT_Q4));
-}
-
 static void pack_q4(void *to, const void *w, int O, int I, int at, int n)
 {
-    const size_t blocks = quant_blocks(n), from = (size_t)at / QUANT_BLOCK, bytes = q4_panel_strip_bytes(blocks);
-    const size_t data = quant_block_bytes(WEIGHT_Q4), scale = quant_scale_bytes(WEIGHT_Q4);
-    for (int s = 0; s < STRIPS; s++) {
-        char *out = (char *)to + (size_t)s * bytes;
-        const char *strip = (const char *)w + (size_t)s * quant_strip_bytes(WEIGHT_Q4, I);
-        if (s * QUANT_STRIP < O) {
-            memcpy(out, strip + from * data, blocks * data);
-            memcpy(out + blocks * data, strip + quant_blocks(I) * data + from * scale, blocks * scale);
-        } else {
+    const size_t bytes = quant_strip_bytes(WEIGHT_Q4, n);
+    const char *from = (const char *)w + (size_t)at / QUANT_BLOCK * quant_block_bytes(WEIGHT_Q4);
+    char *out = to;
+    for (int o = 0; o < PANEL; o += QUANT_STRIP, out += bytes, from += quant_strip_bytes(WEIGHT_Q4, I)) {
+        if (o < O)
+            memcpy(out, from, bytes);
+        else
             memset(out, 0, bytes);
-        }
     }
 }
 
@@ -359,13 +351,12 @@ static void multiply_q4(float *z, const void *x, const void *w, int T, int n, co
     const size_t blocks = quant_blocks(n), x_row = 2 * Q4_BYTES;
     struct asking a = asking(next, (int)blocks * ((T + ROWS - 1) / ROWS));
     for (int t = 0; t < T; t += ROWS) {
-        struct strips s = {w, (const char *)w + blocks * quant_block_bytes(WEIGHT_Q4), q4_panel_strip_bytes(blocks)};
+        struct strips s = {w, quant_strip_bytes(WEIGHT_Q4, n)};
         for (size_t b = 0; b < blocks; b++) {
             ask(&a);
             stream_rows(WEIGHT_Q4, (strip_sums *)(z + t * PANEL), (const char *)x + (b * (size_t)T + (size_t)t) * x_row,
                         &s, STRIPS, T - t < ROWS ? T - t : ROWS);
             s.w += quant_block_bytes(WEIGHT_Q4);
-            s.scales += quant_scale_bytes(WEIGHT_Q4);
         }
     }
 }
@@ -427,11 +418,11 @@ INLINE void widen_step(char *to, __m256i bytes)
 }
 
 /* One strip of one block. */
-INLINE void pack_block(char *to, float *scale, const char *block, const char *scales)
+INLINE void pack_block(char *to, float *scale, const char *block)
 {
     for (int half = 0; half < QUANT_STRIP; half += LANES) {
         char *out = to + (size_t)half * sizeof(int32_t);
-        _mm256_storeu_ps(scale + half, load_scales(scales + half * 2));
+        _mm256_storeu_ps(scale + half, load_scales(block + quant_values_bytes(WEIGHT_Q8) + half * 2));
         for (int s = 0; s < QUANT_BLOCK / QUANT_STEP; s++, out += 2 * QUANT_STRIP * sizeof(int32_t))
             widen_step(out, load256(block + s * QUANT_STEP_BYTES + half * QUANT_STEP));
     }
@@ -439,16 +430,14 @@ INLINE void pack_block(char *to, float *scale, const char *block, const char *sc
 
 static void pack_q8(void *to, const void *w, int O, int I, int at, int n)
 {
-    const size_t bytes = quant_block_bytes(WEIGHT_Q8), scale_bytes = quant_scale_bytes(WEIGHT_Q8);
     for (int s = 0; s < STRIPS; s++) {
         const char *strip = (const char *)w + (size_t)s * quant_strip_bytes(WEIGHT_Q8, I);
-        const char *scales = strip + quant_blocks(I) * bytes;
         for (size_t b = 0; b < quant_blocks(n); b++) {
             const size_t from = (size_t)at / QUANT_BLOCK + b;
             float *scale = (float *)(void *)((char *)to + b * W_BYTES) + s * QUANT_STRIP;
             if (s * QUANT_STRIP < O)
                 pack_block((char *)to + b * W_BYTES + PANEL * sizeof(float) + s * STRIP_BYTES, scale,
-                           strip + from * bytes, scales + from * scale_bytes);
+                           strip + from * quant_block_bytes(WEIGHT_Q8));
             else
                 memset(scale, 0, QUANT_STRIP * sizeof *scale);
         }
@@ -538,7 +527,7 @@ void kernels_init_avx2_int8(struct kernels *k)
         .stream_rows = STREAM_ROWS,
         .panel = PANEL,
         .depth = DEPTH,
-        .panel_bytes = STRIPS * q4_panel_strip_bytes(DEPTH / QUANT_BLOCK),
+        .panel_bytes = STRIPS * quant_strip_bytes(WEIGHT_Q4, DEPTH),
         .packed_x_bytes = prepared_q4_bytes,
         .pack_x = prepare_q4,
         .pack_w = pack_q4,

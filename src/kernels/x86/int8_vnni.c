@@ -88,11 +88,11 @@ static void pack_x_q4(void *to, const float *x, size_t x_stride, int T, int n)
 /* Sums of this type gcc keeps in place; __m512i, being of 64-bit lanes to it, it copies at every step. */
 typedef int32_t sums __attribute__((vector_size(VECTOR_BYTES)));
 
-/* Strips side by side: where the blocks and scales of each are that come next. */
+/* Strips side by side: the block of each that comes next. */
 enum { MOST_STRIPS = STREAM_BANDS, MOST_SUMS = 2 * STREAM_TILE };
 _Static_assert(PANEL / QUANT_STRIP <= MOST_STRIPS, "");
 struct strips {
-    const char *block[MOST_STRIPS], *scales[MOST_STRIPS];
+    const char *block[MOST_STRIPS];
 };
 
 /* Asks for the part of a block that is `ahead` bytes behind what step s reads: lines as evenly as they are used up. */
@@ -125,9 +125,10 @@ INLINE void add_group(enum weight_type type, int g, int rows, int width, __m512 
                 sum[t * width + b] = (sums)_mm512_dpbusd_epi32((__m512i)sum[t * width + b], v[b], xt);
         }
     }
+    const size_t scales_at = quant_values_bytes(type) + (size_t)g * QUANT_STRIP * sizeof(uint16_t);
     __m512 scale_w[MOST_STRIPS];
     UNROLL for (int b = 0; b < width; b++)
-        scale_w[b] = _mm512_cvtph_ps(load_half_vector(w->scales[first + b] + g * QUANT_STRIP * (int)sizeof(uint16_t)));
+        scale_w[b] = _mm512_cvtph_ps(load_half_vector(w->block[first + b] + scales_at));
     UNROLL for (int t = 0; t < rows; t++)
     {
         const __m512 scale_x = _mm512_castsi512_ps(_mm512_set1_epi32(head[rows + t]));
@@ -148,11 +149,7 @@ INLINE void add_block(enum weight_type type, int rows, int width, int strips, __
         add_group(type, 0, rows, width, z, x, w, first, ahead);
         if (quant_group(type) < QUANT_BLOCK) add_group(type, 1, rows, width, z, x, w, first, ahead);
     }
-    UNROLL for (int b = 0; b < strips; b++)
-    {
-        w->block[b] += quant_block_bytes(type);
-        w->scales[b] += quant_scale_bytes(type);
-    }
+    UNROLL for (int b = 0; b < strips; b++) w->block[b] += quant_block_bytes(type);
 }
 
 /* In a switch over the number of rows: call(rows, ...) with a constant. */
@@ -176,9 +173,15 @@ INLINE void add_block(enum weight_type type, int rows, int width, int strips, __
 
 /* ---- Streaming ----
  *
- * A strip of each band side by side, block by block. Bands that do not exist are the last one once more. With few rows
- * the core looks far enough ahead by itself, and asking for lines faster than they can come holds it up. */
-enum { FEW_ROWS = 2, STREAM_AHEAD = 2048, SCALES_AHEAD = 512 };
+ * A strip of each band side by side, block by block. Bands that do not exist are the last one once more. */
+enum { STREAM_AHEAD = 2048 };
+
+/* With one row of q8 the core looks far enough ahead by itself, and asking for lines faster than they can come holds it
+ * up. */
+INLINE size_t stream_ahead(enum weight_type type, int rows)
+{
+    return type == WEIGHT_Q8 && rows == 1 ? 0 : STREAM_AHEAD;
+}
 
 struct streamed {
     const char *w;
@@ -192,20 +195,11 @@ INLINE void stream_tile(int rows, enum weight_type type, float *y, const int32_t
     const int width = rows <= 4 ? 4 : 2;
     __m512 z[STREAM_BANDS * STREAM_TILE];
     struct strips w;
-    for (int b = 0; b < STREAM_BANDS; b++) {
-        w.block[b] = s->w + (size_t)(b < s->bands ? b : s->bands - 1) * s->band_bytes;
-        w.scales[b] = w.block[b] + s->blocks * quant_block_bytes(type);
-    }
     for (int b = 0; b < STREAM_BANDS; b++)
-        for (int at = 0; at < SCALES_AHEAD; at += VECTOR_BYTES)
-            _mm_prefetch(w.scales[b] + s->blocks * (quant_block_bytes(type) + quant_scale_bytes(type)) + at,
-                         _MM_HINT_T0);
+        w.block[b] = s->w + (size_t)(b < s->bands ? b : s->bands - 1) * s->band_bytes;
     UNROLL for (int i = 0; i < STREAM_BANDS * rows; i++) z[i] = _mm512_setzero_ps();
-    for (size_t i = 0; i < s->blocks; i++, x += block_units(type, rows)) {
-        for (int b = 0; b < STREAM_BANDS; b++)
-            _mm_prefetch(w.scales[b] + SCALES_AHEAD, _MM_HINT_T0);
-        add_block(type, rows, width, STREAM_BANDS, z, x, &w, rows <= FEW_ROWS ? 0 : STREAM_AHEAD);
-    }
+    for (size_t i = 0; i < s->blocks; i++, x += block_units(type, rows))
+        add_block(type, rows, width, STREAM_BANDS, z, x, &w, stream_ahead(type, rows));
     for (int b = 0; b < s->bands; b++, y += s->y_apart)
         for (int t = 0; t < rows; t++)
             _mm512_mask_storeu_ps(y + (size_t)t * s->y_stride, s->outputs,
@@ -244,12 +238,9 @@ static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, s
  * Strips where they are stored, two at a time; one that does not exist is the first once more. */
 INLINE void pack_w(enum weight_type type, struct strips *p, const char *w, int O, int I, int at)
 {
-    const size_t from = (size_t)at / QUANT_BLOCK;
-    for (int b = 0; b < PANEL / QUANT_STRIP; b++) {
-        const char *strip = b * QUANT_STRIP < O ? w + (size_t)b * quant_strip_bytes(type, I) : w;
-        p->block[b] = strip + from * quant_block_bytes(type);
-        p->scales[b] = strip + quant_blocks(I) * quant_block_bytes(type) + from * quant_scale_bytes(type);
-    }
+    for (int b = 0; b < PANEL / QUANT_STRIP; b++)
+        p->block[b] = w + (b * QUANT_STRIP < O ? (size_t)b * quant_strip_bytes(type, I) : 0) +
+                      (size_t)at / QUANT_BLOCK * quant_block_bytes(type);
 }
 
 static void pack_q8(void *to, const void *w, int O, int I, int at, int n)
@@ -269,8 +260,7 @@ INLINE void panel_tile(int rows, enum weight_type type, float *z, const int32_t 
                        int first, size_t blocks, struct asking *a)
 {
     __m512 sum[PANEL_TILE * 2];
-    struct strips w = {{panel->block[first], panel->block[first + 1]},
-                       {panel->scales[first], panel->scales[first + 1]}};
+    struct strips w = {{panel->block[first], panel->block[first + 1]}};
     UNROLL for (int i = 0; i < rows * 2; i++) sum[i] = _mm512_loadu_ps(z + i / 2 * PANEL + i % 2 * LANES);
     for (size_t i = 0; i < blocks; i++, x += block_units(type, rows)) {
         ask(a);

@@ -324,13 +324,9 @@ INLINE void pack_quant(enum weight_type type, char *to, const char *w, int O, in
             memset(to, 0, bytes);
             continue;
         }
-        const char *data = w + from * quant_block_bytes(type);
-        const char *scales = w + quant_blocks(I) * quant_block_bytes(type) + from * quant_scale_bytes(type);
-        for (int b = 0; b < n; b += QUANT_BLOCK) {
-            pack_block(type, put_inputs, (int32_t *)(void *)to, 0, data, scales, b, (int)steps_of(n) * STEP - b);
-            data += quant_block_bytes(type);
-            scales += quant_scale_bytes(type);
-        }
+        const char *block = w + from * quant_block_bytes(type);
+        for (int b = 0; b < n; b += QUANT_BLOCK, block += quant_block_bytes(type))
+            pack_block(type, put_inputs, (int32_t *)(void *)to, 0, block, b, (int)steps_of(n) * STEP - b);
     }
 }
 

@@ -231,17 +231,18 @@ INLINE void put_number(float *to, size_t lane, int i, __m256 x, int rounded)
     _mm256_storeu_ps(to + (size_t)(i % LANES) * lane + (size_t)(i / LANES) * STRIP, rounded ? round_bf16(x) : x);
 }
 
-/* Eight outputs of a block of 64 inputs from input b of the panel on; n may end within it. */
-INLINE void pack_quant_block(enum weight_type type, int rounded, float *to, size_t lane, const char *data,
-                             const char *scales, int b, int n)
+/* Outputs first .. first+7 of a block of 64 inputs, from input b of the panel on; n may end within it. */
+INLINE void pack_quant_block(enum weight_type type, int rounded, float *to, size_t lane, const char *block, int first,
+                             int b, int n)
 {
     const int per_byte = type == WEIGHT_Q4 ? 2 : 1, steps = QUANT_BLOCK / QUANT_STEP / per_byte;
     const int bits = 8 / per_byte, mask = (1 << bits) - 1;
     __m256 scale[2];
     for (int g = 0; g < per_byte; g++)
-        scale[g] = load_f16(scales + (size_t)(g * QUANT_STRIP) * sizeof(uint16_t));
+        scale[g] = load_f16(block + quant_values_bytes(type) + (size_t)(g * QUANT_STRIP + first) * sizeof(uint16_t));
     for (int s = 0; s < steps; s++) {
-        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(data + s * QUANT_STEP_BYTES));
+        const __m256i v = _mm256_loadu_si256(
+            (const __m256i *)(const void *)(block + first * QUANT_STEP + s * QUANT_STEP_BYTES));
         for (int part = 0; part < per_byte; part++)
             for (int j = 0; j < QUANT_STEP; j++) {
                 const int i = b + part * 32 + s * QUANT_STEP + j;
@@ -260,12 +261,9 @@ INLINE void pack_quant(enum weight_type type, int rounded, float *to, const char
         float *out = to + (size_t)(first / STRIP) * w_strip_floats(n) + first % STRIP;
         const int half = first % QUANT_STRIP, known = first / QUANT_STRIP * QUANT_STRIP < O ? n : 0;
         const char *strip = w + (size_t)(first / QUANT_STRIP) * quant_strip_bytes(type, I);
-        const char *scales = strip + quant_blocks(I) * quant_block_bytes(type) + half * (int)sizeof(uint16_t);
-        for (int b = 0; b < known; b += QUANT_BLOCK) {
-            const size_t block = (size_t)(at + b) / QUANT_BLOCK;
-            pack_quant_block(type, rounded, out, lane, strip + block * quant_block_bytes(type) + half * QUANT_STEP,
-                             scales + block * quant_scale_bytes(type), b, n);
-        }
+        const char *block = strip + (size_t)at / QUANT_BLOCK * quant_block_bytes(type);
+        for (int b = 0; b < known; b += QUANT_BLOCK, block += quant_block_bytes(type))
+            pack_quant_block(type, rounded, out, lane, block, half, b, n);
         for (int i = known; i < n || i % LANES; i++)
             put_number(out, lane, i, _mm256_setzero_ps(), 0);
     }

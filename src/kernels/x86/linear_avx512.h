@@ -299,13 +299,9 @@ INLINE void pack_quant(enum weight_type type, put_inputs_fn *put_inputs, int32_t
                 store_vector(unit_at(output_at(to, steps_of(n), o), lane, u), _mm512_setzero_si512());
             continue;
         }
-        const char *data = w + first * quant_block_bytes(type);
-        const char *scales = w + quant_blocks(I) * quant_block_bytes(type) + first * quant_scale_bytes(type);
-        for (int b = 0; b < n; b += QUANT_BLOCK) {
-            pack_block(type, put_inputs, output_at(to, steps_of(n), o), lane, data, scales, b, padded - b);
-            data += quant_block_bytes(type);
-            scales += quant_scale_bytes(type);
-        }
+        const char *block = w + first * quant_block_bytes(type);
+        for (int b = 0; b < n; b += QUANT_BLOCK, block += quant_block_bytes(type))
+            pack_block(type, put_inputs, output_at(to, steps_of(n), o), lane, block, b, padded - b);
     }
 }
 

@@ -114,27 +114,26 @@ INLINE __m256i step_of(enum weight_type t, const struct block *b, const __m256 *
     return word;
 }
 
-INLINE void quantise_block(enum weight_type t, char *data, char *scales, struct block *b)
+/* Outputs o .. o+7 of a block. */
+INLINE void quantise_block(enum weight_type t, char *to, int o, struct block *b)
 {
     const int group = quant_group(t);
+    char *values = to + o * QUANT_STEP, *scales = to + quant_values_bytes(t) + (size_t)o * sizeof(uint16_t);
     __m256 inverse[GROUPS];
     for (int g = 0; g < QUANT_BLOCK / group; g++)
         choose_scales(t, scales + (size_t)g * QUANT_STRIP * sizeof(uint16_t), &inverse[g], b->x + g * group, group);
     for (int i = 0; i < group; i += QUANT_STEP)
-        _mm256_storeu_si256((__m256i *)(void *)(data + i / QUANT_STEP * QUANT_STEP_BYTES), step_of(t, b, inverse, i));
+        _mm256_storeu_si256((__m256i *)(void *)(values + i / QUANT_STEP * QUANT_STEP_BYTES), step_of(t, b, inverse, i));
 }
 
 INLINE void quantise(enum weight_type t, char *strip, const float *w, size_t w_stride, int O, int I)
 {
-    char *scales = strip + quant_blocks(I) * quant_block_bytes(t);
-    for (int i = 0; i < I; i += QUANT_BLOCK) {
+    for (int i = 0; i < I; i += QUANT_BLOCK, strip += quant_block_bytes(t)) {
         for (int o = 0; o < QUANT_STRIP; o += LANES) {
             struct block b;
             load_block(&b, w + (o < O ? (size_t)o * w_stride : 0) + i, w_stride, O - o, I - i);
-            quantise_block(t, strip + o * QUANT_STEP, scales + (size_t)o * sizeof(uint16_t), &b);
+            quantise_block(t, strip, o, &b);
         }
-        strip += quant_block_bytes(t);
-        scales += quant_scale_bytes(t);
     }
 }
 

@@ -34,16 +34,16 @@ INLINE __m512i stored_step(enum weight_type type, const char *block, int step)
 typedef void put_inputs_fn(int32_t *to, size_t lane, int i, const __m512 x[4]);
 
 /* A block of 64 inputs of one strip, of which the panel has the first n. */
-INLINE void pack_block(enum weight_type type, put_inputs_fn *put_inputs, int32_t *to, size_t lane, const char *data,
-                       const char *scales, int at, int n)
+INLINE void pack_block(enum weight_type type, put_inputs_fn *put_inputs, int32_t *to, size_t lane, const char *block,
+                       int at, int n)
 {
     const int per_byte = type == WEIGHT_Q4 ? 2 : 1, steps = QUANT_BLOCK / QUANT_STEP / per_byte;
     const int bits = 8 / per_byte, mask = (1 << bits) - 1;
     __m512 scale[2];
     for (int g = 0; g < per_byte; g++)
-        scale[g] = _mm512_cvtph_ps(load_half_vector(scales + g * 32));
+        scale[g] = _mm512_cvtph_ps(load_half_vector(block + quant_values_bytes(type) + g * 32));
     for (int s = 0; s < steps; s++) {
-        const __m512i v = load_vector(data + s * QUANT_STEP_BYTES);
+        const __m512i v = load_vector(block + s * QUANT_STEP_BYTES);
         UNROLL for (int part = 0; part < per_byte; part++)
         {
             const int i = part * 32 + s * QUANT_STEP;
@@ -89,7 +89,7 @@ INLINE void quantise(int group, int zero, int32_t *start, void *scale, int32_t *
 
 /* ---- Panels for int8 products ---- */
 
-/* Of a strip: blocks of [16 steps][16 outputs][4 inputs] bytes, q4 too, then all scales as they are stored. */
+/* Of a strip: blocks of [16 steps][16 outputs][4 inputs] bytes, q4 too, then the scales of all. */
 INLINE size_t packed_strip_bytes(enum weight_type type, size_t blocks)
 {
     return blocks * (QUANT_STRIP * QUANT_BLOCK + quant_scale_bytes(type));

@@ -15,16 +15,16 @@ __device__ static float weight_at(const void *data, enum weight_type type, int r
     default: break;
     }
     const bool q4 = type == WEIGHT_Q4;
-    const size_t blocks = (I + QUANT_BLOCK - 1) / QUANT_BLOCK, block_bytes = QUANT_STRIP * QUANT_BLOCK / (q4 ? 2 : 1),
-                 groups = q4 ? 2 : 1;
-    const uint8_t *strip = (const uint8_t *)data +
-                           (size_t)(row / QUANT_STRIP) * blocks * (block_bytes + groups * QUANT_STRIP * 2);
-    const int o = row % QUANT_STRIP, block = i / QUANT_BLOCK, in = i % QUANT_BLOCK, half = q4 ? in / 32 : 0;
+    const size_t blocks = (I + QUANT_BLOCK - 1) / QUANT_BLOCK, values = QUANT_STRIP * QUANT_BLOCK / (q4 ? 2 : 1),
+                 block_bytes = values + QUANT_STRIP * 2 * (q4 ? 2 : 1);
+    const uint8_t *block = (const uint8_t *)data +
+                           ((size_t)(row / QUANT_STRIP) * blocks + i / QUANT_BLOCK) * block_bytes;
+    const int o = row % QUANT_STRIP, in = i % QUANT_BLOCK, half = q4 ? in / 32 : 0;
     const int place = q4 ? in % 32 : in;
-    const uint8_t byte = strip[block * block_bytes + (place / 4 * QUANT_STRIP + o) * 4 + place % 4];
+    const uint8_t byte = block[(place / 4 * QUANT_STRIP + o) * 4 + place % 4];
     const int value = q4 ? (half ? byte >> 4 : byte & 15) - 8 : byte - 128;
-    const __half *scales = (const __half *)(strip + blocks * block_bytes);
-    return __half2float(scales[(block * groups + half) * QUANT_STRIP + o]) * value;
+    const __half *scales = (const __half *)(block + values);
+    return __half2float(scales[half * QUANT_STRIP + o]) * value;
 }
 
 __global__ static void embed_kernel(float *y, const void *wte, enum weight_type type, const int32_t *token, int D)

@@ -446,15 +446,18 @@ __host__ __device__ constexpr int quant_ring(int T)
 }
 
 template <bool Q4> struct quant_shape {
+    static constexpr int values_bytes = QUANT_STRIP * QUANT_BLOCK / (Q4 ? 2 : 1),
+                         block_units = values_bytes / UNIT_BYTES,
+                         block_bytes = values_bytes + QUANT_STRIP * 2 * (Q4 ? 2 : 1);
     int blocks, units, rounds; /* of a strip: of QUANT_BLOCK inputs, of UNIT_BYTES, of UNITS units */
     size_t strip_bytes;
 
     __host__ __device__ explicit quant_shape(int I)
     {
         blocks = (I + QUANT_BLOCK - 1) / QUANT_BLOCK;
-        units = Q4 ? blocks : 2 * blocks;
+        units = blocks * block_units;
         rounds = (units + UNITS - 1) / UNITS;
-        strip_bytes = (size_t)blocks * (QUANT_STRIP * QUANT_BLOCK / (Q4 ? 2 : 1) + QUANT_STRIP * 2 * (Q4 ? 2 : 1));
+        strip_bytes = (size_t)blocks * block_bytes;
     }
 };
 
@@ -486,18 +489,19 @@ __device__ static void fetch_units(unit_slot &slot, const quant_cursor &at, cons
     const int lane = threadIdx.x % WARP, first = at.round * UNITS + (int)threadIdx.x / WARP * WARP_UNITS;
     if (at.strip < g.units && first < q.units) {
         const int here = min(WARP_UNITS, q.units - first);
-        const uint8_t *const from = at.at + (size_t)first * UNIT_BYTES + lane * 16;
         for (int u = 0; u < here; u++)
-            copy_16(&slot.step[u][lane * 16], from + u * UNIT_BYTES, true);
-        const uint8_t *const scales = at.at + (size_t)q.blocks * (QUANT_STRIP * QUANT_BLOCK / (Q4 ? 2 : 1));
-        const int u = lane / QUARTERS, quarter = lane % QUARTERS, unit = first + u;
+            copy_16(&slot.step[u][lane * 16],
+                    at.at + (first + u) / q.block_units * q.block_bytes + (first + u) % q.block_units * UNIT_BYTES +
+                        lane * 16,
+                    true);
+        const int u = lane / QUARTERS, quarter = lane % QUARTERS;
+        const uint8_t *const scales = at.at + (first + u) / q.block_units * q.block_bytes + q.values_bytes +
+                                      quarter * 16;
         if (u < here) {
             if (Q4) /* two halves of 32 bytes for every unit */
-                copy_16(&slot.scale[u][quarter / 2][quarter % 2 * 16],
-                        scales + (size_t)unit * 4 * QUANT_STRIP + quarter * 16, true);
+                copy_16(&slot.scale[u][quarter / 2][quarter % 2 * 16], scales, true);
             else if (quarter < 2) /* two units of a block share theirs */
-                copy_16(&slot.scale[u][0][quarter * 16], scales + (size_t)(unit / 2) * 2 * QUANT_STRIP + quarter * 16,
-                        true);
+                copy_16(&slot.scale[u][0][quarter * 16], scales, true);
         }
     }
     copies_end();

@@ -47,15 +47,15 @@ __global__ static void unpack_kernel(To *to, const uint8_t *strips, bool q4, int
     enum { STEPS = QUANT_BLOCK / QUANT_STEP };
     cuda_wait();
     const int o = threadIdx.x / STEPS, place = threadIdx.x % STEPS, steps = q4 ? STEPS / 2 : STEPS;
-    const size_t block_bytes = QUANT_STRIP * QUANT_BLOCK / (q4 ? 2 : 1), groups = q4 ? 2 : 1;
-    const uint8_t *strip = strips + blockIdx.y * blocks * (block_bytes + groups * QUANT_STRIP * 2);
-    const __half *scales = (const __half *)(strip + blocks * block_bytes);
+    const size_t values = QUANT_STRIP * QUANT_BLOCK / (q4 ? 2 : 1);
+    const size_t block_bytes = values + QUANT_STRIP * 2 * (q4 ? 2 : 1);
     const int row = blockIdx.y * QUANT_STRIP + o;
     if (row >= n) return;
     for (size_t block = blockIdx.x; block < blocks; block += gridDim.x) {
         const int half = place / steps, step = place % steps; /* half is 0 in q8 */
-        const uint32_t four = *(const uint32_t *)(strip + block * block_bytes + (step * QUANT_STRIP + o) * QUANT_STEP);
-        const float scale = __half2float(scales[(block * groups + half) * QUANT_STRIP + o]);
+        const uint8_t *const at = strips + (blockIdx.y * blocks + block) * block_bytes;
+        const uint32_t four = *(const uint32_t *)(at + (step * QUANT_STRIP + o) * QUANT_STEP);
+        const float scale = __half2float(((const __half *)(at + values))[half * QUANT_STRIP + o]);
         for (int j = 0; j < QUANT_STEP; j++) {
             const int byte = four >> (8 * j) & 255, value = q4 ? (half ? byte >> 4 : byte & 15) - 8 : byte - 128;
             const int i = (int)block * QUANT_BLOCK + place * QUANT_STEP + j;
