@@ -88,55 +88,62 @@ static void pack_x_q4(void *to, const float *x, size_t x_stride, int T, int n)
 /* Sums of this type gcc keeps in place; __m512i, being of 64-bit lanes to it, it copies at every step. */
 typedef int32_t sums __attribute__((vector_size(VECTOR_BYTES)));
 
-/* Strips side by side: the block of each that comes next. */
-enum { MOST_STRIPS = STREAM_BANDS, MOST_SUMS = 2 * STREAM_TILE };
+/* Strips side by side: the block of each that comes next. AT_ONCE: so few sums of all groups are computed at once. */
+enum { MOST_STRIPS = STREAM_BANDS, MOST_SUMS = 2 * STREAM_TILE, AT_ONCE = 16 };
 _Static_assert(PANEL / QUANT_STRIP <= MOST_STRIPS, "");
 struct strips {
     const char *block[MOST_STRIPS];
 };
 
-/* Asks for the part of a block that is `ahead` bytes behind what step s reads: lines as evenly as they are used up. */
-INLINE void ask_step(enum weight_type type, const char *block, int s, size_t ahead)
+/* Asks for the part of a block that is `ahead` bytes behind what is read in step s of group g, or of n groups at once:
+ * lines as evenly as they are used up. */
+INLINE void ask_step(enum weight_type type, const char *block, int g, int n, int s, size_t ahead)
 {
-    if (type == WEIGHT_Q4 && s % 2) return;
-    _mm_prefetch(block + ahead + (type == WEIGHT_Q4 ? s / 2 : s) * QUANT_STEP_BYTES, _MM_HINT_T0);
+    const int steps = quant_group(type) / QUANT_STEP, halved = type == WEIGHT_Q4 && n == 1;
+    if (halved && s % 2) return;
+    _mm_prefetch(block + ahead + (halved ? (g * steps + s) / 2 : s) * QUANT_STEP_BYTES, _MM_HINT_T0);
 }
 
-/* z[rows][width] += the products of a block's group g, for the strips from first on. ahead 0: nothing is asked for. */
-INLINE void add_group(enum weight_type type, int g, int rows, int width, __m512 *z, const int32_t *x,
-                      const struct strips *w, int first, size_t ahead)
+/* z[rows][width] += the products of n groups of a block, from group g on, for the strips from first on. Both groups of
+ * q4 at once take a line of w a single time. ahead 0: nothing is asked for. */
+INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width, __m512 *z, const int32_t *x,
+                       const struct strips *w, int first, size_t ahead)
 {
-    const int32_t *head = x + 2 * g * rows, *values = x + 2 * (QUANT_BLOCK / quant_group(type)) * rows;
-    sums sum[MOST_SUMS];
-    UNROLL for (int t = 0; t < rows; t++) UNROLL for (int b = 0; b < width; b++)
-        sum[t * width + b] = (sums)_mm512_set1_epi32(head[t]);
-    for (int s = g * quant_group(type) / QUANT_STEP; s < (g + 1) * quant_group(type) / QUANT_STEP; s++) {
-        __m512i v[MOST_STRIPS];
+    const int steps = quant_group(type) / QUANT_STEP;
+    const int32_t *head = x + 2 * g * rows, *values = x + (2 * (QUANT_BLOCK / quant_group(type)) + g * steps) * rows;
+    sums sum[2][MOST_SUMS];
+    UNROLL for (int k = 0; k < n; k++) UNROLL for (int t = 0; t < rows; t++) UNROLL for (int b = 0; b < width; b++)
+        sum[k][t * width + b] = (sums)_mm512_set1_epi32(head[2 * k * rows + t]);
+    for (int s = 0; s < steps; s++) {
+        __m512i v[2][MOST_STRIPS];
         UNROLL for (int b = 0; b < width; b++)
         {
-            v[b] = stored_step(type, w->block[first + b], s);
-            if (ahead) ask_step(type, w->block[first + b], s, ahead);
+            UNROLL for (int k = 0; k < n; k++) v[k][b] = stored_step(type, w->block[first + b], (g + k) * steps + s);
+            if (ahead) ask_step(type, w->block[first + b], g, n, s, ahead);
         }
-        UNROLL for (int t = 0; t < rows; t++)
+        UNROLL for (int k = 0; k < n; k++) UNROLL for (int t = 0; t < rows; t++)
         {
-            __m512i xt = _mm512_set1_epi32(values[s * rows + t]);
+            __m512i xt = _mm512_set1_epi32(values[(k * steps + s) * rows + t]);
             COMPUTE_HERE(xt); /* or gcc reads it again for every product */
             UNROLL for (int b = 0; b < width; b++)
-                sum[t * width + b] = (sums)_mm512_dpbusd_epi32((__m512i)sum[t * width + b], v[b], xt);
+                sum[k][t * width + b] = (sums)_mm512_dpbusd_epi32((__m512i)sum[k][t * width + b], v[k][b], xt);
         }
     }
-    const size_t scales_at = quant_values_bytes(type) + (size_t)g * QUANT_STRIP * sizeof(uint16_t);
-    __m512 scale_w[MOST_STRIPS];
-    UNROLL for (int b = 0; b < width; b++)
-        scale_w[b] = _mm512_cvtph_ps(load_half_vector(w->block[first + b] + scales_at));
-    UNROLL for (int t = 0; t < rows; t++)
+    UNROLL for (int k = 0; k < n; k++)
     {
-        const __m512 scale_x = _mm512_castsi512_ps(_mm512_set1_epi32(head[rows + t]));
+        const size_t scales_at = quant_values_bytes(type) + (size_t)(g + k) * QUANT_STRIP * sizeof(uint16_t);
+        __m512 scale_w[MOST_STRIPS];
         UNROLL for (int b = 0; b < width; b++)
+            scale_w[b] = _mm512_cvtph_ps(load_half_vector(w->block[first + b] + scales_at));
+        UNROLL for (int t = 0; t < rows; t++)
         {
-            __m512 *const at = z + t * width + b;
-            *at = _mm512_fmadd_ps(_mm512_cvtepi32_ps((__m512i)sum[t * width + b]), _mm512_mul_ps(scale_w[b], scale_x),
-                                  *at);
+            const __m512 scale_x = _mm512_castsi512_ps(_mm512_set1_epi32(head[(2 * k + 1) * rows + t]));
+            UNROLL for (int b = 0; b < width; b++)
+            {
+                __m512 *const at = z + t * width + b;
+                const __m512 scale = _mm512_mul_ps(scale_w[b], scale_x);
+                *at = _mm512_fmadd_ps(_mm512_cvtepi32_ps((__m512i)sum[k][t * width + b]), scale, *at);
+            }
         }
     }
 }
@@ -146,8 +153,8 @@ INLINE void add_block(enum weight_type type, int rows, int width, int strips, __
                       struct strips *w, size_t ahead)
 {
     for (int first = 0; first < strips; first += width, z += rows * width) {
-        add_group(type, 0, rows, width, z, x, w, first, ahead);
-        if (quant_group(type) < QUANT_BLOCK) add_group(type, 1, rows, width, z, x, w, first, ahead);
+        const int groups = QUANT_BLOCK / quant_group(type), n = groups * rows * width <= AT_ONCE ? groups : 1;
+        UNROLL for (int g = 0; g < groups; g += n) add_groups(type, g, n, rows, width, z, x, w, first, ahead);
     }
     UNROLL for (int b = 0; b < strips; b++) w->block[b] += quant_block_bytes(type);
 }
@@ -173,15 +180,9 @@ INLINE void add_block(enum weight_type type, int rows, int width, int strips, __
 
 /* ---- Streaming ----
  *
- * A strip of each band side by side, block by block. Bands that do not exist are the last one once more. */
+ * A strip of each band side by side, block by block. Bands that do not exist are the last one once more. With one
+ * row the core looks far enough ahead by itself, and asking for lines faster than they can come holds it up. */
 enum { STREAM_AHEAD = 2048 };
-
-/* With one row of q8 the core looks far enough ahead by itself, and asking for lines faster than they can come holds it
- * up. */
-INLINE size_t stream_ahead(enum weight_type type, int rows)
-{
-    return type == WEIGHT_Q8 && rows == 1 ? 0 : STREAM_AHEAD;
-}
 
 struct streamed {
     const char *w;
@@ -199,7 +200,7 @@ INLINE void stream_tile(int rows, enum weight_type type, float *y, const int32_t
         w.block[b] = s->w + (size_t)(b < s->bands ? b : s->bands - 1) * s->band_bytes;
     UNROLL for (int i = 0; i < STREAM_BANDS * rows; i++) z[i] = _mm512_setzero_ps();
     for (size_t i = 0; i < s->blocks; i++, x += block_units(type, rows))
-        add_block(type, rows, width, STREAM_BANDS, z, x, &w, stream_ahead(type, rows));
+        add_block(type, rows, width, STREAM_BANDS, z, x, &w, rows == 1 ? 0 : STREAM_AHEAD);
     for (int b = 0; b < s->bands; b++, y += s->y_apart)
         for (int t = 0; t < rows; t++)
             _mm512_mask_storeu_ps(y + (size_t)t * s->y_stride, s->outputs,
