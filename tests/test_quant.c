@@ -619,9 +619,8 @@ static void scales_that_are_no_numbers_are_found(void **state)
         assert_non_null(data);
         const struct weight w = {.data = data, .type = type, .O = O, .I = I};
         assert_int_equal(verify_weight(&w, pool, NULL).n_bad, 0);
-        const size_t scales = quant_values_bytes(type), of_last = (quant_blocks(I) - 1) * quant_block_bytes(type) +
-                                                                  scales +
-                                                                  (size_t)(last % (QUANT_BLOCK / group) * 16) * 2;
+        const size_t scales = quant_values_bytes(type), last_block = (quant_blocks(I) - 1) * quant_block_bytes(type);
+        const size_t of_last = last_block + scales + (size_t)(last % (QUANT_BLOCK / group) * 16) * 2;
         const f16 infinity = 0x7c00, nan = 0xfe01;
         memcpy(data + quant_strip_bytes(type, I) + of_last + 2 * 2, &infinity, 2); /* row 18 */
         memcpy(data + quant_strip_bytes(type, I) + of_last + 3 * 2, &nan, 2);      /* row 19: padding */

@@ -150,11 +150,10 @@ static const char *weight_at(const struct product *p, int o)
 /* What a panel of n outputs is packed from for inputs [at, at + inputs): rows, or strips of blocks. */
 static struct ahead panel_source(const struct product *p, int o, int n, int at, int inputs)
 {
-    const int quantised = weight_quantised(p->w.type), unit = quantised ? QUANT_STRIP : 1;
-    const size_t bytes = quantised ? quant_block_bytes(p->w.type) / QUANT_BLOCK : weight_bytes(p->w.type, 1, 1);
-    return (struct ahead){.at = weight_at(p, o) + (size_t)at * bytes,
+    const int unit = weight_quantised(p->w.type) ? QUANT_STRIP : 1;
+    return (struct ahead){.at = weight_at(p, o) + weight_bytes(p->w.type, unit, at),
                           .apart = weight_bytes(p->w.type, unit, p->I),
-                          .bytes = (size_t)inputs * bytes,
+                          .bytes = weight_bytes(p->w.type, unit, inputs),
                           .pieces = (n + unit - 1) / unit};
 }
 

@@ -459,6 +459,12 @@ template <bool Q4> struct quant_shape {
         rounds = (units + UNITS - 1) / UNITS;
         strip_bytes = (size_t)blocks * block_bytes;
     }
+
+    /* Where the block of a unit begins in its strip. */
+    __device__ static int block_at(int unit)
+    {
+        return unit / block_units * block_bytes;
+    }
 };
 
 /* A block's way through its strips, UNITS units at a time. */
@@ -491,12 +497,9 @@ __device__ static void fetch_units(unit_slot &slot, const quant_cursor &at, cons
         const int here = min(WARP_UNITS, q.units - first);
         for (int u = 0; u < here; u++)
             copy_16(&slot.step[u][lane * 16],
-                    at.at + (first + u) / q.block_units * q.block_bytes + (first + u) % q.block_units * UNIT_BYTES +
-                        lane * 16,
-                    true);
+                    at.at + q.block_at(first + u) + (first + u) % q.block_units * UNIT_BYTES + lane * 16, true);
         const int u = lane / QUARTERS, quarter = lane % QUARTERS;
-        const uint8_t *const scales = at.at + (first + u) / q.block_units * q.block_bytes + q.values_bytes +
-                                      quarter * 16;
+        const uint8_t *const scales = at.at + q.block_at(first + u) + q.values_bytes + quarter * 16;
         if (u < here) {
             if (Q4) /* two halves of 32 bytes for every unit */
                 copy_16(&slot.scale[u][quarter / 2][quarter % 2 * 16], scales, true);
