@@ -18,9 +18,9 @@
 #
 # The model. What slow links cost depends on one ratio: the time to send gradients over the time to compute them. In a ring
 # of four ranks, each sends 6 bytes a parameter and step. GPT-JT 6B: 36 GB, 288 s at 1 Gbps, beside steps of 6 to 20 s, so
-# 14 to 48. Here: 1.3 M parameters, 7.9 MB, 0.63 s at 100 Mbps and 6.3 s at 10 Mbps, beside a step in which four ranks
-# share the cores of one machine, on two of them about 0.13 s: 5 and 50. A slow step flatters a slow link, which is why
-# model and batch are small. Hosts have one thread each.
+# 14 to 48. Here: 1.8 M parameters, 11 MB, 0.88 s at 100 Mbps and 8.8 s at 10 Mbps, beside a step in which four ranks
+# share the cores of one machine, on two of them 0.06 to 0.18 s: 5 to 15, and ten times that. A slow step flatters a slow
+# link, which is why model and batch are small. Hosts have one thread each.
 #
 # The proof. Bytes that the hosts' interfaces have sent are compared with what the transport says it has: they must agree
 # within 5 %, raw, or with 66 bytes taken off every packet (Ethernet 14, IP 20, TCP 32). Without limits and at high rates
@@ -180,7 +180,7 @@ counters() { # "BYTES PACKETS" that the hosts have sent
 make_recipe() {
     local file
     for file in README.md docs/*.md src/*/*.[ch]; do cp "$file" "$work/${file//\//-}.txt"; done
-    "$program" synth --init --n-layer 4 --n-embd 128 --n-head 4 --rotary-dim 16 --vocab-size 2048 --n-positions 128 \
+    "$program" synth --init --n-layer 4 --n-embd 128 --n-head 4 --rotary-dim 16 --vocab-size 4096 --n-positions 128 \
         --tokenizer models/gpt-jt-tiny -o "$work/model" --quiet
     cat > "$work/recipe.yaml" << END
 model: $work/model
