@@ -94,7 +94,7 @@ static void linear_is_near_truth(struct ops *o, int T, int O, int I, enum weight
 static void linear_equals_plain_loops_for_every_dtype_epilogue_and_odd_size(void **state)
 {
     (void)state;
-    static const int some_T[] = {0, 1, 2, 3, 9, 48, 256, 257 + 5}; /* streamed, by panels, in two goes */
+    static const int some_T[] = {0, 1, 2, 3, 9, 48, 256, 257 + 5}; /* streamed, by panels */
     static const int some_O[] = {1, 3, 63, 64, 65, 131};
     static const int some_I[] = {1, 7, 8, 80, 131};
     for (enum cpu_level level = 0; level <= kernels_best_level(); level++) {
@@ -142,6 +142,54 @@ static void linear_bits_are_the_same_for_any_threads_and_any_rows(void **state)
     free(host);
     free(b);
     free(before);
+}
+
+/* Maps of the same rows, in one call, of one type or several: each as if alone. Rows of another go too. */
+static void linear_group_has_the_bits_of_each_map_alone(void **state)
+{
+    (void)state;
+    enum { MAPS = LINEAR_GROUP, I = 83, MOST_O = 203, MOST_T = PRODUCT_ROWS + 6, LAST = 7 };
+    static const int some_T[] = {0, 1, 7, 40, MOST_T}, some_O[MAPS] = {64, 3, MOST_O, 65};
+    static const enum weight_type types[][MAPS] = {{WEIGHT_Q8, WEIGHT_Q8, WEIGHT_Q8, WEIGHT_Q8},
+                                                   {WEIGHT_BF16, WEIGHT_BF16, WEIGHT_BF16, WEIGHT_BF16},
+                                                   {WEIGHT_F16, WEIGHT_Q4, WEIGHT_Q4, WEIGHT_F32}};
+    float *x = numbers(MOST_T * I, 1), *host = numbers(MOST_O * I, 2), *b = numbers(MOST_O, 3);
+    float *before = numbers(MOST_T * MOST_O, 4), *alone = numbers(MOST_T * MOST_O, 5);
+    for (enum cpu_level level = 0; level <= kernels_best_level(); level++) {
+        struct ops *o = backend(level, 2, 1);
+        for (size_t v = 0; v < COUNT_OF(types); v++) {
+            for (size_t t = 0; t < COUNT_OF(some_T); t++) {
+                const int T = some_T[t];
+                struct weight w[MAPS], bias[MAPS];
+                struct linear_map maps[MAPS];
+                for (int m = 0; m < MAPS; m++) {
+                    w[m] = bind(o, host, some_O[m], I, types[v][m]);
+                    bias[m] = bind_vector(o, b, some_O[m]);
+                    maps[m] = (struct linear_map){copy_of(before, MOST_T * MOST_O), &w[m], m % 2 ? &bias[m] : NULL,
+                                                  (enum epilogue)m};
+                }
+                o->fn->linear_group(o, maps, MAPS, x, T);
+                for (int m = 0; m < MAPS; m++) {
+                    const size_t O = (size_t)some_O[m], first = T > LAST ? (size_t)(T - LAST) : 0;
+                    memcpy(alone, before, MOST_T * MOST_O * sizeof *alone);
+                    o->fn->linear(o, alone, x, &w[m], maps[m].b, T, maps[m].e);
+                    assert_memory_equal(maps[m].y, alone, MOST_T * MOST_O * sizeof *alone);
+                    memcpy(alone, before, MOST_T * MOST_O * sizeof *alone);
+                    o->fn->linear(o, alone + first * O, x + first * I, &w[m], maps[m].b, T - (int)first, maps[m].e);
+                    assert_memory_equal(maps[m].y + first * O, alone + first * O, (size_t)(T - (int)first) * O * 4);
+                    free(maps[m].y);
+                    o->fn->weight_free(o, &w[m]);
+                    o->fn->weight_free(o, &bias[m]);
+                }
+            }
+        }
+        o->fn->close(o);
+    }
+    free(x);
+    free(host);
+    free(b);
+    free(before);
+    free(alone);
 }
 
 /* ---- Rows ---- */
@@ -380,6 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_equals_plain_loops_for_every_dtype_epilogue_and_odd_size),
         cmocka_unit_test(linear_bits_are_the_same_for_any_threads_and_any_rows),
+        cmocka_unit_test(linear_group_has_the_bits_of_each_map_alone),
         cmocka_unit_test(embed_takes_rows_exactly),
         cmocka_unit_test(layer_norm_treats_each_row_as_if_alone),
         cmocka_unit_test(rotary_turns_each_row_by_its_own_position),

@@ -112,6 +112,7 @@ static const struct ops_table cpu_table = {
     .embed = cpu_embed,
     .layer_norm = cpu_layer_norm,
     .linear = ops_cpu_linear,
+    .linear_group = ops_cpu_linear_group,
     .rotary = cpu_rotary,
     .kv_store = ops_cpu_kv_store,
     .attention = ops_cpu_attention,

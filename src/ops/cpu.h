@@ -47,13 +47,20 @@ struct product_output {
     enum epilogue epilogue;
 };
 
+/* One of several products of the same rows. */
+struct product_map {
+    struct product_output y;
+    struct operand w;
+    int O;
+};
+
 enum { PRODUCT_ROWS = 1024, PACK_ROWS = 96, BACK_INPUTS = 4096 };
 
-/* By panels, PRODUCT_ROWS rows at a time: the rows are packed once, then each task packs one panel of outputs, a block
- * of inputs at a time, and multiplies all rows by it while it is in the cache. The caller holds the pool. Where an
- * operand is across, I <= BACK_INPUTS. */
-void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const struct product_output *y,
-                     const struct operand *x, const struct operand *w, int T, int O, int I);
+/* n <= LINEAR_GROUP products by panels, PRODUCT_ROWS rows at a time: the rows are packed once, then each task packs one
+ * panel of outputs, a block of inputs at a time, and multiplies all rows by it while it is in the cache. The caller
+ * holds the pool. All w are of k's type and lie the same way; where an operand is across, I <= BACK_INPUTS. */
+void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const struct product_map *maps, int n,
+                     const struct operand *x, int T, int I);
 
 /* T rows z[T][z_stride], all of which the epilogue may overwrite, become outputs from o on: n pieces that lie side by
  * side in z and `apart` outputs from each other in y. */
@@ -69,7 +76,7 @@ size_t ops_cpu_packed_x_bytes(const struct linear_kernels *k, int T, int I);
 /* Of a thread's scratch, and of the rows that come as columns. */
 size_t ops_cpu_product_scratch_bytes(const struct linear_kernels *k, bool across);
 
-/* What ops_cpu_linear() needs: for the rows of x, and of each thread's scratch. */
+/* What ops_cpu_linear_group() needs: for the rows of x, and of each thread's scratch. */
 size_t ops_cpu_linear_x_bytes(const struct kernels *k, int max_inputs);
 size_t ops_cpu_linear_scratch_bytes(const struct kernels *k, bool trains);
 
@@ -81,6 +88,7 @@ void ops_cpu_weight_free(struct ops *o, struct weight *w);
 void ops_cpu_weight_row(const struct kernels *k, float *y, const struct weight *w, int row); /* y[I], widened */
 void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight *w, const struct weight *b, int T,
                     enum epilogue e);
+void ops_cpu_linear_group(struct ops *o, const struct linear_map *maps, int n, const float *x, int T);
 void ops_cpu_attention(struct ops *o, float *y, float *lse, const float *q, const struct kv_pages *kv,
                        const struct batch *batch, int first, int T, int H, int K);
 void ops_cpu_kv_store(struct ops *o, const struct kv_pages *kv, const float *k, const float *v,

@@ -14,10 +14,9 @@ enum { MAX_ROWS = PRODUCT_ROWS, STREAM_TASK_BYTES = 1 << 16, STRIP = QUANT_STRIP
 struct linear_job {
     struct ops_cpu *c;
     const struct linear_kernels *k;
-    struct product_output y;
     const float *x;
-    const struct weight *w;
-    int T;
+    struct product_map maps[LINEAR_GROUP];
+    int n_maps, T, I;
     int least_strips; /* of each band, of a task */
 };
 
@@ -26,16 +25,11 @@ static int least(int a, int b)
     return a < b ? a : b;
 }
 
-static const char *weight_at(const struct weight *w, int o)
-{
-    return (const char *)w->data + weight_bytes(w->type, o, w->I);
-}
-
 /* ---- Streaming ----
  *
- * The strips of 16 outputs are dealt to STREAM_BANDS bands of equal length, of which the last may end early. A task is
- * the same strips of every band: many at first, because a reader that goes on and on is the fastest, fewer towards the
- * end, so that threads finish together. */
+ * The strips of 16 outputs of a map are dealt to STREAM_BANDS bands of equal length, of which the last may end early.
+ * A task is the same strips of every band, of one map after the other: many at first, because a reader that goes on and
+ * on is the fastest, fewer towards the end, so that threads finish together. */
 struct bands {
     int length; /* strips of a band */
     int strips; /* of all bands     */
@@ -47,6 +41,15 @@ static struct bands bands_of(int O)
     return (struct bands){(strips + STREAM_BANDS - 1) / STREAM_BANDS, strips};
 }
 
+/* Strips of a band, of all maps. */
+static int all_strips(const struct linear_job *j)
+{
+    int n = 0;
+    for (int i = 0; i < j->n_maps; i++)
+        n += bands_of(j->maps[i].O).length;
+    return n;
+}
+
 /* How many strips the task takes that begins where `left` are left. */
 static int task_strips(const struct linear_job *j, int left)
 {
@@ -54,44 +57,56 @@ static int task_strips(const struct linear_job *j, int left)
     return n > j->least_strips ? n : least(j->least_strips, left);
 }
 
-/* Strip s of the n bands from band first on, `outputs` of each. */
-static void stream_strips(const struct linear_job *j, float *z, int s, int first, int n, int outputs)
+/* Strip s of the n bands of m from band first on, `outputs` of each. */
+static void stream_strips(const struct linear_job *j, const struct product_map *m, float *z, int s, int first, int n,
+                          int outputs)
 {
-    const int length = bands_of(j->w->O).length, o = (first * length + s) * STRIP;
-    const size_t band_bytes = weight_bytes(j->w->type, length * STRIP, j->w->I), z_stride = (size_t)n * (size_t)outputs;
-    j->k->stream(z, z_stride, j->c->x, weight_at(j->w, o), band_bytes, n, j->T, outputs, j->w->I);
-    ops_cpu_output(j->c, &j->y, z, z_stride, j->T, o, (struct output_pieces){n, outputs, length * STRIP});
+    const int length = bands_of(m->O).length, o = (first * length + s) * STRIP;
+    const char *w = (const char *)m->w.data + weight_bytes(m->w.type, o, j->I);
+    const size_t band_bytes = weight_bytes(m->w.type, length * STRIP, j->I), z_stride = (size_t)n * (size_t)outputs;
+    j->k->stream(z, z_stride, j->c->x, w, band_bytes, n, j->T, outputs, j->I);
+    ops_cpu_output(j->c, &m->y, z, z_stride, j->T, o, (struct output_pieces){n, outputs, length * STRIP});
+}
+
+/* Strip s of all bands of m. */
+static void stream_strip(const struct linear_job *j, const struct product_map *m, float *z, int s)
+{
+    const struct bands bands = bands_of(m->O);
+    int n = 0, last = STRIP; /* bands that have such a strip, and how many outputs the last of them has */
+    while (n < STREAM_BANDS && n * bands.length + s < bands.strips)
+        n++;
+    if ((n - 1) * bands.length + s == bands.strips - 1) last = m->O - (bands.strips - 1) * STRIP;
+    const int whole = last == STRIP ? n : n - 1;
+    if (whole) stream_strips(j, m, z, s, 0, whole, STRIP);
+    if (whole < n) stream_strips(j, m, z, s, whole, 1, last);
 }
 
 static void stream_task(void *user, int task, int thread)
 {
     const struct linear_job *j = user;
-    const struct bands bands = bands_of(j->w->O);
-    int first = 0;
+    const int strips = all_strips(j);
+    int from = 0;
     for (int i = 0; i < task; i++)
-        first += task_strips(j, bands.length - first);
-    const int end = first + task_strips(j, bands.length - first);
-    float *z = ops_cpu_scratch(j->c, thread);
-    for (int s = first; s < end; s++) {
-        int n = 0, last = STRIP; /* bands that have such a strip, and how many outputs the last of them has */
-        while (n < STREAM_BANDS && n * bands.length + s < bands.strips)
-            n++;
-        if ((n - 1) * bands.length + s == bands.strips - 1) last = j->w->O - (bands.strips - 1) * STRIP;
-        const int whole = last == STRIP ? n : n - 1;
-        if (whole) stream_strips(j, z, s, 0, whole, STRIP);
-        if (whole < n) stream_strips(j, z, s, whole, 1, last);
+        from += task_strips(j, strips - from);
+    int to = from + task_strips(j, strips - from);
+    for (const struct product_map *m = j->maps; m < j->maps + j->n_maps; m++) {
+        const int length = bands_of(m->O).length;
+        for (int s = from; s < least(to, length); s++)
+            stream_strip(j, m, ops_cpu_scratch(j->c, thread), s);
+        from = from > length ? from - length : 0;
+        to -= length;
     }
 }
 
 static void stream(struct linear_job *j)
 {
-    const size_t step_bytes = STREAM_BANDS * weight_bytes(j->w->type, STRIP, j->w->I);
-    const int length = bands_of(j->w->O).length;
+    const size_t step_bytes = STREAM_BANDS * weight_bytes(j->maps->w.type, STRIP, j->I);
+    const int strips = all_strips(j);
     int tasks = 0;
     j->least_strips = (int)(STREAM_TASK_BYTES / (step_bytes + 1)) + 1;
-    for (int first = 0; first < length; tasks++)
-        first += task_strips(j, length - first);
-    j->k->prepare(j->c->x, j->x, (size_t)j->w->I, j->T, j->w->I);
+    for (int first = 0; first < strips; tasks++)
+        first += task_strips(j, strips - first);
+    j->k->prepare(j->c->x, j->x, (size_t)j->I, j->T, j->I);
     pool_run(j->c->pool, tasks, stream_task, j);
 }
 
@@ -102,24 +117,50 @@ const struct linear_kernels *ops_cpu_kernels_for(const struct ops_cpu *c, enum w
     return &c->kernels.linear[c->compute == COMPUTE_INT8 && !weight_quantised(w) ? COMPUTE_FP32 : c->compute][w];
 }
 
+static void multiply(struct linear_job *j)
+{
+    if (j->k->stream && (j->T <= j->k->stream_rows || !j->k->multiply)) {
+        stream(j);
+    } else {
+        const struct operand rows = {j->x, WEIGHT_F32, (size_t)j->I, false};
+        ops_cpu_product(j->c, j->k, j->maps, j->n_maps, &rows, j->T, j->I);
+    }
+}
+
+/* Maps whose weights are of one type. */
+static void same_type(struct ops_cpu *c, const struct linear_map *maps, int n, const float *x, int T)
+{
+    const enum weight_type type = maps->w->type;
+    struct linear_job j = {.c = c, .k = ops_cpu_kernels_for(c, type), .x = x, .n_maps = n, .I = maps->w->I};
+    for (int i = 0; i < n; i++) {
+        const struct linear_map *m = &maps[i];
+        const struct product_output y = {m->y, (size_t)m->w->O, m->b ? m->b->data : NULL, m->e};
+        j.maps[i] = (struct product_map){y, {m->w->data, type, (size_t)m->w->I, false}, m->w->O};
+    }
+    for (int t = 0; t < T; t += MAX_ROWS, j.x += MAX_ROWS * (size_t)j.I) {
+        j.T = least(MAX_ROWS, T - t);
+        multiply(&j);
+        for (int i = 0; i < n; i++)
+            j.maps[i].y.at += MAX_ROWS * j.maps[i].y.stride;
+    }
+}
+
+void ops_cpu_linear_group(struct ops *o, const struct linear_map *maps, int n, const float *x, int T)
+{
+    struct ops_cpu *c = ops_cpu(o);
+    pool_hold(c->pool); /* sessions share c->x */
+    for (int first = 0, end; first < n; first = end) {
+        for (end = first + 1; end < n && maps[end].w->type == maps[first].w->type;)
+            end++;
+        same_type(c, maps + first, end - first, x, T);
+    }
+    pool_release(c->pool);
+}
+
 void ops_cpu_linear(struct ops *o, float *y, const float *x, const struct weight *w, const struct weight *b, int T,
                     enum epilogue e)
 {
-    struct ops_cpu *c = ops_cpu(o);
-    const struct linear_kernels *k = ops_cpu_kernels_for(c, w->type);
-    const struct operand weights = {w->data, w->type, (size_t)w->I, false};
-    struct linear_job j = {.c = c, .k = k, .y = {y, (size_t)w->O, b ? b->data : NULL, e}, .x = x, .w = w};
-    pool_hold(c->pool); /* sessions share c->x */
-    for (int t = 0; t < T; t += MAX_ROWS, j.x += MAX_ROWS * (size_t)w->I, j.y.at += MAX_ROWS * (size_t)w->O) {
-        j.T = least(MAX_ROWS, T - t);
-        if (k->stream && (j.T <= k->stream_rows || !k->multiply)) {
-            stream(&j);
-        } else {
-            const struct operand rows = {j.x, WEIGHT_F32, (size_t)w->I, false};
-            ops_cpu_product(c, k, &j.y, &rows, &weights, j.T, w->O, w->I);
-        }
-    }
-    pool_release(c->pool);
+    ops_cpu_linear_group(o, &(struct linear_map){y, w, b, e}, 1, x, T);
 }
 
 /* ---- Memory ---- */

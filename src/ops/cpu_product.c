@@ -10,9 +10,10 @@ struct product {
     struct ops_cpu *c;
     const struct linear_kernels *k;
     const struct back_kernels *back; /* NULL: k's are used, and factors that lie across are turned */
-    struct product_output y;
-    struct operand x, w;
-    int T, O, I;
+    struct product_map maps[LINEAR_GROUP];
+    int n_maps;
+    struct operand x;
+    int T, I;
     int panel, depth;
     size_t panel_bytes, group_x_bytes; /* of a packed block of w, and of a group of rows of x */
 };
@@ -54,25 +55,40 @@ static void ask(const float *y, int n)
         __builtin_prefetch(y + i, 1);
 }
 
-void ops_cpu_output(const struct ops_cpu *c, const struct product_output *y, float *z, size_t z_stride, int T, int o,
-                    struct output_pieces p)
+static void ask_rows(const float *y, size_t stride, int T, struct output_pieces p)
 {
-    const size_t bytes = (size_t)p.length * sizeof *z;
+    for (int t = 0; t < T; t++)
+        for (int i = 0; i < p.n; i++)
+            ask(y + (size_t)t * stride + (size_t)(i * p.apart), p.length);
+}
+
+/* A few rows of ops_cpu_output(). */
+static void put_rows(const struct ops_cpu *c, const struct product_output *y, float *yt, const float *bias, float *z,
+                     size_t z_stride, int T, struct output_pieces p)
+{
     for (int t = 0; t < T; t++) {
-        float *zt = z + (size_t)t * z_stride;
-        const float *yt = y->at + (size_t)t * y->stride + o;
-        for (int i = 0; i < p.n; i++, zt += p.length, yt += p.apart) {
-            if (t + ROWS_AHEAD < T) ask(yt + ROWS_AHEAD * y->stride, p.length);
-            if (y->bias) add(zt, y->bias + o + i * p.apart, p.length);
-            if (adds(y->epilogue)) add(zt, yt, p.length);
+        for (int i = 0; i < p.n; i++) {
+            float *piece = z + (size_t)t * z_stride + (size_t)(i * p.length);
+            if (bias) add(piece, bias + i * p.apart, p.length);
+            if (adds(y->epilogue)) add(piece, yt + (size_t)t * y->stride + i * p.apart, p.length);
         }
     }
     if (bends(y->epilogue)) c->kernels.gelu(z, (size_t)T * z_stride);
-    for (int t = 0; t < T; t++) {
-        const float *zt = z + (size_t)t * z_stride;
-        float *yt = y->at + (size_t)t * y->stride + o;
-        for (int i = 0; i < p.n; i++, zt += p.length, yt += p.apart)
-            memcpy(yt, zt, bytes);
+    for (int t = 0; t < T; t++)
+        for (int i = 0; i < p.n; i++)
+            memcpy(yt + (size_t)t * y->stride + i * p.apart, z + (size_t)t * z_stride + i * p.length,
+                   (size_t)p.length * sizeof *z);
+}
+
+void ops_cpu_output(const struct ops_cpu *c, const struct product_output *y, float *z, size_t z_stride, int T, int o,
+                    struct output_pieces p)
+{
+    float *yt = y->at + o;
+    const float *bias = y->bias ? y->bias + o : NULL;
+    for (int t = 0; t < T; t += ROWS_AHEAD, z += ROWS_AHEAD * z_stride, yt += ROWS_AHEAD * y->stride) {
+        const int rows = least(ROWS_AHEAD, T - t);
+        ask_rows(yt + ROWS_AHEAD * y->stride, y->stride, least(ROWS_AHEAD, T - t - rows), p);
+        put_rows(c, y, yt, bias, z, z_stride, rows, p);
     }
 }
 
@@ -142,50 +158,73 @@ static void pack_rows(struct product *p)
 
 /* ---- Panels ---- */
 
-static const char *weight_at(const struct product *p, int o)
+/* Outputs [o, o + n) of a map; no map: there is no such panel. */
+struct panel {
+    const struct product_map *map;
+    int o, n;
+};
+
+static int panels_of(const struct product *p, const struct product_map *m)
 {
-    return (const char *)p->w.data + weight_bytes(p->w.type, o, p->I);
+    return (m->O + p->panel - 1) / p->panel;
 }
 
-/* What a panel of n outputs is packed from for inputs [at, at + inputs): rows, or strips of blocks. */
-static struct ahead panel_source(const struct product *p, int o, int n, int at, int inputs)
+/* Panels are counted through all maps. */
+static struct panel panel_at(const struct product *p, int i)
 {
-    const int unit = weight_quantised(p->w.type) ? QUANT_STRIP : 1;
-    return (struct ahead){.at = weight_at(p, o) + weight_bytes(p->w.type, unit, at),
-                          .apart = weight_bytes(p->w.type, unit, p->I),
-                          .bytes = weight_bytes(p->w.type, unit, inputs),
-                          .pieces = (n + unit - 1) / unit};
+    for (const struct product_map *m = p->maps; m < p->maps + p->n_maps; i -= panels_of(p, m), m++)
+        if (i < panels_of(p, m)) return (struct panel){m, i * p->panel, least(p->panel, m->O - i * p->panel)};
+    return (struct panel){.map = NULL};
 }
 
-/* Outputs [o, o + n) of a matrix that lies across, inputs [at, at + inputs): turned into rows, then packed. */
-static void pack_across(const struct product *p, char *panel, char *rows, int o, int n, int at, int inputs)
+static const char *weight_at(const struct product *p, const struct panel *a)
 {
-    const size_t bytes = weight_bytes(p->w.type, 1, 1), from = (size_t)at * p->w.stride + (size_t)o;
+    return (const char *)a->map->w.data + weight_bytes(a->map->w.type, a->o, p->I);
+}
+
+/* What a panel is packed from for inputs [at, at + inputs): rows, or strips of blocks. */
+static struct ahead panel_source(const struct product *p, const struct panel *a, int at, int inputs)
+{
+    const enum weight_type type = a->map->w.type;
+    const int unit = weight_quantised(type) ? QUANT_STRIP : 1;
+    return (struct ahead){.at = weight_at(p, a) + weight_bytes(type, unit, at),
+                          .apart = weight_bytes(type, unit, p->I),
+                          .bytes = weight_bytes(type, unit, inputs),
+                          .pieces = (a->n + unit - 1) / unit};
+}
+
+/* Inputs [at, at + inputs) of a panel whose matrix lies across: turned into rows, then packed. */
+static void pack_across(const struct product *p, char *to, char *rows, const struct panel *a, int at, int inputs)
+{
+    const struct operand *w = &a->map->w;
+    const size_t bytes = weight_bytes(w->type, 1, 1), from = (size_t)at * w->stride + (size_t)a->o;
     k_transpose_fn *transpose = bytes == sizeof(float) ? p->c->kernels.transpose_32 : p->c->kernels.transpose_16;
-    transpose(rows, (size_t)inputs, (const char *)p->w.data + from * bytes, p->w.stride, inputs, n);
-    p->k->pack_w(panel, rows, n, inputs, 0, inputs);
+    transpose(rows, (size_t)inputs, (const char *)w->data + from * bytes, w->stride, inputs, a->n);
+    p->k->pack_w(to, rows, a->n, inputs, 0, inputs);
 }
 
-static void pack_panel(const struct product *p, char *panel, int o, int n, int at, int inputs)
+static void pack_panel(const struct product *p, char *to, const struct panel *a, int at, int inputs)
 {
+    const struct operand *w = &a->map->w;
     if (p->back) {
-        const size_t from = ((size_t)at * p->w.stride + (size_t)o) * weight_bytes(p->w.type, 1, 1);
-        p->back->pack_w_across[p->w.type](panel, (const char *)p->w.data + from, p->w.stride, n, inputs);
-    } else if (p->w.across) {
-        pack_across(p, panel, panel + round_up(p->panel_bytes, 64), o, n, at, inputs);
+        const size_t from = ((size_t)at * w->stride + (size_t)a->o) * weight_bytes(w->type, 1, 1);
+        p->back->pack_w_across[w->type](to, (const char *)w->data + from, w->stride, a->n, inputs);
+    } else if (w->across) {
+        pack_across(p, to, to + round_up(p->panel_bytes, 64), a, at, inputs);
     } else {
-        p->k->pack_w(panel, weight_at(p, o), n, p->I, at, inputs);
+        p->k->pack_w(to, weight_at(p, a), a->n, p->I, at, inputs);
     }
 }
 
 /* What the thread will probably pack after this block: the panel's next, or the first of the panel that it gets if
  * threads take turns. No pieces if there is none. */
-static struct ahead packed_next(const struct product *p, int o, int n, int at)
+static struct ahead packed_next(const struct product *p, int i, const struct panel *a, int at)
 {
-    const int next = at + p->depth, far = o + p->panel * pool_threads(p->c->pool);
-    if (p->w.across) return (struct ahead){.pieces = 0};
-    if (next < p->I) return panel_source(p, o, n, next, least(p->depth, p->I - next));
-    if (far < p->O) return panel_source(p, far, least(p->panel, p->O - far), 0, least(p->depth, p->I));
+    const int next = at + p->depth;
+    const struct panel far = panel_at(p, i + pool_threads(p->c->pool));
+    if (a->map->w.across) return (struct ahead){.pieces = 0};
+    if (next < p->I) return panel_source(p, a, next, least(p->depth, p->I - next));
+    if (far.map) return panel_source(p, &far, 0, least(p->depth, p->I));
     return (struct ahead){.pieces = 0};
 }
 
@@ -196,11 +235,10 @@ static struct ahead share(struct ahead a, int group, int groups)
     return (struct ahead){a.at + (size_t)from * a.apart, a.apart, a.bytes, to - from};
 }
 
-/* One block of inputs of a panel: packed, and multiplied by all rows. */
-static void panel_block(const struct product *p, float *z, char *panel, int o, int n, int at, int inputs)
+/* One block of inputs of a panel, which is packed already, by all rows. */
+static void multiply_block(const struct product *p, float *z, const char *panel, int at, struct ahead all)
 {
-    const struct ahead all = packed_next(p, o, n, at);
-    pack_panel(p, panel, o, n, at, inputs);
+    const int inputs = least(p->depth, p->I - at);
     for (int group = 0; group < row_groups(p->T); group++) {
         const struct ahead next = share(all, group, row_groups(p->T));
         float *zg = z + (size_t)group * PACK_ROWS * (size_t)p->panel;
@@ -214,13 +252,16 @@ static void panel_block(const struct product *p, float *z, char *panel, int o, i
 static void panel_task(void *user, int task, int thread)
 {
     const struct product *p = user;
-    const int o = task * p->panel, n = least(p->panel, p->O - o);
+    const struct panel a = panel_at(p, task);
     float *z = ops_cpu_scratch(p->c, thread);
-    char *panel = (char *)z + (size_t)PRODUCT_ROWS * (size_t)p->panel * sizeof *z;
+    char *packed = (char *)z + (size_t)PRODUCT_ROWS * (size_t)p->panel * sizeof *z;
     memset(z, 0, (size_t)p->T * (size_t)p->panel * sizeof *z);
-    for (int at = 0; at < p->I; at += p->depth)
-        panel_block(p, z, panel, o, n, at, least(p->depth, p->I - at));
-    ops_cpu_output(p->c, &p->y, z, (size_t)p->panel, p->T, o, (struct output_pieces){1, n, 0});
+    for (int at = 0; at < p->I; at += p->depth) {
+        const struct ahead next = packed_next(p, task, &a, at);
+        pack_panel(p, packed, &a, at, least(p->depth, p->I - at));
+        multiply_block(p, z, packed, at, next);
+    }
+    ops_cpu_output(p->c, &a.map->y, z, (size_t)p->panel, p->T, a.o, (struct output_pieces){1, a.n, 0});
 }
 
 size_t ops_cpu_product_scratch_bytes(const struct linear_kernels *k, bool across)
@@ -249,18 +290,25 @@ static double element(const struct product *p, const struct operand *x, int row,
     return (double)value;
 }
 
+/* Row t of one map. */
+static void plain_row(const struct product *p, const struct product_map *m, int t)
+{
+    for (int o = 0; o < m->O; o++) {
+        double sum = 0;
+        for (int i = 0; i < p->I; i++)
+            sum += element(p, &p->x, t, i) * element(p, &m->w, o, i);
+        float z = (float)sum;
+        const struct product_output y = {m->y.at + (size_t)t * m->y.stride, 0, m->y.bias, m->y.epilogue};
+        ops_cpu_output(p->c, &y, &z, 1, 1, o, (struct output_pieces){1, 1, 0});
+    }
+}
+
 static void plain_task(void *user, int task, int thread)
 {
     (void)thread;
     const struct product *p = user;
-    for (int o = 0; o < p->O; o++) {
-        double sum = 0;
-        for (int i = 0; i < p->I; i++)
-            sum += element(p, &p->x, task, i) * element(p, &p->w, o, i);
-        float z = (float)sum;
-        const struct product_output y = {p->y.at + (size_t)task * p->y.stride, 0, p->y.bias, p->y.epilogue};
-        ops_cpu_output(p->c, &y, &z, 1, 1, o, (struct output_pieces){1, 1, 0});
-    }
+    for (const struct product_map *m = p->maps; m < p->maps + p->n_maps; m++)
+        plain_row(p, m, task);
 }
 
 /* ---- Either ---- */
@@ -271,33 +319,42 @@ static void choose(struct product *p, struct ops_cpu *c, const struct linear_ker
     const struct back_kernels *back = &c->kernels.back[c->compute == COMPUTE_INT8 ? COMPUTE_FP32 : c->compute];
     p->c = c;
     p->k = k;
-    p->back = p->w.across && back->multiply ? back : NULL;
+    p->back = p->maps->w.across && back->multiply ? back : NULL;
     p->panel = p->back ? back->panel : k->panel;
     p->depth = p->back ? back->depth : k->depth;
     p->panel_bytes = p->back ? back->panel_bytes : k->panel_bytes;
 }
 
-static void advance(struct product *p)
+static void run_panels(struct product *p)
 {
-    p->y.at += PRODUCT_ROWS * p->y.stride;
+    int panels = 0;
+    for (int i = 0; i < p->n_maps; i++)
+        panels += panels_of(p, &p->maps[i]);
+    pack_rows(p);
+    pool_run(p->c->pool, panels, panel_task, p);
 }
 
-void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const struct product_output *y,
-                     const struct operand *x, const struct operand *w, int T, int O, int I)
+static void advance(struct product *p)
 {
-    assert(!(x->across || w->across) || (I <= BACK_INPUTS && c->turned));
-    assert(!weight_quantised(w->type) || !w->across);
-    struct product p = {.y = *y, .w = *w, .O = O, .I = I};
+    for (int i = 0; i < p->n_maps; i++)
+        p->maps[i].y.at += PRODUCT_ROWS * p->maps[i].y.stride;
+}
+
+void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const struct product_map *maps, int n,
+                     const struct operand *x, int T, int I)
+{
+    assert(n <= LINEAR_GROUP && !(weight_quantised(maps->w.type) && maps->w.across));
+    assert(!(x->across || maps->w.across) || (I <= BACK_INPUTS && c->turned));
+    struct product p = {.n_maps = n, .I = I};
+    memcpy(p.maps, maps, (size_t)n * sizeof *maps);
     choose(&p, c, k);
     for (int t = 0; t < T; t += PRODUCT_ROWS, advance(&p)) {
         p.T = least(PRODUCT_ROWS, T - t);
         p.x = *x;
         p.x.data = (const float *)x->data + (size_t)t * (x->across ? 1 : x->stride);
-        if (k->multiply) {
-            pack_rows(&p);
-            pool_run(c->pool, (O + p.panel - 1) / p.panel, panel_task, &p);
-        } else {
+        if (k->multiply)
+            run_panels(&p);
+        else
             pool_run(c->pool, p.T, plain_task, &p);
-        }
     }
 }

@@ -31,8 +31,8 @@ static void cpu_linear_back(struct ops *o, float *dx, const float *dy, const str
     for (size_t at = 0; at < O; at += BACK_INPUTS) {
         const char *rows = (const char *)w->data + weight_bytes(w->type, (int)at, w->I);
         const struct operand x = {dy + at, WEIGHT_F32, O, false}, across = {rows, w->type, I, true};
-        const struct product_output y = {dx, I, NULL, at ? EPILOGUE_ADD : e};
-        ops_cpu_product(c, k, &y, &x, &across, T, w->I, (int)least_size(BACK_INPUTS, O - at));
+        const struct product_map map = {{dx, I, NULL, at ? EPILOGUE_ADD : e}, across, w->I};
+        ops_cpu_product(c, k, &map, 1, &x, T, (int)least_size(BACK_INPUTS, O - at));
     }
     pool_release(c->pool);
 }
@@ -63,8 +63,8 @@ static void cpu_linear_grad(struct ops *o, float *dw, float *db, const float *dy
     for (int t = 0; t < T; t += BACK_INPUTS) {
         const struct operand rows = {dy + (size_t)t * (size_t)O, WEIGHT_F32, (size_t)O, true};
         const struct operand columns = {x + (size_t)t * (size_t)I, WEIGHT_F32, (size_t)I, true};
-        const struct product_output y = {dw, (size_t)I, NULL, EPILOGUE_ADD};
-        ops_cpu_product(c, k, &y, &rows, &columns, O, I, least(BACK_INPUTS, T - t));
+        const struct product_map map = {{dw, (size_t)I, NULL, EPILOGUE_ADD}, columns, I};
+        ops_cpu_product(c, k, &map, 1, &rows, O, least(BACK_INPUTS, T - t));
     }
     pool_release(c->pool);
     struct columns_job j = {c, db, NULL, dy, NULL, NULL, T, O};

@@ -54,6 +54,10 @@ INLINE void put_x(enum weight_type type, int most, int32_t *to, const float *x, 
         rows = tile_height(T - t, most);
         for (int i = 0; i < n; i += QUANT_BLOCK, to += block_units(type, rows)) {
             for (int r = 0; r < rows; r++) {
+                const float *const next = x + (size_t)(t + r + rows) * x_stride + i; /* rows lie pages apart */
+                if (t + r + rows < T)
+                    UNROLL for (int k = 0; k < QUANT_BLOCK; k += LANES)
+                        _mm_prefetch((const char *)(next + k), _MM_HINT_T0);
                 for (int g = 0; g < groups; g++)
                     quantise(group, zero, to + 2 * g * rows + r, to + (2 * g + 1) * rows + r,
                              to + (2 * groups + g * group / QUANT_STEP) * rows + r, rows,
