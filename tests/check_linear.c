@@ -83,22 +83,21 @@ static struct truth int8_truth(const struct product *p, const float *x, int o)
     enum { MOST = MAX_I + CUT + QUANT_BLOCK };
     static int8_t value[MOST];
     static float scale[MOST];
-    static int32_t sum[MOST];
     const int group = quant_group(p->type), groups = (int)quant_blocks(p->I) * (QUANT_BLOCK / group);
     struct truth t = {.terms = groups};
-    quant_activations(value, scale, sum, x, p->I, group);
+    quant_activations(value, scale, p->type, x, p->I);
     for (int g = 0; g < groups; g++) {
         const char *strip = p->w + (size_t)(o / QUANT_STRIP) * quant_strip_bytes(p->type, p->I);
         long double dot = 0;
         for (int i = g * group; i < (g + 1) * group; i++)
             dot += (long double)value[i] * quant_value(strip, p->type, o % QUANT_STRIP, i);
-        add_term(&t,
-                 (long double)scale[g] * (long double)quant_scale(strip, p->type, o % QUANT_STRIP, g * group) * dot);
+        add_term(&t, (long double)scale[g * group / quant_x_group(p->type)] *
+                         (long double)quant_scale(strip, p->type, o % QUANT_STRIP, g * group) * dot);
     }
     return t;
 }
 
-/* One rounding more than a dot product has: of the product of two scales. Each step may lose what is too small. */
+/* One rounding more than a dot product has: of what a group of x comes to. Each step may lose what is too small. */
 static void is_near_truth(struct check *c, const struct product *p)
 {
     const bool flushes = kernels_of(c, p)->flushes;

@@ -182,36 +182,34 @@ static void what_is_missing_is_zero(void **state)
 static void activations_are_quantised_by_definition(void **state)
 {
     (void)state;
-    enum { I = 64 * 5 + 9, PADDED = 64 * 6 };
+    enum { MOST_I = 64 * 6 + 9, MOST = 64 * 7 };
+    static const int some_I[] = {1, 64, 65, 128, 129, 64 * 5 + 9, MOST_I};
     static const float special[] = {0,       -0.0f,    FLT_MIN / 8, 0x1p-101f, 0x1p-99f,
                                     FLT_MAX, -FLT_MAX, INFINITY,    -INFINITY, NAN};
-    float x[I], scale[PADDED / 32];
-    int8_t value[PADDED];
-    int32_t sum[PADDED / 32];
+    float x[MOST_I], scale[MOST / 64];
+    int8_t value[MOST];
     uint64_t seed = 5;
-    for (int round = 0; round < 400; round++) {
+    for (int round = 0; round < 1400; round++) {
+        const enum weight_type type = quant_types[round % (int)COUNT_OF(quant_types)];
+        const int I = some_I[round % (int)COUNT_OF(some_I)], padded = (int)quant_blocks(I) * QUANT_BLOCK;
+        const int group = quant_x_group(type);
         for (int i = 0; i < I; i++)
-            x[i] = ldexpf(random_float(&seed), i / 32 * 17 - 120);
-        x[random_bits(&seed) % I] = special[round % (int)COUNT_OF(special)];
-        for (int group = 32; group <= 64; group += 32) {
-            quant_activations(value, scale, sum, x, I, group);
-            for (int g = 0; g < PADDED / group; g++) {
-                float max = 0;
-                int32_t total = 0;
-                bool finite = true;
-                for (int i = g * group; i < (g + 1) * group && i < I; i++) {
-                    finite &= isfinite(x[i]);
-                    max = fmaxf(max, fabsf(x[i]));
-                }
-                const bool zero = !finite || max <= QUANT_TINY;
-                for (int i = g * group; i < (g + 1) * group; i++) {
-                    assert_int_equal(value[i], zero || i >= I ? 0 : (int)rintf(x[i] * (127 / max)));
-                    total += value[i];
-                }
-                assert_int_equal(sum[g], total);
-                assert_int_equal(isfinite(scale[g]), finite);
-                if (finite) assert_true(scale[g] == (max <= QUANT_TINY ? 0 : max / 127));
+            x[i] = ldexpf(random_float(&seed), i / 64 * 17 - 120);
+        x[random_bits(&seed) % (unsigned)I] = special[random_bits(&seed) % COUNT_OF(special)];
+        quant_activations(value, scale, type, x, I);
+        for (int at = 0; at < padded; at += group) {
+            const float unit = scale[at / group];
+            float max = 0;
+            bool finite = true;
+            for (int i = at; i < at + group && i < I; i++) {
+                finite &= isfinite(x[i]);
+                max = fmaxf(max, fabsf(x[i]));
             }
+            const bool zero = !finite || max <= QUANT_TINY;
+            for (int i = at; i < at + group && i < padded; i++)
+                assert_int_equal(value[i], zero || i >= I ? 0 : (int)rintf(x[i] * (127 / max)));
+            assert_int_equal(isfinite(unit), finite);
+            if (finite) assert_true(unit == (max <= QUANT_TINY ? 0 : max / 127));
         }
     }
 }

@@ -24,8 +24,9 @@ enum weight_type { WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16, WEIGHT_Q8, WEIGHT_Q4, WE
 /* What a product is made of. Whatever the table, sums are in fp32 or better.
  *   COMPUTE_FP32  x and w as they are, widened.
  *   COMPUTE_BF16  x and w rounded to bf16 (nearest even) first.
- *   COMPUTE_INT8  q8 and q4 only: x quantised to int8 in the groups of w (quant.h), groups summed in integers, then
- *                 y = y + (scale_x * scale_w) * sum, by fused multiply-add in ascending order of groups. */
+ *   COMPUTE_INT8  q8 and q4 only: x quantised to int8 (quant.h), the groups of w summed in integers. By fused
+ *                 multiply-adds in ascending order, what groups of w come to makes one number for each group of x,
+ *                 a = a + scale_w * sum from zero, and those make y = y + scale_x * a. */
 enum compute_type { COMPUTE_FP32, COMPUTE_BF16, COMPUTE_INT8, COMPUTE_TYPES };
 
 /* A product takes the rows of x in a form of its own, which only the functions of the same struct understand. */

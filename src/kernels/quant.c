@@ -148,20 +148,16 @@ static float largest(const float *x, int n)
     return half_float_of(max);
 }
 
-void quant_activations(int8_t *value, float *scale, int32_t *sum, const float *x, int I, int group)
+void quant_activations(int8_t *value, float *scale, enum weight_type t, const float *x, int I)
 {
-    const int groups = (int)quant_blocks(I) * (QUANT_BLOCK / group);
-    for (int g = 0; g < groups; g++) {
-        const int left = I - g * group, n = left < 0 ? 0 : left < group ? left : group;
-        const float max = largest(x + (n ? g * group : 0), n);
+    const int group = quant_x_group(t), padded = (int)quant_blocks(I) * QUANT_BLOCK;
+    for (int at = 0; at < padded; at += group, scale++) {
+        const int left = I - at < group ? I - at : group;
+        const float max = largest(x + at, left);
         const bool usable = max > QUANT_TINY && max <= FLT_MAX;
         const float inverse = usable ? 127 / max : 0;
-        scale[g] = max > 0 && max <= QUANT_TINY ? 0 : max / 127;
-        sum[g] = 0;
-        for (int i = 0; i < group; i++) {
-            const int v = usable && i < n ? (int)lrintf(x[g * group + i] * inverse) : 0;
-            value[g * group + i] = (int8_t)v;
-            sum[g] += v;
-        }
+        *scale = max > 0 && max <= QUANT_TINY ? 0 : max / 127;
+        for (int i = at; i < padded && i < at + group; i++)
+            value[i] = (int8_t)(usable && i < I ? lrintf(x[i] * inverse) : 0);
     }
 }

@@ -35,6 +35,20 @@ static inline int quant_zero(enum weight_type t)
     return t == WEIGHT_Q4 ? 8 : 128;
 }
 
+/* Blocks of activations that share a scale in a product with weights of this type, fewer at the end. Those of q4 are so
+ * much coarser that it costs nothing that could be measured (docs/QUALITY.md). */
+static inline int quant_x_blocks(enum weight_type t)
+{
+    return t == WEIGHT_Q4 ? 2 : 1;
+}
+
+enum { QUANT_MOST_X_BLOCKS = 2, QUANT_MOST_X_GROUP = QUANT_MOST_X_BLOCKS * QUANT_BLOCK };
+
+static inline int quant_x_group(enum weight_type t) /* inputs */
+{
+    return quant_x_blocks(t) * QUANT_BLOCK;
+}
+
 static inline size_t quant_values_bytes(enum weight_type t) /* of a block, before its scales */
 {
     return (size_t)QUANT_STRIP * QUANT_BLOCK / (t == WEIGHT_Q4 ? 2 : 1);
@@ -55,6 +69,11 @@ static inline size_t quant_blocks(int I)
     return ((size_t)I + QUANT_BLOCK - 1) / QUANT_BLOCK;
 }
 
+static inline size_t quant_x_groups(enum weight_type t, int I)
+{
+    return (quant_blocks(I) + (size_t)quant_x_blocks(t) - 1) / (size_t)quant_x_blocks(t);
+}
+
 static inline size_t quant_strip_bytes(enum weight_type t, int I)
 {
     return quant_blocks(I) * quant_block_bytes(t);
@@ -73,6 +92,18 @@ static inline size_t quant_strips(int O)
  * QUANT_TINY, and a group that holds NaN or infinity has such a scale. */
 void quant_strip(void *strip, enum weight_type t, const float *w, size_t w_stride, int O, int I);
 
+/* Whether a group of weights is all that a group of activations meets, so that a sum has both scales at once. */
+static inline int quant_same_groups(enum weight_type t)
+{
+    return quant_x_group(t) == quant_group(t);
+}
+
+/* Whether a group of activations ends with this block of so many. */
+static inline int quant_ends_x_group(enum weight_type t, size_t block, size_t blocks)
+{
+    return (block + 1) % (size_t)quant_x_blocks(t) == 0 || block + 1 == blocks;
+}
+
 /* What q4 tries the largest weight as. docs/QUALITY.md has what that gains over -8 alone. */
 #define QUANT_Q4_ENDS                                                                                                  \
     {                                                                                                                  \
@@ -86,10 +117,10 @@ void quant_row(float *y, const void *strip, enum weight_type t, int o, int at, i
 int quant_value(const void *strip, enum weight_type t, int o, int i);
 float quant_scale(const void *strip, enum weight_type t, int o, int i);
 
-/* One row of activations as the int8 products take it, in groups of quant_group() inputs, padded with zeros to blocks:
- * scale = max |x| / 127, value = nearest even of x * (127 / max |x|), both in fp32; sum is of the group's values. A
+/* One row of activations as the int8 products with weights of type t take it, in groups of quant_x_group(t) inputs,
+ * padded with zeros to blocks: scale = max |x| / 127, value = nearest even of x * (127 / max |x|), both in fp32. A
  * group below QUANT_TINY is zero; one that holds NaN or infinity has such a scale and so spoils every output, as it
- * should. The arrays have quant_blocks(I) * 64 values and one scale and sum a group. */
-void quant_activations(int8_t *value, float *scale, int32_t *sum, const float *x, int I, int group);
+ * should. The arrays have quant_blocks(I) * 64 values and quant_x_groups(t, I) scales. */
+void quant_activations(int8_t *value, float *scale, enum weight_type t, const float *x, int I);
 
 #endif

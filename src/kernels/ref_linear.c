@@ -34,43 +34,40 @@ static void prepare_bf16(void *to, const float *x, size_t x_stride, int T, int I
             ((float *)to)[(size_t)t * (size_t)I + (size_t)i] = round_bf16(x[(size_t)t * x_stride + (size_t)i]);
 }
 
-/* A quantised row: scales, sums, values. */
+/* A quantised row. */
 struct int8_row {
     float *scale;
-    int32_t *sum;
     int8_t *value;
 };
 
 static size_t int8_bytes(int T, int I)
 {
-    const size_t n = quant_blocks(I) * QUANT_BLOCK, groups = n / 32; /* q8 has half as many */
-    return (size_t)T * (groups * (sizeof(float) + sizeof(int32_t)) + n);
+    return (size_t)T *
+           (quant_blocks(I) * sizeof(float) + quant_blocks(I) * QUANT_BLOCK); /* q4 has half as many scales */
 }
 
 static struct int8_row int8_row(const void *x, int t, int I)
 {
-    const size_t groups = quant_blocks(I) * QUANT_BLOCK / 32;
     char *at = (char *)(uintptr_t)x + int8_bytes(t, I);
-    return (struct int8_row){(float *)(void *)at, (int32_t *)(void *)(at + groups * sizeof(float)),
-                             (int8_t *)at + groups * (sizeof(float) + sizeof(int32_t))};
+    return (struct int8_row){(float *)(void *)at, (int8_t *)at + quant_blocks(I) * sizeof(float)};
 }
 
-static void prepare_int8(void *to, const float *x, size_t x_stride, int T, int I, int group)
+static void prepare_int8(enum weight_type type, void *to, const float *x, size_t x_stride, int T, int I)
 {
     for (int t = 0; t < T; t++) {
         const struct int8_row row = int8_row(to, t, I);
-        quant_activations(row.value, row.scale, row.sum, x + (size_t)t * x_stride, I, group);
+        quant_activations(row.value, row.scale, type, x + (size_t)t * x_stride, I);
     }
 }
 
 static void prepare_q8(void *to, const float *x, size_t x_stride, int T, int I)
 {
-    prepare_int8(to, x, x_stride, T, I, quant_group(WEIGHT_Q8));
+    prepare_int8(WEIGHT_Q8, to, x, x_stride, T, I);
 }
 
 static void prepare_q4(void *to, const float *x, size_t x_stride, int T, int I)
 {
-    prepare_int8(to, x, x_stride, T, I, quant_group(WEIGHT_Q4));
+    prepare_int8(WEIGHT_Q4, to, x, x_stride, T, I);
 }
 
 /* ---- Products in fp32 and bf16 ---- */
@@ -176,7 +173,7 @@ static double int8_dot(enum weight_type type, const struct int8_row *x, const vo
         int32_t sum = 0;
         for (int i = g * group; i < (g + 1) * group; i++)
             sum += x->value[i] * quant_value(strip, type, o, i);
-        y += (double)x->scale[g] * (double)quant_scale(strip, type, o, g * group) * sum;
+        y += (double)x->scale[g * group / quant_x_group(type)] * (double)quant_scale(strip, type, o, g * group) * sum;
     }
     return y;
 }

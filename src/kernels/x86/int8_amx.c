@@ -21,11 +21,11 @@ enum { PANEL = 2 * QUANT_STRIP, DEPTH = 1024 };
 static const struct tile_config q8_config = {.palette = 1, .row_bytes = {64, 64, 64, 64}, .rows = {16, 16, 16, 16}};
 static const struct tile_config q4_config = {.palette = 1, .row_bytes = {64, 64, 32, 64}, .rows = {16, 16, 16, 8}};
 
-/* x packed: for each tile of 16 rows and block of 64 inputs, for each group 16 starts and 16 scales, then [16 rows][64]
- * values. */
+/* x packed: for each tile of 16 rows and block of 64 inputs 16 scales, 16 starts for each group of w, then [16
+ * rows][64] values. The scales are the same in both blocks of a group of x. */
 INLINE size_t block_bytes(int group)
 {
-    return (size_t)(2 * (QUANT_BLOCK / group)) * TILE_ROW_BYTES + TILE_BYTES;
+    return (size_t)(1 + QUANT_BLOCK / group) * TILE_ROW_BYTES + TILE_BYTES;
 }
 
 INLINE size_t x_bytes(int group, int T, int n)
@@ -43,23 +43,35 @@ static size_t x_q4_bytes(int T, int n)
     return x_bytes(32, T, n);
 }
 
-INLINE void pack_block_x(enum weight_type type, int32_t *to, const float *x, size_t x_stride, int T, int n)
+/* Blocks of one group of x, n inputs of at most quant_x_group(), and the rows of a tile of which T exist. */
+INLINE void pack_group(enum weight_type type, int32_t *to, const float *x, size_t x_stride, int T, int n)
 {
     const int group = type == WEIGHT_Q8 ? 64 : 32, groups = QUANT_BLOCK / group, zero = quant_zero(type);
-    int32_t *values = to + 2 * groups * TILE_ROWS;
-    if (T < TILE_ROWS) memset(to, 0, block_bytes(group));
-    for (int t = 0; t < T && t < TILE_ROWS; t++)
-        for (int g = 0; g < groups; g++)
-            quantise(group, zero, to + 2 * g * TILE_ROWS + t, to + (2 * g + 1) * TILE_ROWS + t,
-                     values + t * (QUANT_BLOCK / 4) + g * (group / 4), 1, x + (size_t)t * x_stride + g * group,
-                     n - g * group);
+    const size_t units = block_bytes(group) / sizeof *to;
+    if (T < TILE_ROWS) memset(to, 0, quant_blocks(n) * block_bytes(group));
+    for (int t = 0; t < T && t < TILE_ROWS; t++, x += x_stride) {
+        const struct x_scale scale = x_scale(type, x, n);
+        int32_t *block = to + t;
+        for (int b = 0; b < n; b += QUANT_BLOCK, block += units) {
+            int32_t *values = block - t + (1 + groups) * TILE_ROWS + t * (QUANT_BLOCK / QUANT_STEP);
+            *block = scale.unit;
+            for (int g = 0; g < groups; g++)
+                quantise(group, zero, block + (1 + g) * TILE_ROWS, values + g * (group / QUANT_STEP), 1, &scale,
+                         x + b + g * group, n - b - g * group);
+        }
+    }
 }
 
 INLINE void pack_x(enum weight_type type, int32_t *to, const float *x, size_t x_stride, int T, int n)
 {
-    for (int t = 0; t < T; t += TILE_ROWS)
-        for (int i = 0; i < n; i += QUANT_BLOCK, to += block_bytes(type == WEIGHT_Q8 ? 64 : 32) / sizeof *to)
-            pack_block_x(type, to, x + (size_t)t * x_stride + i, x_stride, T - t, n - i);
+    const size_t units = block_bytes(type == WEIGHT_Q8 ? 64 : 32) / sizeof *to;
+    for (int t = 0; t < T; t += TILE_ROWS) {
+        for (int i = 0; i < n; i += quant_x_group(type)) {
+            const int inputs = n - i < quant_x_group(type) ? n - i : quant_x_group(type);
+            pack_group(type, to, x + (size_t)t * x_stride + i, x_stride, T - t, inputs);
+            to += quant_blocks(inputs) * units;
+        }
+    }
 }
 
 static void pack_x_q8(void *to, const float *x, size_t x_stride, int T, int n)
@@ -92,36 +104,44 @@ INLINE void block_sums(int group, int32_t *sum, const char *x, const char *w)
     _tile_stored(1, sum + TILE_ROWS * LANES, TILE_ROW_BYTES);
 }
 
-/* z[16 rows] += one group; head: the starts and scales of x. */
-INLINE void add_group(__m512 z[TILE_ROWS], const int32_t *sum, const int32_t *head, const char *scales)
+/* a[16 rows] += one group of w; starts: of x. */
+INLINE void add_group(__m512 a[TILE_ROWS], const int32_t *sum, const int32_t *starts, const char *scales)
 {
-    const __m512 scale_w = _mm512_cvtph_ps(load_half_vector(scales));
+    const __m512 scale = _mm512_cvtph_ps(load_half_vector(scales));
     UNROLL for (int t = 0; t < TILE_ROWS; t++)
     {
-        const __m512i exact = _mm512_add_epi32(load_vector(sum + t * LANES), _mm512_set1_epi32(head[t]));
-        const __m512 scale = _mm512_mul_ps(scale_w, _mm512_castsi512_ps(_mm512_set1_epi32(head[TILE_ROWS + t])));
-        z[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(exact), scale, z[t]);
+        const __m512i exact = _mm512_add_epi32(load_vector(sum + t * LANES), _mm512_set1_epi32(starts[t]));
+        a[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(exact), scale, a[t]);
+    }
+}
+
+/* T rows of z += a group of x, whose scales are these; a begins anew. */
+INLINE void end_x_group(float *z, __m512 a[TILE_ROWS], const int32_t *scales, int T)
+{
+    UNROLL for (int t = 0; t < TILE_ROWS; t++)
+    {
+        const __m512 scale = _mm512_castsi512_ps(_mm512_set1_epi32(scales[t]));
+        if (t < T) _mm512_storeu_ps(z + t * PANEL, _mm512_fmadd_ps(a[t], scale, _mm512_loadu_ps(z + t * PANEL)));
+        a[t] = _mm512_setzero_ps();
     }
 }
 
 /* T rows of z, 16 at most, by one strip. The tiles are a block ahead of the vectors. */
-INLINE void multiply_strip(int group, float *z, const char *x, const char *strip, int T, size_t blocks)
+INLINE void multiply_strip(enum weight_type type, float *z, const char *x, const char *strip, int T, size_t blocks)
 {
-    const int groups = QUANT_BLOCK / group;
+    const int group = type == WEIGHT_Q8 ? 64 : 32, groups = QUANT_BLOCK / group;
     const char *scales = strip + blocks * QUANT_STRIP * QUANT_BLOCK;
     _Alignas(64) int32_t sum[2][2 * TILE_ROWS * LANES];
-    __m512 y[TILE_ROWS];
-    UNROLL for (int t = 0; t < TILE_ROWS; t++) y[t] = t < T ? _mm512_loadu_ps(z + t * PANEL) : _mm512_setzero_ps();
+    __m512 a[TILE_ROWS];
+    UNROLL for (int t = 0; t < TILE_ROWS; t++) a[t] = _mm512_setzero_ps();
     block_sums(group, sum[0], x, strip);
     for (size_t b = 0; b < blocks; b++, x += block_bytes(group)) {
+        const int32_t *head = (const int32_t *)(const void *)x;
         strip += QUANT_STRIP * QUANT_BLOCK;
         if (b + 1 < blocks) block_sums(group, sum[(b + 1) % 2], x + block_bytes(group), strip);
-        UNROLL for (int g = 0; g < groups; g++, scales += QUANT_STRIP * (int)sizeof(uint16_t)) add_group(
-            y, sum[b % 2] + g * TILE_ROWS * LANES, (const int32_t *)(const void *)x + 2 * g * TILE_ROWS, scales);
-    }
-    UNROLL for (int t = 0; t < TILE_ROWS; t++)
-    {
-        if (t < T) _mm512_storeu_ps(z + t * PANEL, y[t]);
+        UNROLL for (int g = 0; g < groups; g++, scales += QUANT_STRIP * (int)sizeof(uint16_t))
+            add_group(a, sum[b % 2] + g * TILE_ROWS * LANES, head + (1 + g) * TILE_ROWS, scales);
+        if (quant_ends_x_group(type, b, blocks)) end_x_group(z, a, head, T);
     }
 }
 
@@ -135,7 +155,7 @@ INLINE void multiply(enum weight_type type, float *z, const char *x, const char 
     for (int t = 0; t < T; t += TILE_ROWS, x += blocks * block_bytes(group)) {
         for (int s = 0; s < PANEL / QUANT_STRIP; s++) {
             ask(&a);
-            multiply_strip(group, z + t * PANEL + s * QUANT_STRIP, x, w + (size_t)s * packed_strip_bytes(type, blocks),
+            multiply_strip(type, z + t * PANEL + s * QUANT_STRIP, x, w + (size_t)s * packed_strip_bytes(type, blocks),
                            T - t, blocks);
         }
     }

@@ -2,7 +2,7 @@
 /* Linear maps computed in int8, for q8 and q4 weights, by AVX2 + FMA + F16C.
  *
  * A lane is an output and takes four inputs a step. The integer sums are exact, so they have no order; groups are added
- * in ascending order by one fused multiply-add each, in streaming and by panels alike. No sum may saturate:
+ * as kernels.h says, in streaming and by panels alike. No sum may saturate:
  *
  *   q8      the four bytes of a lane are parted into even and odd ones, 16 bits each, for vpmaddwd; a panel has them
  *           parted already, less their zero.
@@ -55,36 +55,43 @@ INLINE float largest(const float *x, int n)
     return _mm_cvtss_f32(_mm_castsi128_ps(m));
 }
 
-/* One group as quant_activations() has it: values as 32-bit numbers, for the caller to narrow. */
-struct group {
-    float scale;
-    int32_t sum;
+/* A scale of activations, as quant_activations() has it, and what x is multiplied by. */
+struct x_scale {
+    float unit;
+    __m256 inverse;
+    __m256i keep; /* none: infinity times zero is no number */
 };
 
-INLINE struct group quantise(__m256i *value, const float *x, int n)
+/* Of n inputs, a multiple of 8. */
+INLINE struct x_scale x_scale(const float *x, int n)
 {
     const float max = largest(x, n);
     const int usable = max > QUANT_TINY && max <= 3.402823466e38f;
-    const __m256 inverse = _mm256_set1_ps(usable ? 127 / max : 0);
-    const __m256i keep = _mm256_set1_epi32(usable ? -1 : 0); /* infinity times zero is no number */
+    return (struct x_scale){max > 0 && max <= QUANT_TINY ? 0 : max / 127, _mm256_set1_ps(usable ? 127 / max : 0),
+                            _mm256_set1_epi32(usable ? -1 : 0)};
+}
+
+/* n values as 32-bit numbers, for the caller to narrow. Returns their sum. */
+INLINE int32_t quantise(__m256i *value, const struct x_scale *scale, const float *x, int n)
+{
     __m256i sum = _mm256_setzero_si256();
     for (int i = 0; i < n; i += LANES) {
-        const __m256i v = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), inverse));
-        value[i / LANES] = _mm256_and_si256(v, keep);
+        const __m256i v = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), scale->inverse));
+        value[i / LANES] = _mm256_and_si256(v, scale->keep);
         sum = _mm256_add_epi32(sum, value[i / LANES]);
     }
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
     s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
     s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
-    return (struct group){max > 0 && max <= QUANT_TINY ? 0 : max / 127, _mm_cvtsi128_si32(s)};
+    return _mm_cvtsi128_si32(s);
 }
 
-/* A group of x, or what is left of it and zeros. */
+/* A group of x, or the n of it that are left and zeros. */
 INLINE const float *whole_group(float *padded, const float *x, int n, int group)
 {
     if (n >= group) return x;
     memset(padded, 0, (size_t)group * sizeof *padded);
-    if (n > 0) memcpy(padded, x, (size_t)n * sizeof *padded);
+    memcpy(padded, x, (size_t)n * sizeof *padded);
     return padded;
 }
 
@@ -96,10 +103,22 @@ INLINE __m128i narrow16(__m256i v)
 
 /* ---- Streaming ----
  *
- * Prepared rows are [block of 64 inputs][row][group]: a group's scale, minus zero times its sum, and its values; q8: 16
- * bits in the order 0 2 1 3 of every four; q4: 8 bits. Block after block all rows are multiplied by the same strips of
- * all bands, so that w is read once and x from L1. */
-enum { Q8_GROUP = 64, Q4_GROUP = 32, HEAD = 8, Q8_BYTES = HEAD + 2 * Q8_GROUP, Q4_BYTES = HEAD + Q4_GROUP };
+ * Prepared rows are [block of 64 inputs][row]: the scale, which is the same in both blocks of a group of x, then for
+ * each group of w minus zero times the sum of its values, then the values; q8: 16 bits in the order 0 2 1 3 of every
+ * four; q4: 8 bits. Block after block all rows are multiplied by the same strips of all bands, so that w is read once
+ * and x from L1. */
+enum {
+    Q4_GROUP = 32,
+    Q8_HEAD = 8,
+    Q4_HEAD = 12,
+    Q8_BYTES = Q8_HEAD + 2 * QUANT_BLOCK,
+    Q4_BYTES = Q4_HEAD + QUANT_BLOCK
+};
+
+INLINE size_t row_bytes(enum weight_type type)
+{
+    return type == WEIGHT_Q8 ? Q8_BYTES : Q4_BYTES;
+}
 
 static size_t prepared_q8_bytes(int T, int I)
 {
@@ -108,48 +127,57 @@ static size_t prepared_q8_bytes(int T, int I)
 
 static size_t prepared_q4_bytes(int T, int I)
 {
-    return (size_t)T * quant_blocks(I) * 2 * Q4_BYTES;
+    return (size_t)T * quant_blocks(I) * Q4_BYTES;
 }
 
-INLINE void put_head(char *to, struct group g, int zero)
+INLINE void put(char *to, int32_t v)
 {
-    const int32_t start = -zero * g.sum;
-    memcpy(to, &g.scale, sizeof g.scale);
-    memcpy(to + sizeof g.scale, &start, sizeof start);
+    memcpy(to, &v, sizeof v);
 }
 
-INLINE void prepare(int group, int group_bytes, int zero, char *to, const float *x, size_t x_stride, int T, int I)
+/* A row of a block. */
+INLINE void prepare_block(enum weight_type type, char *to, const struct x_scale *scale, const float *x)
 {
     const __m128i order = _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
-    const int per_block = QUANT_BLOCK / group, groups = (int)quant_blocks(I) * per_block;
-    for (int t = 0; t < T; t++) {
-        for (int g = 0; g < groups; g++) {
-            const int i = g * group, row = g / per_block * T + t;
-            char *out = to + (size_t)(row * per_block + g % per_block) * (size_t)group_bytes;
-            float padded[Q8_GROUP];
-            __m256i v[Q8_GROUP / LANES];
-            put_head(out,
-                     quantise(v, whole_group(padded, x + (size_t)t * x_stride + (i < I ? i : 0), I - i, group), group),
-                     zero);
-            for (int k = 0; k < group / LANES; k++) {
-                const __m128i v16 = narrow16(v[k]);
-                if (group == Q8_GROUP)
-                    _mm_storeu_si128((__m128i *)(void *)(out + HEAD + k * 16), _mm_shuffle_epi8(v16, order));
-                else
-                    _mm_storel_epi64((__m128i *)(void *)(out + HEAD + k * 8), _mm_packs_epi16(v16, v16));
-            }
+    const int group = quant_group(type), zero = quant_zero(type);
+    char *out = to + (type == WEIGHT_Q8 ? Q8_HEAD : Q4_HEAD);
+    memcpy(to, &scale->unit, sizeof scale->unit);
+    for (int g = 0; g < QUANT_BLOCK / group; g++) {
+        __m256i v[QUANT_BLOCK / LANES];
+        put(to + (1 + g) * (int)sizeof(int32_t), -zero * quantise(v, scale, x + g * group, group));
+        for (int k = 0; k < group / LANES; k++) {
+            const __m128i v16 = narrow16(v[k]);
+            if (type == WEIGHT_Q8)
+                _mm_storeu_si128((__m128i *)(void *)(out + k * 16), _mm_shuffle_epi8(v16, order));
+            else
+                _mm_storel_epi64((__m128i *)(void *)(out + g * group + k * 8), _mm_packs_epi16(v16, v16));
+        }
+    }
+}
+
+INLINE void prepare(enum weight_type type, char *to, const float *x, size_t x_stride, int T, int I)
+{
+    const int group = quant_x_group(type);
+    for (int t = 0; t < T; t++, to += row_bytes(type), x += x_stride) {
+        char *block = to;
+        for (int i = 0; i < I; i += group) {
+            float padded[QUANT_MOST_X_GROUP];
+            const float *xi = whole_group(padded, x + i, I - i, group);
+            const struct x_scale scale = x_scale(xi, group);
+            for (int b = 0; b < group && b < I - i; b += QUANT_BLOCK, block += (size_t)T * row_bytes(type))
+                prepare_block(type, block, &scale, xi + b);
         }
     }
 }
 
 static void prepare_q8(void *to, const float *x, size_t x_stride, int T, int I)
 {
-    prepare(Q8_GROUP, Q8_BYTES, 128, to, x, x_stride, T, I);
+    prepare(WEIGHT_Q8, to, x, x_stride, T, I);
 }
 
 static void prepare_q4(void *to, const float *x, size_t x_stride, int T, int I)
 {
-    prepare(Q4_GROUP, Q4_BYTES, 8, to, x, x_stride, T, I);
+    prepare(WEIGHT_Q4, to, x, x_stride, T, I);
 }
 
 /* A strip of each band, band_bytes apart: a block of it. */
@@ -166,9 +194,10 @@ typedef float strip_sums[STREAM_BANDS][QUANT_STRIP];
  * is why both are forgotten. */
 enum { SUMS = 8, AHEAD = 2048 };
 
-/* z = z + (scale_w * scale_x) * (start + sum) for R rows, x at their groups' heads. */
-INLINE void add_group(int R, int bands, strip_sums *z, int band, const __m256i *sum, const char *x, size_t x_row,
-                      const struct strips *s, size_t scales_at)
+/* a = a + scale_w * (start + sum) for R rows, whose groups of x begin at x, with `start` bytes from there their starts.
+ * Where a group of w is all that there is of a group of x, z = z + scale_x * (scale_w * (start + sum)) at once. */
+INLINE void add_group(enum weight_type type, int R, int bands, strip_sums *y, int band, const __m256i *sum,
+                      const char *x, int start, const struct strips *s, size_t scales_at)
 {
     const char *const scales = s->w + scales_at;
     for (int n = 0; n < bands; n++) {
@@ -176,12 +205,28 @@ INLINE void add_group(int R, int bands, strip_sums *z, int band, const __m256i *
             const __m256 scale_w = load_scales(scales + (size_t)(band + n) * s->band_bytes +
                                                h * LANES * (int)sizeof(uint16_t));
             for (int r = 0; r < R; r++) {
-                const char *head = x + (size_t)r * x_row;
-                const __m256 scale = _mm256_mul_ps(scale_w, _mm256_castsi256_ps(broadcast32(head)));
-                const __m256i total = _mm256_add_epi32(sum[(n * 2 + h) * R + r], broadcast32(head + 4));
-                float *to = z[r][band + n] + h * LANES;
-                _mm256_storeu_ps(to, _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), scale, _mm256_loadu_ps(to)));
+                const char *head = x + (size_t)r * row_bytes(type);
+                const __m256i total = _mm256_add_epi32(sum[(n * 2 + h) * R + r], broadcast32(head + start));
+                const __m256 exact = _mm256_cvtepi32_ps(total), scale_x = _mm256_castsi256_ps(broadcast32(head));
+                float *to = y[r][band + n] + h * LANES;
+                const __m256 before = _mm256_loadu_ps(to);
+                _mm256_storeu_ps(to, quant_same_groups(type)
+                                         ? _mm256_fmadd_ps(_mm256_mul_ps(exact, scale_w), scale_x, before)
+                                         : _mm256_fmadd_ps(exact, scale_w, before));
             }
+        }
+    }
+}
+
+/* z = z + scale_x * a for T rows of a block at x, which ends a group of x; a begins anew. */
+INLINE void end_x_group(enum weight_type type, strip_sums *z, strip_sums *a, const char *x, int T)
+{
+    for (int t = 0; t < T; t++, x += row_bytes(type)) {
+        const __m256 scale = _mm256_castsi256_ps(broadcast32(x));
+        float *zt = z[t][0], *at = a[t][0];
+        for (int i = 0; i < STREAM_BANDS * QUANT_STRIP; i += LANES) {
+            _mm256_storeu_ps(zt + i, _mm256_fmadd_ps(_mm256_loadu_ps(at + i), scale, _mm256_loadu_ps(zt + i)));
+            _mm256_storeu_ps(at + i, _mm256_setzero_ps());
         }
     }
 }
@@ -205,7 +250,7 @@ INLINE void q8_block(int R, int bands, strip_sums *z, int band, const char *x, c
                 const __m256i even = _mm256_and_si256(v, low), odd = _mm256_srli_epi16(v, 8);
                 if (R > 1) FORGET(xn);
                 for (int r = 0; r < R; r++) {
-                    const char *xr = xn + (size_t)r * Q8_BYTES + HEAD + step * 8;
+                    const char *xr = xn + (size_t)r * Q8_BYTES + Q8_HEAD + step * 8;
                     __m256i *to = &sum[(n * 2 + h) * R + r];
                     *to = _mm256_add_epi32(*to, _mm256_madd_epi16(even, broadcast32(xr)));
                     *to = _mm256_add_epi32(*to, _mm256_madd_epi16(odd, broadcast32(xr + 4)));
@@ -214,11 +259,11 @@ INLINE void q8_block(int R, int bands, strip_sums *z, int band, const char *x, c
             }
         }
     }
-    add_group(R, bands, z, band, sum, x, Q8_BYTES, s, quant_values_bytes(WEIGHT_Q8));
+    add_group(WEIGHT_Q8, R, bands, z, band, sum, x, sizeof(float), s, quant_values_bytes(WEIGHT_Q8));
 }
 
 /* One group of q4: the low halves of a block's bytes, or the high ones. */
-INLINE void q4_group(int R, int bands, strip_sums *z, int band, const char *x, const struct strips *s, int high)
+INLINE void q4_group(int R, int bands, strip_sums *a, int band, const char *x, const struct strips *s, int high)
 {
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
     const char *w = s->w + (size_t)band * s->band_bytes;
@@ -236,7 +281,8 @@ INLINE void q4_group(int R, int bands, strip_sums *z, int band, const char *x, c
                 v[h] = _mm256_and_si256(high ? _mm256_srli_epi16(v[h], 4) : v[h], low);
             if (R > 1) FORGET(xn);
             for (int r = 0; r < R; r++) {
-                const __m256i xr = broadcast32(xn + (size_t)(2 * r + high) * Q4_BYTES + HEAD + step * QUANT_STEP);
+                const __m256i xr = broadcast32(xn + (size_t)r * Q4_BYTES + Q4_HEAD + high * Q4_GROUP +
+                                               step * QUANT_STEP);
                 for (int h = 0; h < 2; h++) {
                     __m256i *to = &sum[(n * 2 + h) * R + r];
                     *to = _mm256_add_epi16(*to, _mm256_maddubs_epi16(v[h], xr));
@@ -247,43 +293,42 @@ INLINE void q4_group(int R, int bands, strip_sums *z, int band, const char *x, c
     }
     for (int i = 0; i < R * bands * 2; i++)
         sum[i] = _mm256_madd_epi16(sum[i], ones);
-    add_group(R, bands, z, band, sum, x + high * Q4_BYTES, 2 * Q4_BYTES, s,
+    add_group(WEIGHT_Q4, R, bands, a, band, sum, x, (1 + high) * (int)sizeof(int32_t), s,
               quant_values_bytes(WEIGHT_Q4) + (size_t)high * QUANT_STRIP * sizeof(uint16_t));
 }
 
-INLINE void stream_block(enum weight_type type, int R, int bands, strip_sums *z, int band, const char *x,
+INLINE void stream_block(enum weight_type type, int R, int bands, strip_sums *y, int band, const char *x,
                          const struct strips *s)
 {
     if (type == WEIGHT_Q8) {
-        q8_block(R, bands, z, band, x, s);
+        q8_block(R, bands, y, band, x, s);
     } else {
-        q4_group(R, bands, z, band, x, s, 0);
-        q4_group(R, bands, z, band, x, s, 1);
+        q4_group(R, bands, y, band, x, s, 0);
+        q4_group(R, bands, y, band, x, s, 1);
     }
 }
 
 /* All rows: four by one band at a time, or two by two, or one by four, for few rows wait for memory and bands that are
  * read line by line in turn come from there the fastest. */
-INLINE void stream_rows(enum weight_type type, strip_sums *z, const char *x, const struct strips *s, int bands, int T)
+INLINE void stream_rows(enum weight_type type, strip_sums *y, const char *x, const struct strips *s, int bands, int T)
 {
-    const size_t row = type == WEIGHT_Q8 ? Q8_BYTES : 2 * Q4_BYTES;
     if (T == 1 && bands == STREAM_BANDS) {
-        stream_block(type, 1, 4, z, 0, x, s);
+        stream_block(type, 1, 4, y, 0, x, s);
         return;
     }
     if (T == 2 && bands == STREAM_BANDS) {
-        stream_block(type, 2, 2, z, 0, x, s);
-        stream_block(type, 2, 2, z, 2, x, s);
+        stream_block(type, 2, 2, y, 0, x, s);
+        stream_block(type, 2, 2, y, 2, x, s);
         return;
     }
     for (int b = 0; b < bands; b++) {
         for (int t = 0; t < T; t += 4) {
-            const char *xt = x + (size_t)t * row;
+            const char *xt = x + (size_t)t * row_bytes(type);
             switch (T - t) {
-            case 1: stream_block(type, 1, 1, z + t, b, xt, s); break;
-            case 2: stream_block(type, 2, 1, z + t, b, xt, s); break;
-            case 3: stream_block(type, 3, 1, z + t, b, xt, s); break;
-            default: stream_block(type, 4, 1, z + t, b, xt, s); break;
+            case 1: stream_block(type, 1, 1, y + t, b, xt, s); break;
+            case 2: stream_block(type, 2, 1, y + t, b, xt, s); break;
+            case 3: stream_block(type, 3, 1, y + t, b, xt, s); break;
+            default: stream_block(type, 4, 1, y + t, b, xt, s); break;
             }
         }
     }
@@ -292,10 +337,12 @@ INLINE void stream_rows(enum weight_type type, strip_sums *z, const char *x, con
 INLINE void stream_strips(enum weight_type type, float *y, size_t y_stride, size_t y_apart, const char *x,
                           size_t x_block, struct strips s, int bands, int T, int outputs, int I)
 {
-    strip_sums z[STREAM_ROWS];
+    strip_sums z[STREAM_ROWS], a[STREAM_ROWS];
     memset(z, 0, (size_t)T * sizeof *z);
+    if (!quant_same_groups(type)) memset(a, 0, (size_t)T * sizeof *a);
     for (size_t block = 0; block < quant_blocks(I); block++) {
-        stream_rows(type, z, x, &s, bands, T);
+        stream_rows(type, quant_same_groups(type) ? z : a, x, &s, bands, T);
+        if (!quant_same_groups(type) && quant_ends_x_group(type, block, quant_blocks(I))) end_x_group(type, z, a, x, T);
         x += x_block;
         s.w += quant_block_bytes(type);
     }
@@ -307,7 +354,7 @@ INLINE void stream_strips(enum weight_type type, float *y, size_t y_stride, size
 INLINE void stream(enum weight_type type, float *y, size_t y_stride, const char *x, const char *w, size_t band_bytes,
                    int bands, int T, int O, int I)
 {
-    const size_t row = type == WEIGHT_Q8 ? Q8_BYTES : 2 * Q4_BYTES;
+    const size_t row = row_bytes(type);
     for (int o = 0; o < O; o += QUANT_STRIP, w += quant_strip_bytes(type, I)) {
         const struct strips s = {w, band_bytes};
         for (int t = 0; t < T; t += STREAM_ROWS)
@@ -348,18 +395,22 @@ static void pack_q4(void *to, const void *w, int O, int I, int at, int n)
 static void multiply_q4(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
     enum { ROWS = 32 }; /* whose sums, and a block of x, stay in L1 */
-    const size_t blocks = quant_blocks(n), x_row = 2 * Q4_BYTES;
-    struct asking a = asking(next, (int)blocks * ((T + ROWS - 1) / ROWS));
-    for (int t = 0; t < T; t += ROWS) {
+    const size_t blocks = quant_blocks(n);
+    struct asking asking_next = asking(next, (int)blocks * ((T + ROWS - 1) / ROWS));
+    strip_sums a[ROWS];
+    memset(a, 0, sizeof a);
+    for (int t = 0; t < T; t += ROWS, z += ROWS * PANEL) {
+        const int rows = T - t < ROWS ? T - t : ROWS;
         struct strips s = {w, quant_strip_bytes(WEIGHT_Q4, n)};
-        for (size_t b = 0; b < blocks; b++) {
-            ask(&a);
-            stream_rows(WEIGHT_Q4, (strip_sums *)(z + t * PANEL), (const char *)x + (b * (size_t)T + (size_t)t) * x_row,
-                        &s, STRIPS, T - t < ROWS ? T - t : ROWS);
-            s.w += quant_block_bytes(WEIGHT_Q4);
+        for (size_t b = 0; b < blocks; b++, s.w += quant_block_bytes(WEIGHT_Q4)) {
+            const char *xb = (const char *)x + (b * (size_t)T + (size_t)t) * Q4_BYTES;
+            ask(&asking_next);
+            stream_rows(WEIGHT_Q4, a, xb, &s, STRIPS, rows);
+            if (quant_ends_x_group(WEIGHT_Q4, b, blocks)) end_x_group(WEIGHT_Q4, (strip_sums *)z, a, xb, rows);
         }
     }
 }
+_Static_assert((int)STRIPS == (int)STREAM_BANDS, "a row of z is one of strip_sums");
 
 /* ---- Panels of q8 ----
  *
@@ -382,8 +433,10 @@ INLINE void pack_x_block(char *tile, int rows, int t, const float *x, int left)
 {
     float padded[QUANT_BLOCK];
     __m256i v[QUANT_BLOCK / LANES];
-    const struct group q = quantise(v, whole_group(padded, x, left, QUANT_BLOCK), QUANT_BLOCK);
-    memcpy(tile + (size_t)t * sizeof(float), &q.scale, sizeof q.scale);
+    const float *const whole = whole_group(padded, x, left, QUANT_BLOCK);
+    const struct x_scale scale = x_scale(whole, QUANT_BLOCK);
+    quantise(v, &scale, whole, QUANT_BLOCK);
+    memcpy(tile + (size_t)t * sizeof(float), &scale.unit, sizeof scale.unit);
     int32_t *pairs = (int32_t *)(void *)(tile + (size_t)rows * sizeof(float)) + t;
     for (int k = 0; k < QUANT_BLOCK / LANES; k++) {
         int32_t pair[4];
@@ -466,8 +519,8 @@ INLINE void tile(int rows, float *z, const char *x, const char *w, const float *
         const __m256 scale_x = _mm256_castsi256_ps(broadcast32(x + (size_t)t * sizeof(float)));
         for (int half = 0; half < 2; half++) {
             float *zt = z + t * PANEL + half * LANES;
-            _mm256_storeu_ps(zt, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[t][half]), _mm256_mul_ps(scale[half], scale_x),
-                                                 _mm256_loadu_ps(zt)));
+            const __m256 a = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[t][half]), scale[half]);
+            _mm256_storeu_ps(zt, _mm256_fmadd_ps(a, scale_x, _mm256_loadu_ps(zt)));
         }
     }
 }

@@ -3,7 +3,7 @@
  *
  * VPDPBUSD adds the products of four unsigned weights, stored with their zero added, and four signed activations to a
  * lane, which is an output. A group's sum starts at minus zero times the sum of its activations, so it is exact; groups
- * are added in ascending order by one fused multiply-add each: the bits of every other instruction set.
+ * are added as kernels.h says: the bits of every other instruction set.
  *
  * Streaming and panels run the same loop over strips as they are stored: a packed panel is where its strips begin. */
 #include "kernels/kernels.h"
@@ -25,11 +25,11 @@ enum { STREAM_TILE = 12, PANEL_TILE = 6 };
 
 /* ---- Activations ----
  *
- * Prepared or packed: for each tile of rows and block of 64 inputs, for each group the rows' starts and scales, then
- * [16 steps][rows] values, four inputs each. */
+ * Prepared or packed: for each tile of rows and block of 64 inputs the rows' scales, the rows' starts for each group
+ * of w, then [16 steps][rows] values, four inputs each. The scale is the same in both blocks of a group of x. */
 INLINE size_t block_units(enum weight_type type, int rows)
 {
-    return (size_t)rows * (size_t)(2 * (QUANT_BLOCK / quant_group(type)) + STEPS);
+    return (size_t)rows * (size_t)(1 + QUANT_BLOCK / quant_group(type) + STEPS);
 }
 
 INLINE size_t x_bytes(enum weight_type type, int T, int n)
@@ -47,22 +47,32 @@ static size_t x_q4_bytes(int T, int n)
     return x_bytes(WEIGHT_Q4, T, n);
 }
 
-INLINE void put_x(enum weight_type type, int most, int32_t *to, const float *x, size_t x_stride, int T, int n)
+/* One row of a tile, blocks of one group of x. Its successor in the next tile lies pages apart and is asked for. */
+INLINE void put_group(enum weight_type type, int32_t *to, int rows, const float *x, const float *next, int n)
 {
     const int group = quant_group(type), groups = QUANT_BLOCK / group, zero = quant_zero(type);
+    const int x_group = quant_x_group(type);
+    const struct x_scale scale = x_scale(type, x, n);
+    UNROLL for (int k = 0; k < x_group; k += LANES) _mm_prefetch((const char *)(next + k), _MM_HINT_T0);
+    for (int b = 0; b < x_group && b < n; b += QUANT_BLOCK, to += block_units(type, rows)) {
+        *to = scale.unit;
+        UNROLL for (int g = 0; g < groups; g++)
+            quantise(group, zero, to + (1 + g) * rows, to + (1 + groups + g * group / QUANT_STEP) * rows, rows, &scale,
+                     x + b + g * group, n - b - g * group);
+    }
+}
+
+INLINE void put_x(enum weight_type type, int most, int32_t *to, const float *x, size_t x_stride, int T, int n)
+{
+    const int x_group = quant_x_group(type);
     for (int t = 0, rows; t < T; t += rows) {
         rows = tile_height(T - t, most);
-        for (int i = 0; i < n; i += QUANT_BLOCK, to += block_units(type, rows)) {
+        for (int i = 0; i < n; i += x_group) {
             for (int r = 0; r < rows; r++) {
-                const float *const next = x + (size_t)(t + r + rows) * x_stride + i; /* rows lie pages apart */
-                if (t + r + rows < T)
-                    UNROLL for (int k = 0; k < QUANT_BLOCK; k += LANES)
-                        _mm_prefetch((const char *)(next + k), _MM_HINT_T0);
-                for (int g = 0; g < groups; g++)
-                    quantise(group, zero, to + 2 * g * rows + r, to + (2 * g + 1) * rows + r,
-                             to + (2 * groups + g * group / QUANT_STEP) * rows + r, rows,
-                             x + (size_t)(t + r) * x_stride + i + g * group, n - i - g * group);
+                const float *const row = x + (size_t)(t + r) * x_stride + i;
+                put_group(type, to + r, rows, row, t + r + rows < T ? row + (size_t)rows * x_stride : row, n - i);
             }
+            to += quant_blocks(n - i < x_group ? n - i : x_group) * block_units(type, rows);
         }
     }
 }
@@ -108,22 +118,23 @@ INLINE void ask_step(enum weight_type type, const char *block, int g, int n, int
     _mm_prefetch(block + ahead + (halved ? (g * steps + s) / 2 : s) * QUANT_STEP_BYTES, _MM_HINT_T0);
 }
 
-/* z[rows][width] += the products of n groups of a block, from group g on, for the strips from first on. Both groups of
- * q4 at once take a line of w a single time. ahead 0: nothing is asked for. */
-INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width, __m512 *z, const int32_t *x,
-                       const struct strips *w, int first, size_t ahead)
+/* y[rows][width] += the products of n groups of a block, from group g on, for strips that begin at block[]; without the
+ * scale of x, unless no other group has it too. Both groups of q4 at once take a line of w a single time. ahead 0:
+ * nothing is asked for. */
+INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width, __m512 *y, const int32_t *x,
+                       const char *const *block, size_t ahead)
 {
     const int steps = quant_group(type) / QUANT_STEP;
-    const int32_t *head = x + 2 * g * rows, *values = x + (2 * (QUANT_BLOCK / quant_group(type)) + g * steps) * rows;
+    const int32_t *starts = x + (1 + g) * rows, *values = x + (1 + QUANT_BLOCK / quant_group(type) + g * steps) * rows;
     sums sum[2][MOST_SUMS];
     UNROLL for (int k = 0; k < n; k++) UNROLL for (int t = 0; t < rows; t++) UNROLL for (int b = 0; b < width; b++)
-        sum[k][t * width + b] = (sums)_mm512_set1_epi32(head[2 * k * rows + t]);
+        sum[k][t * width + b] = (sums)_mm512_set1_epi32(starts[k * rows + t]);
     for (int s = 0; s < steps; s++) {
         __m512i v[2][MOST_STRIPS];
         UNROLL for (int b = 0; b < width; b++)
         {
-            UNROLL for (int k = 0; k < n; k++) v[k][b] = stored_step(type, w->block[first + b], (g + k) * steps + s);
-            if (ahead) ask_step(type, w->block[first + b], g, n, s, ahead);
+            UNROLL for (int k = 0; k < n; k++) v[k][b] = stored_step(type, block[b], (g + k) * steps + s);
+            if (ahead) ask_step(type, block[b], g, n, s, ahead);
         }
         UNROLL for (int k = 0; k < n; k++) UNROLL for (int t = 0; t < rows; t++)
         {
@@ -137,31 +148,70 @@ INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width,
     {
         const size_t scales_at = quant_values_bytes(type) + (size_t)(g + k) * QUANT_STRIP * sizeof(uint16_t);
         __m512 scale_w[MOST_STRIPS];
-        UNROLL for (int b = 0; b < width; b++)
-            scale_w[b] = _mm512_cvtph_ps(load_half_vector(w->block[first + b] + scales_at));
+        UNROLL for (int b = 0; b < width; b++) scale_w[b] = _mm512_cvtph_ps(load_half_vector(block[b] + scales_at));
         UNROLL for (int t = 0; t < rows; t++)
         {
-            const __m512 scale_x = _mm512_castsi512_ps(_mm512_set1_epi32(head[(2 * k + 1) * rows + t]));
+            const __m512 scale_x = _mm512_castsi512_ps(_mm512_set1_epi32(x[t]));
             UNROLL for (int b = 0; b < width; b++)
             {
-                __m512 *const at = z + t * width + b;
-                const __m512 scale = _mm512_mul_ps(scale_w[b], scale_x);
-                *at = _mm512_fmadd_ps(_mm512_cvtepi32_ps((__m512i)sum[k][t * width + b]), scale, *at);
+                __m512 *const at = y + t * width + b;
+                const __m512 exact = _mm512_cvtepi32_ps((__m512i)sum[k][t * width + b]);
+                *at = quant_same_groups(type) ? _mm512_fmadd_ps(_mm512_mul_ps(exact, scale_w[b]), scale_x, *at)
+                                              : _mm512_fmadd_ps(exact, scale_w[b], *at);
             }
         }
     }
 }
 
-/* The next block of `strips` strips, width at a time; z is [strips / width][rows][width]. */
-INLINE void add_block(enum weight_type type, int rows, int width, int strips, __m512 *z, const int32_t *x,
-                      struct strips *w, size_t ahead)
+/* The next block of strips [first, first + width). */
+INLINE void add_block(enum weight_type type, int rows, int width, __m512 *y, const int32_t *x, struct strips *w,
+                      int first, size_t ahead)
 {
-    for (int first = 0; first < strips; first += width, z += rows * width) {
-        const int groups = QUANT_BLOCK / quant_group(type), n = groups * rows * width <= AT_ONCE ? groups : 1;
-        UNROLL for (int g = 0; g < groups; g += n) add_groups(type, g, n, rows, width, z, x, w, first, ahead);
-    }
-    UNROLL for (int b = 0; b < strips; b++) w->block[b] += quant_block_bytes(type);
+    const int groups = QUANT_BLOCK / quant_group(type), n = groups * rows * width <= AT_ONCE ? groups : 1;
+    UNROLL for (int g = 0; g < groups; g += n) add_groups(type, g, n, rows, width, y, x, w->block + first, ahead);
+    UNROLL for (int b = 0; b < width; b++) w->block[first + b] += quant_block_bytes(type);
 }
+
+/* A group of x, which is n blocks, against `strips` strips, width at a time; z is [strips / width][rows][width]. */
+INLINE void add_x_group(enum weight_type type, int n, int rows, int width, int strips, __m512 *z, const int32_t *x,
+                        struct strips *w, size_t ahead)
+{
+    const size_t units = block_units(type, rows);
+    for (int first = 0; first < strips; first += width, z += rows * width) {
+        __m512 a[MOST_SUMS];
+        if (quant_same_groups(type)) {
+            add_block(type, rows, width, z, x, w, first, ahead);
+            continue;
+        }
+        UNROLL for (int i = 0; i < rows * width; i++) a[i] = _mm512_setzero_ps();
+        if (rows == 1) { /* side by side in the code, two blocks of one row come from memory more slowly */
+            for (int i = 0; i < n; i++)
+                add_block(type, rows, width, a, x + (size_t)i * units, w, first, ahead);
+        } else {
+            UNROLL for (int i = 0; i < n; i++) add_block(type, rows, width, a, x + (size_t)i * units, w, first, ahead);
+        }
+        UNROLL for (int t = 0; t < rows; t++)
+        {
+            const __m512 scale = _mm512_castsi512_ps(_mm512_set1_epi32(x[t]));
+            UNROLL for (int b = 0; b < width; b++)
+                z[t * width + b] = _mm512_fmadd_ps(a[t * width + b], scale, z[t * width + b]);
+        }
+    }
+}
+
+/* The group of x that comes next when `left` blocks are left. Returns how many it is. */
+INLINE size_t next_x_group(enum weight_type type, size_t left, int rows, int width, int strips, __m512 *z,
+                           const int32_t *x, struct strips *w, size_t ahead)
+{
+    const size_t whole = (size_t)quant_x_blocks(type);
+    if (left < whole) {
+        add_x_group(type, 1, rows, width, strips, z, x, w, ahead);
+        return 1;
+    }
+    add_x_group(type, (int)whole, rows, width, strips, z, x, w, ahead);
+    return whole;
+}
+_Static_assert(QUANT_MOST_X_BLOCKS == 2, "");
 
 /* In a switch over the number of rows: call(rows, ...) with a constant. */
 #define CASES_TO_6(call, ...)                                                                                          \
@@ -197,14 +247,14 @@ struct streamed {
 
 INLINE void stream_tile(int rows, enum weight_type type, float *y, const int32_t *x, const struct streamed *s)
 {
-    const int width = rows <= 4 ? 4 : 2;
+    const int width = rows <= 3 ? 4 : 2;
     __m512 z[STREAM_BANDS * STREAM_TILE];
     struct strips w;
     for (int b = 0; b < STREAM_BANDS; b++)
         w.block[b] = s->w + (size_t)(b < s->bands ? b : s->bands - 1) * s->band_bytes;
     UNROLL for (int i = 0; i < STREAM_BANDS * rows; i++) z[i] = _mm512_setzero_ps();
-    for (size_t i = 0; i < s->blocks; i++, x += block_units(type, rows))
-        add_block(type, rows, width, STREAM_BANDS, z, x, &w, rows == 1 ? 0 : STREAM_AHEAD);
+    for (size_t i = 0, n; i < s->blocks; i += n, x += n * block_units(type, rows))
+        n = next_x_group(type, s->blocks - i, rows, width, STREAM_BANDS, z, x, &w, rows == 1 ? 0 : STREAM_AHEAD);
     for (int b = 0; b < s->bands; b++, y += s->y_apart)
         for (int t = 0; t < rows; t++)
             _mm512_mask_storeu_ps(y + (size_t)t * s->y_stride, s->outputs,
@@ -267,9 +317,9 @@ INLINE void panel_tile(int rows, enum weight_type type, float *z, const int32_t 
     __m512 sum[PANEL_TILE * 2];
     struct strips w = {{panel->block[first], panel->block[first + 1]}};
     UNROLL for (int i = 0; i < rows * 2; i++) sum[i] = _mm512_loadu_ps(z + i / 2 * PANEL + i % 2 * LANES);
-    for (size_t i = 0; i < blocks; i++, x += block_units(type, rows)) {
+    for (size_t i = 0, n; i < blocks; i += n, x += n * block_units(type, rows)) {
         ask(a);
-        add_block(type, rows, 2, 2, sum, x, &w, 0);
+        n = next_x_group(type, blocks - i, rows, 2, 2, sum, x, &w, 0);
     }
     UNROLL for (int i = 0; i < rows * 2; i++) _mm512_storeu_ps(z + i / 2 * PANEL + i % 2 * LANES, sum[i]);
 }
@@ -279,7 +329,7 @@ INLINE void multiply(enum weight_type type, float *z, const int32_t *x, const st
 {
     enum { STRIPS = PANEL / QUANT_STRIP };
     const size_t blocks = quant_blocks(n);
-    struct asking a = asking(next, STRIPS / 2 * ((T + PANEL_TILE - 1) / PANEL_TILE) * (int)blocks);
+    struct asking a = asking(next, STRIPS / 2 * ((T + PANEL_TILE - 1) / PANEL_TILE) * (int)quant_x_groups(type, n));
     for (int first = 0; first < STRIPS; first += 2) {
         const int32_t *xt = x;
         for (int t = 0, rows; t < T; t += rows, xt += blocks * block_units(type, rows)) {

@@ -58,32 +58,45 @@ INLINE void pack_block(enum weight_type type, put_inputs_fn *put_inputs, int32_t
 
 /* ---- Activations for int8 products ---- */
 
-/* A group of which n inputs exist, as quant_activations() has it, start being minus zero times its sum. Values are put
- * four to a unit, units stride apart. */
-INLINE void quantise(int group, int zero, int32_t *start, void *scale, int32_t *values, int stride, const float *x,
-                     int n)
+/* A scale of activations, as quant_activations() has it: the bits of x's unit, and what x is multiplied by. */
+struct x_scale {
+    int32_t unit;
+    __m512 inverse;
+    __mmask16 keep; /* none: infinity times zero is no number */
+};
+
+/* Of a group of which n inputs exist. */
+INLINE struct x_scale x_scale(enum weight_type type, const float *x, int n)
 {
-    __m512 v[4];
-    __m512i bits = _mm512_setzero_si512(), sum = _mm512_setzero_si512();
-    UNROLL for (int k = 0; k < group / LANES; k++)
+    __m512i bits = _mm512_setzero_si512();
+    UNROLL for (int k = 0; k < quant_x_group(type); k += LANES)
     {
-        v[k] = _mm512_maskz_loadu_ps(first(n - k * LANES), x + k * LANES);
-        bits = _mm512_max_epi32(bits, _mm512_and_si512(_mm512_castps_si512(v[k]), _mm512_set1_epi32(0x7fffffff)));
+        const __m512i v = _mm512_castps_si512(_mm512_maskz_loadu_ps(first(n - k), x + k));
+        bits = _mm512_max_epi32(bits, _mm512_and_si512(v, _mm512_set1_epi32(0x7fffffff)));
     }
     const float max = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(_mm512_reduce_max_epi32(bits))));
     const int usable = max > QUANT_TINY && max <= FLT_MAX;
-    const __m512 inverse = _mm512_set1_ps(usable ? 127 / max : 0);
-    const __mmask16 keep = usable ? 0xffff : 0; /* infinity times zero is no number */
+    const float unit = max > 0 && max <= QUANT_TINY ? 0 : max / 127;
+    struct x_scale s = {.inverse = _mm512_set1_ps(usable ? 127 / max : 0), .keep = usable ? 0xffff : 0};
+    memcpy(&s.unit, &unit, sizeof unit);
+    return s;
+}
+
+/* As many inputs as a group of w has, of which n exist: start is minus zero times their sum, values are put four to a
+ * unit, units stride apart. */
+INLINE void quantise(int group, int zero, int32_t *start, int32_t *values, int stride, const struct x_scale *scale,
+                     const float *x, int n)
+{
+    __m512i sum = _mm512_setzero_si512();
     UNROLL for (int k = 0; k < group / LANES; k++)
     {
-        const __m512i value = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(v[k], inverse));
+        const __m512 v = _mm512_maskz_loadu_ps(first(n - k * LANES), x + k * LANES);
+        const __m512i value = _mm512_maskz_cvtps_epi32(scale->keep, _mm512_mul_ps(v, scale->inverse));
         int32_t four[4];
         _mm_storeu_si128((__m128i *)(void *)four, _mm512_cvtepi32_epi8(value));
         UNROLL for (int s = 0; s < 4; s++) values[(k * 4 + s) * stride] = four[s];
         sum = _mm512_add_epi32(sum, value);
     }
-    const float unit = max > 0 && max <= QUANT_TINY ? 0 : max / 127;
-    memcpy(scale, &unit, sizeof unit);
     *start = -zero * _mm512_reduce_add_epi32(sum);
 }
 

@@ -355,7 +355,7 @@ static void stream(struct ops_cuda *c, const struct linear_map *maps, int n, con
 enum { QUANTISE_THREADS = 1024 };
 
 /* [T] rows of values, each blocks * QUANT_BLOCK bytes, then [T] rows of scales, one a group. A thread has four
- * neighbours, a group is in eight or sixteen threads that are neighbours too. Grid: pieces of a row, rows; a row that
+ * neighbours, a group is in sixteen threads or a warp. Grid: pieces of a row, rows; a row that
  * is normed first is one piece. */
 template <bool NORM>
 __global__ static void __launch_bounds__(QUANTISE_THREADS)
@@ -409,9 +409,9 @@ __global__ static void __launch_bounds__(QUANTISE_THREADS)
     four.w = none ? 0 : (signed char)__float2int_rn(v[3] * times);
     *(char4 *)(values + (size_t)blockIdx.y * inputs + at) = four;
     if (at % group == 0)
-        scales[(size_t)blockIdx.y * (inputs / group) + at / group] = bad                 ? __int_as_float(0x7fffffff)
-                                                                     : most < QUANT_TINY ? 0
-                                                                                         : most / 127;
+        scales[(size_t)blockIdx.y * ((inputs + group - 1) / group) + at / group] = bad ? __int_as_float(0x7fffffff)
+                                                                                   : most < QUANT_TINY ? 0
+                                                                                                       : most / 127;
 }
 
 /* sum + four products of signed bytes */
@@ -560,7 +560,7 @@ __device__ static void multiply(float y[T][QUARTER], const uint4 *steps_of, cons
         }
 #pragma unroll
         for (int t = 0; t < T; t++)
-            add_scaled(y[t], part[t], scales_of[half], scale[t * scale_stride + half]);
+            add_scaled(y[t], part[t], scales_of[half], scale[t * scale_stride]);
     }
 }
 
@@ -578,7 +578,7 @@ template <bool Q4, int T> __global__ static void __launch_bounds__(THREADS) quan
     extern __shared__ uint4 shared[];
     unit_slot *const ring = (unit_slot *)shared + threadIdx.x / WARP * QUANT_RING;
     const quant_shape<Q4> q(g.I);
-    const int groups = Q4 ? 2 * q.blocks : q.blocks, row_bytes = q.blocks * QUANT_BLOCK;
+    const int groups = Q4 ? (q.blocks + 1) / 2 : q.blocks, row_bytes = q.blocks * QUANT_BLOCK;
     uint4 *const rows = shared + sizeof(unit_slot) * QUANT_RING * WARPS / sizeof(uint4);
     const int8_t *const values = (const int8_t *)rows;
     const float *const scales = (const float *)(values + (size_t)T * row_bytes);
@@ -620,7 +620,7 @@ template <bool Q4, int T> __global__ static void __launch_bounds__(THREADS) quan
             for (int half = 0; half < 2; half++)
                 scale[half] = *(const uint2 *)&ring[s].scale[u][half][quarter * QUARTER * 2];
             multiply<Q4, T>(sum, step, scale, values + (size_t)unit * (Q4 ? QUANT_BLOCK : QUANT_BLOCK / 2), row_bytes,
-                            scales + (Q4 ? 2 * unit : unit / 2), groups);
+                            scales + unit / 2, groups);
         }
         if (now.round == q.rounds - 1) {
 #pragma unroll
@@ -662,8 +662,7 @@ enum { PARTS_BYTES = 32 * WARPS * QUANT_STRIP * sizeof(float) }; /* at most */
 
 static size_t quant_row_bytes(enum weight_type type, int T, int I) /* values and scales, a multiple of 16 */
 {
-    const size_t blocks = quant_blocks(I), groups = blocks * (QUANT_BLOCK / quant_group(type));
-    return (T * (blocks * QUANT_BLOCK + groups * sizeof(float)) + 15) / 16 * 16;
+    return (T * (quant_blocks(I) * QUANT_BLOCK + quant_x_groups(type, I) * sizeof(float)) + 15) / 16 * 16;
 }
 
 /* How many rows' values have room beside the ring and the parts; 0: not even one's. */
@@ -715,7 +714,7 @@ static void quant(struct ops_cuda *c, const struct linear_map *maps, int n, cons
         float *scales = (float *)(values + (size_t)here * blocks * QUANT_BLOCK);
         cuda_launch(c, dim3((wanted + threads - 1) / threads, here), threads, 0,
                     before.w ? quantise_kernel<true> : quantise_kernel<false>, values, scales, x + (size_t)done * I, I,
-                    blocks, quant_group(type), before);
+                    blocks, quant_x_group(type), before);
         rows[here - 1](c, g, values);
         done += here;
         for (int i = 0; i < n; i++)
