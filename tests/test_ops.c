@@ -144,52 +144,69 @@ static void linear_bits_are_the_same_for_any_threads_and_any_rows(void **state)
     free(before);
 }
 
-/* Maps of the same rows, in one call, of one type or several: each as if alone. Rows of another go too. */
+enum { GROUP_I = 83, GROUP_O = 203, GROUP_T = PRODUCT_ROWS + 6, LAST_ROWS = 7 };
+
+struct group_data {
+    float *x, *host, *b, *before, *alone; /* [GROUP_T][I], [GROUP_O][I], [GROUP_O]; twice [GROUP_T][GROUP_O] */
+};
+
+/* What m->y has from a group of T rows is what m makes alone, of all rows and of the last. */
+static void has_the_bits_of(struct ops *o, const struct group_data *d, const struct linear_map *m, int T)
+{
+    const size_t O = (size_t)m->w->O, first = T > LAST_ROWS ? (size_t)(T - LAST_ROWS) : 0;
+    const float *const y = m->y;
+    const size_t bytes = GROUP_T * GROUP_O * sizeof *y;
+    memcpy(d->alone, d->before, bytes);
+    o->fn->linear(o, d->alone, d->x, m->w, m->b, T, m->e);
+    assert_memory_equal(y, d->alone, bytes);
+    memcpy(d->alone, d->before, bytes);
+    o->fn->linear(o, d->alone + first * O, d->x + first * GROUP_I, m->w, m->b, T - (int)first, m->e);
+    assert_memory_equal(y + first * O, d->alone + first * O, ((size_t)T - first) * O * sizeof *y);
+}
+
+static void group_has_the_bits_of_each(struct ops *o, const struct group_data *d,
+                                       const enum weight_type types[LINEAR_GROUP], int T)
+{
+    static const int some_O[LINEAR_GROUP] = {64, 3, GROUP_O, 65};
+    struct weight w[LINEAR_GROUP], bias[LINEAR_GROUP];
+    struct linear_map maps[LINEAR_GROUP];
+    for (int m = 0; m < LINEAR_GROUP; m++) {
+        w[m] = bind(o, d->host, some_O[m], GROUP_I, types[m]);
+        bias[m] = bind_vector(o, d->b, some_O[m]);
+        maps[m] = (struct linear_map){copy_of(d->before, GROUP_T * GROUP_O), &w[m], m % 2 ? &bias[m] : NULL,
+                                      (enum epilogue)m};
+    }
+    o->fn->linear_group(o, maps, LINEAR_GROUP, d->x, T);
+    for (int m = 0; m < LINEAR_GROUP; m++) {
+        has_the_bits_of(o, d, &maps[m], T);
+        free(maps[m].y);
+        o->fn->weight_free(o, &w[m]);
+        o->fn->weight_free(o, &bias[m]);
+    }
+}
+
+/* Maps of the same rows, in one call, of one type or several; rows of another go too. */
 static void linear_group_has_the_bits_of_each_map_alone(void **state)
 {
     (void)state;
-    enum { MAPS = LINEAR_GROUP, I = 83, MOST_O = 203, MOST_T = PRODUCT_ROWS + 6, LAST = 7 };
-    static const int some_T[] = {0, 1, 7, 40, MOST_T}, some_O[MAPS] = {64, 3, MOST_O, 65};
-    static const enum weight_type types[][MAPS] = {{WEIGHT_Q8, WEIGHT_Q8, WEIGHT_Q8, WEIGHT_Q8},
-                                                   {WEIGHT_BF16, WEIGHT_BF16, WEIGHT_BF16, WEIGHT_BF16},
-                                                   {WEIGHT_F16, WEIGHT_Q4, WEIGHT_Q4, WEIGHT_F32}};
-    float *x = numbers(MOST_T * I, 1), *host = numbers(MOST_O * I, 2), *b = numbers(MOST_O, 3);
-    float *before = numbers(MOST_T * MOST_O, 4), *alone = numbers(MOST_T * MOST_O, 5);
+    static const int some_T[] = {0, 1, 7, 40, GROUP_T};
+    static const enum weight_type types[][LINEAR_GROUP] = {{WEIGHT_Q8, WEIGHT_Q8, WEIGHT_Q8, WEIGHT_Q8},
+                                                           {WEIGHT_BF16, WEIGHT_BF16, WEIGHT_BF16, WEIGHT_BF16},
+                                                           {WEIGHT_F16, WEIGHT_Q4, WEIGHT_Q4, WEIGHT_F32}};
+    const struct group_data d = {numbers(GROUP_T * GROUP_I, 1), numbers(GROUP_O * GROUP_I, 2), numbers(GROUP_O, 3),
+                                 numbers(GROUP_T * GROUP_O, 4), numbers(GROUP_T * GROUP_O, 5)};
     for (enum cpu_level level = 0; level <= kernels_best_level(); level++) {
         struct ops *o = backend(level, 2, 1);
-        for (size_t v = 0; v < COUNT_OF(types); v++) {
-            for (size_t t = 0; t < COUNT_OF(some_T); t++) {
-                const int T = some_T[t];
-                struct weight w[MAPS], bias[MAPS];
-                struct linear_map maps[MAPS];
-                for (int m = 0; m < MAPS; m++) {
-                    w[m] = bind(o, host, some_O[m], I, types[v][m]);
-                    bias[m] = bind_vector(o, b, some_O[m]);
-                    maps[m] = (struct linear_map){copy_of(before, MOST_T * MOST_O), &w[m], m % 2 ? &bias[m] : NULL,
-                                                  (enum epilogue)m};
-                }
-                o->fn->linear_group(o, maps, MAPS, x, T);
-                for (int m = 0; m < MAPS; m++) {
-                    const size_t O = (size_t)some_O[m], first = T > LAST ? (size_t)(T - LAST) : 0;
-                    memcpy(alone, before, MOST_T * MOST_O * sizeof *alone);
-                    o->fn->linear(o, alone, x, &w[m], maps[m].b, T, maps[m].e);
-                    assert_memory_equal(maps[m].y, alone, MOST_T * MOST_O * sizeof *alone);
-                    memcpy(alone, before, MOST_T * MOST_O * sizeof *alone);
-                    o->fn->linear(o, alone + first * O, x + first * I, &w[m], maps[m].b, T - (int)first, maps[m].e);
-                    assert_memory_equal(maps[m].y + first * O, alone + first * O, (size_t)(T - (int)first) * O * 4);
-                    free(maps[m].y);
-                    o->fn->weight_free(o, &w[m]);
-                    o->fn->weight_free(o, &bias[m]);
-                }
-            }
-        }
+        for (size_t v = 0; v < COUNT_OF(types); v++)
+            for (size_t t = 0; t < COUNT_OF(some_T); t++)
+                group_has_the_bits_of_each(o, &d, types[v], some_T[t]);
         o->fn->close(o);
     }
-    free(x);
-    free(host);
-    free(b);
-    free(before);
-    free(alone);
+    free(d.x);
+    free(d.host);
+    free(d.b);
+    free(d.before);
+    free(d.alone);
 }
 
 /* ---- Rows ---- */

@@ -49,6 +49,18 @@ static inline int quant_x_group(enum weight_type t) /* inputs */
     return quant_x_blocks(t) * QUANT_BLOCK;
 }
 
+/* Whether a group of weights is all that a group of activations meets, so that a sum has both scales at once. */
+static inline int quant_same_groups(enum weight_type t)
+{
+    return quant_x_group(t) == quant_group(t);
+}
+
+/* Whether a group of activations ends with this block of so many. */
+static inline int quant_ends_x_group(enum weight_type t, size_t block, size_t blocks)
+{
+    return (block + 1) % (size_t)quant_x_blocks(t) == 0 || block + 1 == blocks;
+}
+
 static inline size_t quant_values_bytes(enum weight_type t) /* of a block, before its scales */
 {
     return (size_t)QUANT_STRIP * QUANT_BLOCK / (t == WEIGHT_Q4 ? 2 : 1);
@@ -91,18 +103,6 @@ static inline size_t quant_strips(int O)
  * rounded to fp16 first, is q8: max |w| / 127; q4: the best of some (quant.c). It is zero where max |w| is below
  * QUANT_TINY, and a group that holds NaN or infinity has such a scale. */
 void quant_strip(void *strip, enum weight_type t, const float *w, size_t w_stride, int O, int I);
-
-/* Whether a group of weights is all that a group of activations meets, so that a sum has both scales at once. */
-static inline int quant_same_groups(enum weight_type t)
-{
-    return quant_x_group(t) == quant_group(t);
-}
-
-/* Whether a group of activations ends with this block of so many. */
-static inline int quant_ends_x_group(enum weight_type t, size_t block, size_t blocks)
-{
-    return (block + 1) % (size_t)quant_x_blocks(t) == 0 || block + 1 == blocks;
-}
 
 /* What q4 tries the largest weight as. docs/QUALITY.md has what that gains over -8 alone. */
 #define QUANT_Q4_ENDS                                                                                                  \

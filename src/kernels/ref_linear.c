@@ -42,8 +42,7 @@ struct int8_row {
 
 static size_t int8_bytes(int T, int I)
 {
-    return (size_t)T *
-           (quant_blocks(I) * sizeof(float) + quant_blocks(I) * QUANT_BLOCK); /* q4 has half as many scales */
+    return (size_t)T * quant_blocks(I) * (sizeof(float) + QUANT_BLOCK); /* q4 has half as many scales */
 }
 
 static struct int8_row int8_row(const void *x, int t, int I)

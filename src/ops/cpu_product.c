@@ -221,11 +221,10 @@ static void pack_panel(const struct product *p, char *to, const struct panel *a,
 static struct ahead packed_next(const struct product *p, int i, const struct panel *a, int at)
 {
     const int next = at + p->depth;
-    const struct panel far = panel_at(p, i + pool_threads(p->c->pool));
     if (a->map->w.across) return (struct ahead){.pieces = 0};
     if (next < p->I) return panel_source(p, a, next, least(p->depth, p->I - next));
-    if (far.map) return panel_source(p, &far, 0, least(p->depth, p->I));
-    return (struct ahead){.pieces = 0};
+    const struct panel far = panel_at(p, i + pool_threads(p->c->pool));
+    return far.map ? panel_source(p, &far, 0, least(p->depth, p->I)) : (struct ahead){.pieces = 0};
 }
 
 /* The share of it that is asked for while this group of rows is multiplied. */

@@ -23,32 +23,32 @@ static const struct tile_config q4_config = {.palette = 1, .row_bytes = {64, 64,
 
 /* x packed: for each tile of 16 rows and block of 64 inputs 16 scales, 16 starts for each group of w, then [16
  * rows][64] values. The scales are the same in both blocks of a group of x. */
-INLINE size_t block_bytes(int group)
+INLINE size_t block_bytes(enum weight_type type)
 {
-    return (size_t)(1 + QUANT_BLOCK / group) * TILE_ROW_BYTES + TILE_BYTES;
+    return (size_t)(1 + QUANT_BLOCK / quant_group(type)) * TILE_ROW_BYTES + TILE_BYTES;
 }
 
-INLINE size_t x_bytes(int group, int T, int n)
+INLINE size_t x_bytes(enum weight_type type, int T, int n)
 {
-    return (size_t)((T + TILE_ROWS - 1) / TILE_ROWS) * quant_blocks(n) * block_bytes(group);
+    return (size_t)((T + TILE_ROWS - 1) / TILE_ROWS) * quant_blocks(n) * block_bytes(type);
 }
 
 static size_t x_q8_bytes(int T, int n)
 {
-    return x_bytes(64, T, n);
+    return x_bytes(WEIGHT_Q8, T, n);
 }
 
 static size_t x_q4_bytes(int T, int n)
 {
-    return x_bytes(32, T, n);
+    return x_bytes(WEIGHT_Q4, T, n);
 }
 
 /* Blocks of one group of x, n inputs of at most quant_x_group(), and the rows of a tile of which T exist. */
 INLINE void pack_group(enum weight_type type, int32_t *to, const float *x, size_t x_stride, int T, int n)
 {
-    const int group = type == WEIGHT_Q8 ? 64 : 32, groups = QUANT_BLOCK / group, zero = quant_zero(type);
-    const size_t units = block_bytes(group) / sizeof *to;
-    if (T < TILE_ROWS) memset(to, 0, quant_blocks(n) * block_bytes(group));
+    const int group = quant_group(type), groups = QUANT_BLOCK / group, zero = quant_zero(type);
+    const size_t units = block_bytes(type) / sizeof *to;
+    if (T < TILE_ROWS) memset(to, 0, quant_blocks(n) * block_bytes(type));
     for (int t = 0; t < T && t < TILE_ROWS; t++, x += x_stride) {
         const struct x_scale scale = x_scale(type, x, n);
         int32_t *block = to + t;
@@ -64,7 +64,7 @@ INLINE void pack_group(enum weight_type type, int32_t *to, const float *x, size_
 
 INLINE void pack_x(enum weight_type type, int32_t *to, const float *x, size_t x_stride, int T, int n)
 {
-    const size_t units = block_bytes(type == WEIGHT_Q8 ? 64 : 32) / sizeof *to;
+    const size_t units = block_bytes(type) / sizeof *to;
     for (int t = 0; t < T; t += TILE_ROWS) {
         for (int i = 0; i < n; i += quant_x_group(type)) {
             const int inputs = n - i < quant_x_group(type) ? n - i : quant_x_group(type);
@@ -87,9 +87,10 @@ static void pack_x_q4(void *to, const float *x, size_t x_stride, int T, int n)
 /* ---- Multiplying ---- */
 
 /* sum [groups][16 rows][16 outputs] of a block. */
-INLINE void block_sums(int group, int32_t *sum, const char *x, const char *w)
+INLINE void block_sums(enum weight_type type, int32_t *sum, const char *x, const char *w)
 {
-    const char *values = x + block_bytes(group) - TILE_BYTES;
+    const int group = quant_group(type);
+    const char *values = x + block_bytes(type) - TILE_BYTES;
     MEMORY_IS_READ();
     _tile_loadd(2, values, TILE_ROW_BYTES);
     _tile_loadd(3, w, TILE_ROW_BYTES);
@@ -129,16 +130,16 @@ INLINE void end_x_group(float *z, __m512 a[TILE_ROWS], const int32_t *scales, in
 /* T rows of z, 16 at most, by one strip. The tiles are a block ahead of the vectors. */
 INLINE void multiply_strip(enum weight_type type, float *z, const char *x, const char *strip, int T, size_t blocks)
 {
-    const int group = type == WEIGHT_Q8 ? 64 : 32, groups = QUANT_BLOCK / group;
+    const int group = quant_group(type), groups = QUANT_BLOCK / group;
     const char *scales = strip + blocks * QUANT_STRIP * QUANT_BLOCK;
     _Alignas(64) int32_t sum[2][2 * TILE_ROWS * LANES];
     __m512 a[TILE_ROWS];
     UNROLL for (int t = 0; t < TILE_ROWS; t++) a[t] = _mm512_setzero_ps();
-    block_sums(group, sum[0], x, strip);
-    for (size_t b = 0; b < blocks; b++, x += block_bytes(group)) {
+    block_sums(type, sum[0], x, strip);
+    for (size_t b = 0; b < blocks; b++, x += block_bytes(type)) {
         const int32_t *head = (const int32_t *)(const void *)x;
         strip += QUANT_STRIP * QUANT_BLOCK;
-        if (b + 1 < blocks) block_sums(group, sum[(b + 1) % 2], x + block_bytes(group), strip);
+        if (b + 1 < blocks) block_sums(type, sum[(b + 1) % 2], x + block_bytes(type), strip);
         UNROLL for (int g = 0; g < groups; g++, scales += QUANT_STRIP * (int)sizeof(uint16_t))
             add_group(a, sum[b % 2] + g * TILE_ROWS * LANES, head + (1 + g) * TILE_ROWS, scales);
         if (quant_ends_x_group(type, b, blocks)) end_x_group(z, a, head, T);
@@ -148,11 +149,10 @@ INLINE void multiply_strip(enum weight_type type, float *z, const char *x, const
 INLINE void multiply(enum weight_type type, float *z, const char *x, const char *w, int T, int n,
                      const struct ahead *next)
 {
-    const int group = type == WEIGHT_Q8 ? 64 : 32;
     const size_t blocks = quant_blocks(n);
     struct asking a = asking(next, (T + TILE_ROWS - 1) / TILE_ROWS * (PANEL / QUANT_STRIP));
     TILES_ON(type == WEIGHT_Q8 ? &q8_config : &q4_config);
-    for (int t = 0; t < T; t += TILE_ROWS, x += blocks * block_bytes(group)) {
+    for (int t = 0; t < T; t += TILE_ROWS, x += blocks * block_bytes(type)) {
         for (int s = 0; s < PANEL / QUANT_STRIP; s++) {
             ask(&a);
             multiply_strip(type, z + t * PANEL + s * QUANT_STRIP, x, w + (size_t)s * packed_strip_bytes(type, blocks),

@@ -130,11 +130,6 @@ static size_t prepared_q4_bytes(int T, int I)
     return (size_t)T * quant_blocks(I) * Q4_BYTES;
 }
 
-INLINE void put(char *to, int32_t v)
-{
-    memcpy(to, &v, sizeof v);
-}
-
 /* A row of a block. */
 INLINE void prepare_block(enum weight_type type, char *to, const struct x_scale *scale, const float *x)
 {
@@ -144,7 +139,8 @@ INLINE void prepare_block(enum weight_type type, char *to, const struct x_scale 
     memcpy(to, &scale->unit, sizeof scale->unit);
     for (int g = 0; g < QUANT_BLOCK / group; g++) {
         __m256i v[QUANT_BLOCK / LANES];
-        put(to + (1 + g) * (int)sizeof(int32_t), -zero * quantise(v, scale, x + g * group, group));
+        const int32_t start = -zero * quantise(v, scale, x + g * group, group);
+        memcpy(to + (1 + g) * (int)sizeof start, &start, sizeof start);
         for (int k = 0; k < group / LANES; k++) {
             const __m128i v16 = narrow16(v[k]);
             if (type == WEIGHT_Q8)

@@ -178,11 +178,11 @@ INLINE void add_x_group(enum weight_type type, int n, int rows, int width, int s
 {
     const size_t units = block_units(type, rows);
     for (int first = 0; first < strips; first += width, z += rows * width) {
-        __m512 a[MOST_SUMS];
         if (quant_same_groups(type)) {
             add_block(type, rows, width, z, x, w, first, ahead);
             continue;
         }
+        __m512 a[MOST_SUMS];
         UNROLL for (int i = 0; i < rows * width; i++) a[i] = _mm512_setzero_ps();
         if (rows == 1) { /* side by side in the code, two blocks of one row come from memory more slowly */
             for (int i = 0; i < n; i++)
@@ -199,7 +199,7 @@ INLINE void add_x_group(enum weight_type type, int n, int rows, int width, int s
     }
 }
 
-/* The group of x that comes next when `left` blocks are left. Returns how many it is. */
+/* The group of x that comes next when `left` blocks are left. Returns how many blocks it has. */
 INLINE size_t next_x_group(enum weight_type type, size_t left, int rows, int width, int strips, __m512 *z,
                            const int32_t *x, struct strips *w, size_t ahead)
 {
