@@ -96,6 +96,7 @@ static void cpu_close(struct ops *o)
     pool_free(c->pool);
     ops_cpu_free(o, c->x, c->x_bytes);
     ops_cpu_free(o, c->turned, turned_bytes);
+    ops_cpu_free(o, c->panels, c->panels_bytes);
     free(c);
 }
 
@@ -139,12 +140,24 @@ static size_t x_bytes(const struct kernels *k, struct ops_cpu_limits limits)
     return ops_cpu_linear_x_bytes(k, trains && limits.inputs < BACK_INPUTS ? BACK_INPUTS : limits.inputs);
 }
 
-size_t ops_cpu_bytes(enum cpu_level level, int n_threads, struct ops_cpu_limits limits)
+size_t ops_cpu_bytes(enum cpu_level level, enum compute_type compute, int n_threads, struct ops_cpu_limits limits)
 {
     struct kernels k;
     kernels_init(&k, level);
-    return x_bytes(&k, limits) + (size_t)n_threads * scratch_bytes(&k, limits) +
-           (limits.sequence > 0 ? turned_bytes : 0);
+    const size_t training = turned_bytes + ops_cpu_panels_bytes(&k, compute, limits.inputs);
+    return x_bytes(&k, limits) + (size_t)n_threads * scratch_bytes(&k, limits) + (limits.sequence > 0 ? training : 0);
+}
+
+/* What only training needs. */
+static enum status alloc_training(struct ops_cpu *c, int max_inputs)
+{
+    void *turned = NULL;
+    TRY(ops_cpu_alloc(&c->base, &turned, turned_bytes));
+    c->turned = turned;
+    c->panels_bytes = ops_cpu_panels_bytes(&c->kernels, c->compute, max_inputs);
+    TRY(ops_cpu_alloc(&c->base, &c->panels, c->panels_bytes));
+    c->base.train = &ops_cpu_train;
+    return OK;
 }
 
 enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_type compute, int n_threads,
@@ -152,7 +165,6 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_
 {
     struct ops_cpu *c = calloc(1, sizeof *c);
     if (!c) return fail(E_NOMEM, "cpu backend: out of memory");
-    const bool trains = limits.sequence > 0;
     c->base.fn = &cpu_table;
     c->base.block_rows = OPS_CPU_BLOCK_ROWS;
     c->compute = compute;
@@ -167,17 +179,14 @@ enum status ops_cpu_create(struct ops **out, enum cpu_level level, enum compute_
     c->x_bytes = x_bytes(&c->kernels, limits);
     s = ops_cpu_alloc(&c->base, &c->x, c->x_bytes);
     if (s != OK) goto free_scratch;
-    if (trains) {
-        void *p = NULL;
-        s = ops_cpu_alloc(&c->base, &p, turned_bytes);
-        if (s != OK) goto free_x;
-        c->turned = p;
-        c->base.train = &ops_cpu_train;
-    }
+    if (limits.sequence > 0) s = alloc_training(c, limits.inputs);
+    if (s != OK) goto free_training;
     *out = &c->base;
     return OK;
 
-free_x:
+free_training:
+    ops_cpu_free(&c->base, c->panels, c->panels_bytes);
+    ops_cpu_free(&c->base, c->turned, turned_bytes);
     ops_cpu_free(&c->base, c->x, c->x_bytes);
 free_scratch:
     ops_cpu_free(&c->base, c->scratch, (size_t)n_threads * c->scratch_bytes);

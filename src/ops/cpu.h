@@ -16,6 +16,8 @@ struct ops_cpu {
     void *x;              /* the rows of a linear map in the form its kernels take them */
     size_t x_bytes;
     float *turned; /* [PRODUCT_ROWS][BACK_INPUTS] rows that come as columns; NULL where nobody trains */
+    void *panels;  /* what many rows are multiplied by, packed; NULL as before */
+    size_t panels_bytes;
 };
 
 static inline struct ops_cpu *ops_cpu(struct ops *o)
@@ -57,8 +59,8 @@ struct product_map {
 enum { PRODUCT_ROWS = 1024, PACK_ROWS = 96, BACK_INPUTS = 4096 };
 
 /* n <= LINEAR_GROUP products by panels, PRODUCT_ROWS rows at a time: the rows are packed once, then each task packs one
- * panel of outputs, a block of inputs at a time, and multiplies all rows by it while it is in the cache. The caller
- * holds the pool. All w are of k's type and lie the same way; where an operand is across, I <= BACK_INPUTS. */
+ * panel of outputs, a block of inputs at a time, and multiplies all rows by it while it is in the cache; where x is
+ * across and has more rows, all panels are packed first. The caller holds the pool. All w are of k's type and lie the same way; where an operand is across, I <= BACK_INPUTS. */
 void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const struct product_map *maps, int n,
                      const struct operand *x, int T, int I);
 
@@ -73,8 +75,9 @@ void ops_cpu_output(const struct ops_cpu *c, const struct product_output *y, flo
 const struct linear_kernels *ops_cpu_kernels_for(const struct ops_cpu *c, enum weight_type w);
 size_t ops_cpu_packed_x_bytes(const struct linear_kernels *k, int T, int I);
 
-/* Of a thread's scratch, and of the rows that come as columns. */
+/* Of a thread's scratch, and of the panels of up to BACK_INPUTS rows that come as columns. */
 size_t ops_cpu_product_scratch_bytes(const struct linear_kernels *k, bool across);
+size_t ops_cpu_panels_bytes(const struct kernels *k, enum compute_type compute, int max_outputs);
 
 /* What ops_cpu_linear_group() needs: for the rows of x, and of each thread's scratch. */
 size_t ops_cpu_linear_x_bytes(const struct kernels *k, int max_inputs);

@@ -16,6 +16,7 @@ struct product {
     int T, I;
     int panel, depth;
     size_t panel_bytes, group_x_bytes; /* of a packed block of w, and of a group of rows of x */
+    char *panels;                      /* all of them, packed beforehand: [panel][block]; NULL: each task packs its own */
 };
 
 static int least(int a, int b)
@@ -38,11 +39,6 @@ static void add(float *y, const float *x, int n)
         y[i] += x[i];
 }
 
-static bool adds(enum epilogue e)
-{
-    return e == EPILOGUE_ADD || e == EPILOGUE_ADD_GELU;
-}
-
 static bool bends(enum epilogue e)
 {
     return e == EPILOGUE_GELU || e == EPILOGUE_ADD_GELU;
@@ -62,22 +58,35 @@ static void ask_rows(const float *y, size_t stride, int T, struct output_pieces 
             ask(y + (size_t)t * stride + (size_t)(i * p.apart), p.length);
 }
 
-/* A few rows of ops_cpu_output(). */
-static void put_rows(const struct ops_cpu *c, const struct product_output *y, float *yt, const float *bias, float *z,
-                     size_t z_stride, int T, struct output_pieces p)
+/* Bias and activation of a few rows of z, and what is added in front of the latter. */
+static void bend(const struct ops_cpu *c, const struct product_output *y, const float *yt, const float *bias, float *z,
+                 size_t z_stride, int T, struct output_pieces p)
 {
     for (int t = 0; t < T; t++) {
         for (int i = 0; i < p.n; i++) {
             float *piece = z + (size_t)t * z_stride + (size_t)(i * p.length);
             if (bias) add(piece, bias + i * p.apart, p.length);
-            if (adds(y->epilogue)) add(piece, yt + (size_t)t * y->stride + i * p.apart, p.length);
+            if (y->epilogue == EPILOGUE_ADD_GELU) add(piece, yt + (size_t)t * y->stride + i * p.apart, p.length);
         }
     }
     if (bends(y->epilogue)) c->kernels.gelu(z, (size_t)T * z_stride);
-    for (int t = 0; t < T; t++)
-        for (int i = 0; i < p.n; i++)
-            memcpy(yt + (size_t)t * y->stride + i * p.apart, z + (size_t)t * z_stride + i * p.length,
-                   (size_t)p.length * sizeof *z);
+}
+
+/* A few rows of ops_cpu_output(). */
+static void put_rows(const struct ops_cpu *c, const struct product_output *y, float *yt, const float *bias, float *z,
+                     size_t z_stride, int T, struct output_pieces p)
+{
+    if (bias || bends(y->epilogue)) bend(c, y, yt, bias, z, z_stride, T, p);
+    for (int t = 0; t < T; t++) {
+        for (int i = 0; i < p.n; i++) {
+            const float *piece = z + (size_t)t * z_stride + (size_t)(i * p.length);
+            float *to = yt + (size_t)t * y->stride + i * p.apart;
+            if (y->epilogue == EPILOGUE_ADD)
+                add(to, piece, p.length);
+            else
+                memcpy(to, piece, (size_t)p.length * sizeof *to);
+        }
+    }
 }
 
 void ops_cpu_output(const struct ops_cpu *c, const struct product_output *y, float *z, size_t z_stride, int T, int o,
@@ -194,23 +203,24 @@ static struct ahead panel_source(const struct product *p, const struct panel *a,
 }
 
 /* Inputs [at, at + inputs) of a panel whose matrix lies across: turned into rows, then packed. */
-static void pack_across(const struct product *p, char *to, char *rows, const struct panel *a, int at, int inputs)
+static void pack_across(const struct product *p, char *to, char *room, const struct panel *a, int at, int inputs)
 {
     const struct operand *w = &a->map->w;
     const size_t bytes = weight_bytes(w->type, 1, 1), from = (size_t)at * w->stride + (size_t)a->o;
     k_transpose_fn *transpose = bytes == sizeof(float) ? p->c->kernels.transpose_32 : p->c->kernels.transpose_16;
-    transpose(rows, (size_t)inputs, (const char *)w->data + from * bytes, w->stride, inputs, a->n);
-    p->k->pack_w(to, rows, a->n, inputs, 0, inputs);
+    transpose(room, (size_t)inputs, (const char *)w->data + from * bytes, w->stride, inputs, a->n);
+    p->k->pack_w(to, room, a->n, inputs, 0, inputs);
 }
 
-static void pack_panel(const struct product *p, char *to, const struct panel *a, int at, int inputs)
+static void pack_panel(const struct product *p, char *to, char *room, const struct panel *a, int at)
 {
+    const int inputs = least(p->depth, p->I - at);
     const struct operand *w = &a->map->w;
     if (p->back) {
         const size_t from = ((size_t)at * w->stride + (size_t)a->o) * weight_bytes(w->type, 1, 1);
         p->back->pack_w_across[w->type](to, (const char *)w->data + from, w->stride, a->n, inputs);
     } else if (w->across) {
-        pack_across(p, to, to + round_up(p->panel_bytes, 64), a, at, inputs);
+        pack_across(p, to, room, a, at, inputs);
     } else {
         p->k->pack_w(to, weight_at(p, a), a->n, p->I, at, inputs);
     }
@@ -248,6 +258,20 @@ static void multiply_block(const struct product *p, float *z, const char *panel,
     }
 }
 
+static char *packed_before(const struct product *p, int panel, int at)
+{
+    return p->panels + (size_t)(panel * blocks_of(p->I, p->depth) + at / p->depth) * p->panel_bytes;
+}
+
+/* A task packs one block of a panel. */
+static void panel_pack_task(void *user, int task, int thread)
+{
+    const struct product *p = user;
+    const int blocks = blocks_of(p->I, p->depth), panel = task / blocks, at = task % blocks * p->depth;
+    const struct panel a = panel_at(p, panel);
+    pack_panel(p, packed_before(p, panel, at), ops_cpu_scratch(p->c, thread), &a, at);
+}
+
 static void panel_task(void *user, int task, int thread)
 {
     const struct product *p = user;
@@ -256,9 +280,13 @@ static void panel_task(void *user, int task, int thread)
     char *packed = (char *)z + (size_t)PRODUCT_ROWS * (size_t)p->panel * sizeof *z;
     memset(z, 0, (size_t)p->T * (size_t)p->panel * sizeof *z);
     for (int at = 0; at < p->I; at += p->depth) {
-        const struct ahead next = packed_next(p, task, &a, at);
-        pack_panel(p, packed, &a, at, least(p->depth, p->I - at));
-        multiply_block(p, z, packed, at, next);
+        if (p->panels) {
+            multiply_block(p, z, packed_before(p, task, at), at, (struct ahead){.pieces = 0});
+        } else {
+            const struct ahead next = packed_next(p, task, &a, at);
+            pack_panel(p, packed, packed + p->panel_bytes, &a, at);
+            multiply_block(p, z, packed, at, next);
+        }
     }
     ops_cpu_output(p->c, &a.map->y, z, (size_t)p->panel, p->T, a.o, (struct output_pieces){1, a.n, 0});
 }
@@ -313,24 +341,49 @@ static void plain_task(void *user, int task, int thread)
 /* ---- Either ---- */
 
 /* Which kernels: the backward pass's own where there are some, else the linear maps'. */
-static void choose(struct product *p, struct ops_cpu *c, const struct linear_kernels *k)
+static void choose(struct product *p, const struct linear_kernels *k, const struct back_kernels *back)
 {
-    const struct back_kernels *back = &c->kernels.back[c->compute == COMPUTE_INT8 ? COMPUTE_FP32 : c->compute];
-    p->c = c;
+    const bool is_back = back && back->multiply;
     p->k = k;
-    p->back = p->maps->w.across && back->multiply ? back : NULL;
-    p->panel = p->back ? back->panel : k->panel;
-    p->depth = p->back ? back->depth : k->depth;
-    p->panel_bytes = p->back ? back->panel_bytes : k->panel_bytes;
+    p->back = is_back ? back : NULL;
+    p->panel = is_back ? back->panel : k->panel;
+    p->depth = is_back ? back->depth : k->depth;
+    p->panel_bytes = round_up(is_back ? back->panel_bytes : k->panel_bytes, 64);
 }
 
-static void run_panels(struct product *p)
+static int count_panels(const struct product *p)
 {
     int panels = 0;
     for (int i = 0; i < p->n_maps; i++)
         panels += panels_of(p, &p->maps[i]);
+    return panels;
+}
+
+static size_t panels_bytes(const struct product *p)
+{
+    return (size_t)count_panels(p) * (size_t)blocks_of(p->I, p->depth) * p->panel_bytes;
+}
+
+size_t ops_cpu_panels_bytes(const struct kernels *k, enum compute_type compute, int max_outputs)
+{
+    struct product p = {.n_maps = 1, .maps = {{.O = max_outputs}}, .I = BACK_INPUTS};
+    choose(&p, &k->linear[compute][WEIGHT_F32], &k->back[compute]);
+    return p.panel ? panels_bytes(&p) : 0;
+}
+
+/* Panels of what lies across are packed before all rows pass them, if more do than go together: whole columns of a
+ * matrix are read for them, which is dear. */
+static void pack_panels(struct product *p, int rows)
+{
+    if (!p->x.across || rows <= PRODUCT_ROWS || panels_bytes(p) > p->c->panels_bytes) return;
+    p->panels = p->c->panels;
+    pool_run(p->c->pool, count_panels(p) * blocks_of(p->I, p->depth), panel_pack_task, p);
+}
+
+static void run_panels(struct product *p)
+{
     pack_rows(p);
-    pool_run(p->c->pool, panels, panel_task, p);
+    pool_run(p->c->pool, count_panels(p), panel_task, p);
 }
 
 static void advance(struct product *p)
@@ -344,9 +397,10 @@ void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const st
 {
     assert(n <= LINEAR_GROUP && !(weight_quantised(maps->w.type) && maps->w.across));
     assert(!(x->across || maps->w.across) || (I <= BACK_INPUTS && c->turned));
-    struct product p = {.n_maps = n, .I = I};
+    struct product p = {.c = c, .n_maps = n, .x = *x, .I = I};
     memcpy(p.maps, maps, (size_t)n * sizeof *maps);
-    choose(&p, c, k);
+    choose(&p, k, maps->w.across ? &c->kernels.back[c->compute] : NULL);
+    if (k->multiply) pack_panels(&p, T);
     for (int t = 0; t < T; t += PRODUCT_ROWS, advance(&p)) {
         p.T = least(PRODUCT_ROWS, T - t);
         p.x = *x;

@@ -227,7 +227,7 @@ double ops_cuda_peak_rate(struct ops *o, enum compute_type compute);
 int64_t ops_cuda_cache_bytes(struct ops *o); /* of its L2 */
 
 /* What ops_cpu_create() allocates. */
-size_t ops_cpu_bytes(enum cpu_level level, int n_threads, struct ops_cpu_limits limits);
+size_t ops_cpu_bytes(enum cpu_level level, enum compute_type compute, int n_threads, struct ops_cpu_limits limits);
 
 /* What the CPU backend's weight_bind() allocates: 0 where it borrows. */
 size_t ops_cpu_weight_bytes(const struct weight *host, enum weight_type as);

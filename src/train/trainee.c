@@ -48,7 +48,8 @@ struct trainee_memory trainee_memory(const struct gptj_config *c, const struct s
                                .weight_bytes = values * sizeof(float),
                                .gradient_bytes = values * sizeof(float),
                                .activation_bytes = train_pass_bytes(c, first, last, &pass),
-                               .scratch_bytes = ops_cpu_bytes(o->level, o->threads, limits_of(c, o))};
+                               .scratch_bytes = ops_cpu_bytes(o->level, precisions[o->precision].compute, o->threads,
+                                                              limits_of(c, o))};
     if (o->lora.r) {
         const struct gptj_memory frozen = gptj_memory_in(c, first, last, src, WEIGHT_AS_STORED);
         m.weight_bytes += (size_t)frozen.heap;
