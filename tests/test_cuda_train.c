@@ -118,7 +118,7 @@ static void adamw_agrees(void **state)
         struct array a[4];
         for (int i = 0; i < 4; i++)
             a[i] = there(o, x[i], N, 0);
-        o->train->adamw(o, a[0].at, a[1].at, a[2].at, a[3].at, N, &s);
+        o->train->adamw(o, a[0].at, a[1].at, a[2].at, a[3].at, N, &s, NULL);
         for (int i = 0; i < 3; i++)
             out[side][i] = back(o, a[i]);
         gone(o, a[3]);

@@ -17,7 +17,8 @@ static struct ops *trainer(enum cpu_level level, enum compute_type compute, int 
 
 static const struct shape {
     int T, O, I;
-} shapes[] = {{1, 1, 1}, {5, 7, 9}, {3, 130, 65}, {300, 65, 17}, {257, 16, 700}, {2, 5000, 33}, {4200, 3, 5}, {600, 1100, 130}};
+} shapes[] = {{1, 1, 1},      {5, 7, 9},     {3, 130, 65}, {300, 65, 17},
+              {257, 16, 700}, {2, 5000, 33}, {4200, 3, 5}, {600, 1100, 130}};
 
 /* As products have it: factors may be rounded to bf16 first. */
 static double factor(float x, enum compute_type compute)
@@ -273,6 +274,39 @@ static void sums_of_squares_do_not_depend_on_threads(void **state)
     free(x);
 }
 
+static void adamw_takes_the_narrow_copy_with_it(void **state)
+{
+    (void)state;
+    enum { O = 70, I = 700, COUNT = O * I };
+    const struct adamw_step step = {1e-3, 0.9, 0.95, 1e-8, 0.1, 0.1, 0.05, 0.5};
+    struct ops *o = trainer(kernels_best_level(), COMPUTE_FP32, 3, 32);
+    for (enum weight_type type = WEIGHT_F16; type <= WEIGHT_BF16; type++) {
+        float *p = numbers(COUNT, 11), *alone = copy_of(p, COUNT), *m[2], *v[2], *grad = numbers(COUNT, 12);
+        uint16_t *with = malloc(COUNT * sizeof *with), *after = malloc(COUNT * sizeof *after);
+        for (int i = 0; i < 2; i++) {
+            m[i] = calloc(COUNT, sizeof *m[i]);
+            v[i] = calloc(COUNT, sizeof *v[i]);
+        }
+        struct weight copy = {.data = with, .type = type, .O = O, .I = I, .owned_bytes = COUNT * sizeof *with};
+        o->train->adamw(o, p, m[0], v[0], grad, COUNT, &step, &copy);
+        copy.data = after;
+        o->train->adamw(o, alone, m[1], v[1], grad, COUNT, &step, NULL);
+        o->train->weight_write(o, &copy, alone);
+        assert_memory_equal(p, alone, COUNT * sizeof *p);
+        assert_memory_equal(with, after, COUNT * sizeof *with);
+        for (int i = 0; i < 2; i++) {
+            free(m[i]);
+            free(v[i]);
+        }
+        free(p);
+        free(alone);
+        free(grad);
+        free(with);
+        free(after);
+    }
+    o->fn->close(o);
+}
+
 static void embeddings_of_a_token_add_up(void **state)
 {
     (void)state;
@@ -301,6 +335,7 @@ int main(void)
         cmocka_unit_test(backward_products_are_sums_of_products),
         cmocka_unit_test(attention_goes_back_through_all_pages),
         cmocka_unit_test(sums_of_squares_do_not_depend_on_threads),
+        cmocka_unit_test(adamw_takes_the_narrow_copy_with_it),
         cmocka_unit_test(embeddings_of_a_token_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -258,9 +258,14 @@ void params_zero_grad(struct params *p)
     p->ops->train->zero(p->ops, p->grad, p->n_values);
 }
 
-void params_changed(struct params *p)
+void params_copy(struct params *p, int first, int last)
 {
-    for (int i = 0; i < p->n; i++)
+    for (int i = first; i < last; i++)
         if (p->all[i].weight->type != WEIGHT_F32)
             p->ops->train->weight_write(p->ops, p->all[i].weight, p->value + p->all[i].at);
+}
+
+void params_changed(struct params *p)
+{
+    params_copy(p, 0, p->n);
 }

@@ -62,7 +62,8 @@ size_t params_copy_bytes(const struct gptj_config *c, int first, int last, enum 
 
 void params_zero_grad(struct params *p);
 
-/* After the masters have changed: the narrow copies again. */
+/* After the masters, or those of parameters [first, last), have changed: the narrow copies again. */
 void params_changed(struct params *p);
+void params_copy(struct params *p, int first, int last);
 
 #endif

@@ -16,7 +16,7 @@ struct product {
     int T, I;
     int panel, depth;
     size_t panel_bytes, group_x_bytes; /* of a packed block of w, and of a group of rows of x */
-    char *panels;                      /* all of them, packed beforehand: [panel][block]; NULL: each task packs its own */
+    char *panels; /* all of them, packed beforehand: [panel][block]; NULL: each task packs its own */
 };
 
 static int least(int a, int b)

@@ -122,6 +122,7 @@ struct pieces_job {
     size_t n;
     enum dtype dtype;
     const struct adamw_step *step;
+    const struct weight *copy; /* written to, or NULL */
 };
 
 static int pieces(size_t n)
@@ -222,6 +223,35 @@ static void cpu_round(struct ops *o, float *x, size_t n, enum dtype dtype)
     pool_run(j.c->pool, pieces(n), round_task, &j);
 }
 
+/* A piece of w, a matrix of a narrow type, from its master's. */
+static void narrow(const struct kernels *k, const struct weight *w, size_t at, const float *from, size_t n)
+{
+    (w->type == WEIGHT_F16 ? k->narrow_f16 : k->narrow_bf16)((uint16_t *)(uintptr_t)w->data + at, from, n);
+}
+
+static void check_narrow(const struct weight *w)
+{
+    assert(w->owned_bytes && (w->type == WEIGHT_F16 || w->type == WEIGHT_BF16));
+    (void)w;
+}
+
+static void narrow_task(void *user, int task, int thread)
+{
+    (void)thread;
+    const struct pieces_job *j = user;
+    size_t n;
+    const size_t at = piece(j, task, &n);
+    narrow(&j->c->kernels, j->copy, at, j->x + at, n);
+}
+
+static void cpu_weight_write(struct ops *o, struct weight *w, const float *values)
+{
+    check_narrow(w);
+    struct pieces_job j = {.c = ops_cpu(o), .x = values, .n = (size_t)w->O * (size_t)w->I, .copy = w};
+    pool_run(j.c->pool, pieces(j.n), narrow_task, &j);
+}
+
+/* The copy of a piece is made while the piece is in the cache. */
 static void adamw_task(void *user, int task, int thread)
 {
     (void)thread;
@@ -229,38 +259,15 @@ static void adamw_task(void *user, int task, int thread)
     size_t n;
     const size_t at = piece(j, task, &n);
     j->c->kernels.adamw(j->y + at, j->m + at, j->v + at, j->x + at, n, j->step);
+    if (j->copy) narrow(&j->c->kernels, j->copy, at, j->y + at, n);
 }
 
 static void cpu_adamw(struct ops *o, float *p, float *m, float *v, const float *grad, size_t n,
-                      const struct adamw_step *step)
+                      const struct adamw_step *step, struct weight *copy)
 {
-    struct pieces_job j = {.c = ops_cpu(o), .y = p, .m = m, .v = v, .x = grad, .n = n, .step = step};
+    if (copy) check_narrow(copy);
+    struct pieces_job j = {.c = ops_cpu(o), .y = p, .m = m, .v = v, .x = grad, .n = n, .step = step, .copy = copy};
     pool_run(j.c->pool, pieces(n), adamw_task, &j);
-}
-
-struct narrow_job {
-    struct ops_cpu *c;
-    uint16_t *to;
-    const float *from;
-    size_t n;
-    bool f16;
-};
-
-static void narrow_task(void *user, int task, int thread)
-{
-    (void)thread;
-    const struct narrow_job *j = user;
-    const size_t at = (size_t)task * PIECE;
-    (j->f16 ? j->c->kernels.narrow_f16 : j->c->kernels.narrow_bf16)(j->to + at, j->from + at,
-                                                                    least_size(PIECE, j->n - at));
-}
-
-static void cpu_weight_write(struct ops *o, struct weight *w, const float *values)
-{
-    assert(w->owned_bytes && (w->type == WEIGHT_F16 || w->type == WEIGHT_BF16));
-    const size_t n = (size_t)w->O * (size_t)w->I;
-    struct narrow_job j = {ops_cpu(o), (uint16_t *)(uintptr_t)w->data, values, n, w->type == WEIGHT_F16};
-    pool_run(j.c->pool, pieces(n), narrow_task, &j);
 }
 
 /* ---- Sums of squares ---- */

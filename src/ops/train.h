@@ -72,8 +72,9 @@ struct ops_train {
     /* Sum of x[i]^2; infinite or NaN when an element is. The same whatever the number of threads. */
     double (*sum_squares)(struct ops *o, const float *x, size_t n);
 
+    /* copy, if there is one, is a matrix of a narrow type whose master is p[n]: it follows, as by weight_write(). */
     void (*adamw)(struct ops *o, float *p, float *m, float *v, const float *grad, size_t n,
-                  const struct adamw_step *step);
+                  const struct adamw_step *step, struct weight *copy);
 };
 
 static inline void ops_linear_back_group(struct ops *o, const struct linear_back_map *maps, int n, int T)

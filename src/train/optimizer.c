@@ -82,7 +82,9 @@ void optimizer_update(struct optimizer *o, double scale, double learning_rate)
         const struct param *x = &p->all[i];
         const size_t at = x->at - o->begin;
         step.decay = x->decays ? set->weight_decay : 0;
-        ops->train->adamw(ops, p->value + x->at, o->m + at, o->v + at, p->grad + x->at, x->n, &step);
+        struct weight *copy = x->weight->type == WEIGHT_F32 ? NULL : x->weight;
+        ops->train->adamw(ops, p->value + x->at, o->m + at, o->v + at, p->grad + x->at, x->n, &step, copy);
     }
-    params_changed(p);
+    params_copy(p, 0, o->first); /* others' may have been changed by synchronisation */
+    params_copy(p, o->last, p->n);
 }

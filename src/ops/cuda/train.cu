@@ -275,12 +275,14 @@ __global__ static void adamw_kernel(float *p, float *m, float *v, const float *g
     }
 }
 
-void cuda_adamw(struct ops *o, float *p, float *m, float *v, const float *grad, size_t n, const struct adamw_step *s)
+void cuda_adamw(struct ops *o, float *p, float *m, float *v, const float *grad, size_t n, const struct adamw_step *s,
+                struct weight *copy)
 {
     const adamw_floats floats = {
         (float)(1 - s->beta1),       (float)(1 - s->beta2),       (float)s->scale, (float)s->eps, (float)s->decay,
         (float)(1 / s->correction1), (float)(1 / s->correction2), (float)-s->lr};
     if (n) cuda_launch(ops_cuda(o), blocks_for(n), THREADS, 0, adamw_kernel, p, m, v, grad, n, floats);
+    if (copy) cuda_weight_write(o, copy, p);
 }
 
 /* ---- Sums of squares ---- */
