@@ -234,6 +234,11 @@ static void round_bf16(const struct kernels *k, const struct arrays *a)
     k->round_bf16(a->y, MAX_N);
 }
 
+static void zero(const struct kernels *k, const struct arrays *a)
+{
+    k->zero(a->state, PARAMETERS);
+}
+
 static void sum_squares(const struct kernels *k, const struct arrays *a)
 {
     a->y[0] = (float)k->sum_squares(a->state, PARAMETERS);
@@ -294,6 +299,7 @@ static const struct {
      offsetof(struct kernels, attention_back_bf16)},
     {"round_f16 48 x 4096", "GB/s", round_f16, 8.0 * MAX_N, offsetof(struct kernels, round_f16)},
     {"round_bf16 48 x 4096", "GB/s", round_bf16, 8.0 * MAX_N, offsetof(struct kernels, round_bf16)},
+    {"zero 4 M", "GB/s", zero, 4.0 * PARAMETERS, offsetof(struct kernels, zero)},
     {"sum_squares 4 M", "GB/s", sum_squares, 4.0 * PARAMETERS, offsetof(struct kernels, sum_squares)},
     {"adamw 4 M", "GB/s", adamw, 28.0 * PARAMETERS, offsetof(struct kernels, adamw)},
 };

@@ -272,6 +272,7 @@ static bool entry(const struct kernels *k, int i, const char **name, any_fn **fn
         {"attention_back_bf16", (any_fn *)k->attention_back_bf16, check_attention_back_bf16},
         {"round_f16", (any_fn *)k->round_f16, check_round_f16},
         {"round_bf16", (any_fn *)k->round_bf16, check_round_bf16},
+        {"zero", (any_fn *)k->zero, check_zero},
         {"sum_squares", (any_fn *)k->sum_squares, check_sum_squares},
         {"adamw", (any_fn *)k->adamw, check_adamw},
     };

@@ -80,7 +80,8 @@ check_fn check_narrow_f16, check_narrow_bf16, check_argmax, check_log_sum_exp, c
 check_fn check_quant_strip;
 check_fn check_widen_f16, check_widen_bf16, check_layer_norm, check_gelu, check_rotary;
 check_fn check_layer_norm_back, check_layer_norm_sums, check_sum_rows, check_transpose_32, check_transpose_16;
-check_fn check_gelu_back, check_cross_entropy, check_round_f16, check_round_bf16, check_sum_squares, check_adamw;
+check_fn check_gelu_back, check_cross_entropy, check_round_f16, check_round_bf16, check_zero, check_sum_squares,
+    check_adamw;
 check_fn check_attention_back, check_attention_back_bf16;
 
 /* Products computed in compute with weights of type, which the table has; and what they are called. */

@@ -214,6 +214,27 @@ void check_round_bf16(struct check *c)
     check_round(c, c->k->round_bf16, bf16_from_f32, bf16_to_f32);
 }
 
+/* ---- Zeros ---- */
+
+void check_zero(struct check *c)
+{
+    float *x = check_alloc(MAX_I);
+    check_fill(c, x, MAX_I, NORMAL);
+    for (size_t s = 0; s < SIZES; s++) {
+        const size_t n = (size_t)check_sizes[s];
+        for (enum place where = 0; where < PLACES; where++) {
+            float *at = check_floats(&c->out, where, x, n);
+            const unsigned mode = check_float_mode();
+            snprintf(c->now, sizeof c->now, "n %zu, place %d", n, (int)where);
+            c->k->zero(at, n);
+            check_clean(c, mode, at, n * sizeof *at, NULL, 0);
+            for (size_t i = 0; i < n; i++)
+                check_same(c, "not zero", i, at[i], 0);
+        }
+    }
+    free(x);
+}
+
 /* ---- Sum of squares ---- */
 
 /* A sum of n squares in double. */

@@ -228,6 +228,9 @@ struct back_kernels {
 /* x[n] rounded to fp16, or bf16, and back, to nearest even; overflows to infinity. */
 typedef void k_round_fn(float *x, size_t n);
 
+/* x[n] = 0, past the caches: for more than they hold. */
+typedef void k_zero_fn(float *x, size_t n);
+
 /* Sum of x[i]^2 in double. */
 typedef double k_sum_squares_fn(const float *x, size_t n);
 
@@ -264,6 +267,7 @@ struct kernels {
     k_transpose_fn *transpose_32, *transpose_16;
     k_attention_back_fn *attention_back, *attention_back_bf16; /* the second as above */
     k_round_fn *round_f16, *round_bf16;
+    k_zero_fn *zero;
     k_sum_squares_fn *sum_squares;
     k_adamw_fn *adamw;
 };

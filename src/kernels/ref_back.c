@@ -161,6 +161,12 @@ static void k_round_bf16_ref(float *x, size_t n)
         x[i] = bf16_to_f32(bf16_from_f32(x[i]));
 }
 
+static void k_zero_ref(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = 0;
+}
+
 static double k_sum_squares_ref(const float *x, size_t n)
 {
     double sum = 0;
@@ -193,6 +199,7 @@ void kernels_init_back_ref(struct kernels *k)
     k->attention_back = k_attention_back_ref;
     k->round_f16 = k_round_f16_ref;
     k->round_bf16 = k_round_bf16_ref;
+    k->zero = k_zero_ref;
     k->sum_squares = k_sum_squares_ref;
     k->adamw = k_adamw_ref;
 }

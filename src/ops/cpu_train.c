@@ -192,13 +192,18 @@ static void cpu_scale(struct ops *o, float *x, size_t n, float factor)
         x[i] *= factor;
 }
 
+enum { LARGE = 1 << 24 }; /* elements: more than caches hold */
+
 static void zero_task(void *user, int task, int thread)
 {
     (void)thread;
     const struct pieces_job *j = user;
     size_t n;
     const size_t at = piece(j, task, &n);
-    memset(j->y + at, 0, n * sizeof *j->y);
+    if (j->n > LARGE)
+        j->c->kernels.zero(j->y + at, n);
+    else
+        memset(j->y + at, 0, n * sizeof *j->y);
 }
 
 static void cpu_zero(struct ops *o, float *x, size_t n)

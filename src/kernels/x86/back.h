@@ -194,6 +194,24 @@ static inline void k_round_bf16(float *x, size_t n)
 
 /* ---- Optimizer ---- */
 
+/* Elements in front of the first whole vector, whose address is a multiple of its size; there may be fewer. */
+static inline size_t unaligned_head(const float *x, size_t n)
+{
+    const size_t head = (size_t)(-(uintptr_t)x / sizeof *x) % VEC;
+    return head < n ? head : n;
+}
+
+static inline void k_zero(float *x, size_t n)
+{
+    const vec zero = vec_set1(0);
+    size_t i = unaligned_head(x, n);
+    if (i) vec_store_n(x, (int)i, zero);
+    for (; n - i >= VEC; i += VEC)
+        vec_stream(x + i, zero);
+    if (n - i) vec_store_n(x + i, (int)(n - i), zero);
+    _mm_sfence(); /* others read it after this */
+}
+
 static inline double k_sum_squares(const float *x, size_t n)
 {
     enum { CHAINS = 4 }; /* of either half; the latency of an addition is hidden by others */
@@ -243,6 +261,7 @@ static inline void back_fill(struct kernels *k)
     k->cross_entropy = k_cross_entropy;
     k->round_f16 = k_round_f16;
     k->round_bf16 = k_round_bf16;
+    k->zero = k_zero;
     k->sum_squares = k_sum_squares;
     k->adamw = k_adamw;
 }

@@ -32,6 +32,12 @@ static inline void vec_store(float *p, vec x)
     _mm256_storeu_ps(p, x);
 }
 
+/* Past the caches; p is a multiple of the vector's size. */
+static inline void vec_stream(float *p, vec x)
+{
+    _mm256_stream_ps(p, x);
+}
+
 static inline __m256i vec_first_lanes(int n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

@@ -31,6 +31,11 @@ static inline void vec_store(float *p, vec x)
     _mm512_storeu_ps(p, x);
 }
 
+static inline void vec_stream(float *p, vec x)
+{
+    _mm512_stream_ps(p, x);
+}
+
 static inline __mmask16 vec_first_lanes(int n)
 {
     return (__mmask16)((1u << n) - 1);
