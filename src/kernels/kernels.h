@@ -45,11 +45,12 @@ typedef void k_stream_fn(float *y, size_t y_stride, const void *x, const void *w
  * cache. A block is inputs [at, at + n): at is a multiple of depth, and n is depth except at the end.
  * pack_w: w is the panel's first output; O <= panel of them exist, of the others z is anything. It may borrow w,
  * which stays until the panel has been multiplied.
- * multiply: z[T][panel] += the block's share. What is packed next may be brought nearer meanwhile; next may be NULL. */
+ * multiply: z[T][panel] += the block's share. What is wanted next may be brought nearer meanwhile; next may be NULL. */
 struct ahead {
     const char *at;
     size_t apart, bytes; /* from piece to piece; of a piece */
     int pieces;
+    const struct ahead *then; /* after it, or NULL */
 };
 typedef size_t k_packed_bytes_fn(int T, int n);
 typedef void k_pack_x_fn(void *to, const float *x, size_t x_stride, int T, int n);
@@ -213,14 +214,13 @@ typedef void k_attention_back_fn(const struct attention_back_rows *a, const stru
  * well: row t of input i is x[i * stride + t]. A sum is one chain over the block's inputs in ascending order. */
 enum { WEIGHT_FLOATS = WEIGHT_BF16 + 1 };
 typedef void k_pack_w_across_fn(void *to, const void *w, size_t stride, int O, int n);
-typedef void k_multiply_back_fn(float *z, const void *x, const void *w, int T, int n);
 struct back_kernels {
     int panel, depth;
     size_t panel_bytes; /* of a packed block of w */
     k_packed_bytes_fn *packed_x_bytes;
     k_pack_x_fn *pack_x, *pack_x_across;
     k_pack_w_across_fn *pack_w_across[WEIGHT_FLOATS]; /* by w's type */
-    k_multiply_back_fn *multiply; /* NULL: there are none, and factors are turned for those of struct linear_kernels */
+    k_multiply_fn *multiply; /* NULL: there are none, and factors are turned for those of struct linear_kernels */
 };
 
 /* ---- Optimizer ---- */

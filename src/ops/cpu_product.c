@@ -10,6 +10,7 @@ struct product {
     struct ops_cpu *c;
     const struct linear_kernels *k;
     const struct back_kernels *back; /* NULL: k's are used, and factors that lie across are turned */
+    k_multiply_fn *multiply;
     struct product_map maps[LINEAR_GROUP];
     int n_maps;
     struct operand x;
@@ -244,17 +245,40 @@ static struct ahead share(struct ahead a, int group, int groups)
     return (struct ahead){a.at + (size_t)from * a.apart, a.apart, a.bytes, to - from};
 }
 
-/* One block of inputs of a panel, which is packed already, by all rows. */
-static void multiply_block(const struct product *p, float *z, const char *panel, int at, struct ahead all)
+/* Where the results of a group of rows go. */
+static struct product_output output_of(const struct panel *a, int group)
+{
+    struct product_output y = a->map->y;
+    y.at += (size_t)group * PACK_ROWS * y.stride;
+    return y;
+}
+
+static struct ahead output_pieces(const struct product *p, const struct panel *a, int group)
+{
+    const struct product_output y = output_of(a, group);
+    return (struct ahead){.at = (const char *)(y.at + a->o),
+                          .apart = y.stride * sizeof *y.at,
+                          .bytes = (size_t)a->n * sizeof *y.at,
+                          .pieces = rows_of(p, group)};
+}
+
+/* One block of inputs of a panel, which is packed already, by all rows. With the last one results leave, group by
+ * group; where they go is asked for meanwhile, if nothing else is. */
+static void multiply_block(const struct product *p, float *z, const struct panel *a, const char *packed, int at,
+                           struct ahead all)
 {
     const int inputs = least(p->depth, p->I - at);
+    const bool last = at + inputs == p->I;
     for (int group = 0; group < row_groups(p->T); group++) {
-        const struct ahead next = share(all, group, row_groups(p->T));
+        struct ahead next = share(all, group, row_groups(p->T));
+        const struct ahead out = last ? output_pieces(p, a, group) : (struct ahead){.pieces = 0};
+        if (last) next.then = &out;
         float *zg = z + (size_t)group * PACK_ROWS * (size_t)p->panel;
-        if (p->back)
-            p->back->multiply(zg, packed_x(p, at, group), panel, rows_of(p, group), inputs);
-        else
-            p->k->multiply(zg, packed_x(p, at, group), panel, rows_of(p, group), inputs, next.pieces ? &next : NULL);
+        const int rows = rows_of(p, group);
+        p->multiply(zg, packed_x(p, at, group), packed, rows, inputs, &next);
+        if (!last) continue;
+        const struct product_output y = output_of(a, group);
+        ops_cpu_output(p->c, &y, zg, (size_t)p->panel, rows, a->o, (struct output_pieces){1, a->n, 0});
     }
 }
 
@@ -281,14 +305,13 @@ static void panel_task(void *user, int task, int thread)
     memset(z, 0, (size_t)p->T * (size_t)p->panel * sizeof *z);
     for (int at = 0; at < p->I; at += p->depth) {
         if (p->panels) {
-            multiply_block(p, z, packed_before(p, task, at), at, (struct ahead){.pieces = 0});
+            multiply_block(p, z, &a, packed_before(p, task, at), at, (struct ahead){.pieces = 0});
         } else {
             const struct ahead next = packed_next(p, task, &a, at);
             pack_panel(p, packed, packed + p->panel_bytes, &a, at);
-            multiply_block(p, z, packed, at, next);
+            multiply_block(p, z, &a, packed, at, next);
         }
     }
-    ops_cpu_output(p->c, &a.map->y, z, (size_t)p->panel, p->T, a.o, (struct output_pieces){1, a.n, 0});
 }
 
 size_t ops_cpu_product_scratch_bytes(const struct linear_kernels *k, bool across)
@@ -346,6 +369,7 @@ static void choose(struct product *p, const struct linear_kernels *k, const stru
     const bool is_back = back && back->multiply;
     p->k = k;
     p->back = is_back ? back : NULL;
+    p->multiply = is_back ? back->multiply : k->multiply;
     p->panel = is_back ? back->panel : k->panel;
     p->depth = is_back ? back->depth : k->depth;
     p->panel_bytes = round_up(is_back ? back->panel_bytes : k->panel_bytes, 64);

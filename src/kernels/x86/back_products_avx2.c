@@ -60,13 +60,15 @@ INLINE void pack_w_across(load_fn *load, size_t bytes, float *to, const char *w,
     }
 }
 
-static void multiply(float *z, const void *x, const void *w, int T, int n)
+static void multiply(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
     const float *strip = w;
+    struct asking a = asking(next, STRIPS * ((T + TILE - 1) / TILE));
     for (int s = 0; s < STRIPS; s++, strip += n * STRIP) {
         const float *at = x;
         for (int t = 0, rows; t < T; t += rows, at += (size_t)rows * (size_t)n) {
             rows = tile_height(T - t, TILE);
+            ask(&a);
             tile_any(rows, z + t * PANEL + s * STRIP, PANEL, at, strip, (size_t)n);
         }
     }

@@ -80,12 +80,14 @@ INLINE void back_pack_w(wide_fn *wide, size_t bytes, unit_fn *unit, int32_t *to,
     }
 }
 
-static void back_multiply(float *z, const void *x, const void *w, int T, int n)
+static void back_multiply(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
     const size_t steps = back_steps(n);
     const int32_t *strip = w;
+    struct asking a = asking(next,
+                             PANEL / WIDTH * ((T + TILE - 1) / TILE) * (int)((steps + ASK_STEPS - 1) / ASK_STEPS));
     for (int s = 0; s < PANEL; s += WIDTH, strip += steps * WIDTH)
-        all_tiles(z + s, x, strip, T, steps, NULL);
+        all_tiles(z + s, x, strip, T, steps, a.lines ? &a : NULL);
 }
 
 /* ---- The table ---- */

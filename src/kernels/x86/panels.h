@@ -26,9 +26,12 @@ struct asking {
 static inline struct asking asking(const struct ahead *next, int calls)
 {
     struct asking a = {.lines = 0};
-    if (!next) return a;
-    a.left = *next;
-    a.lines = (int)((size_t)next->pieces * (next->bytes / 64 + 1) / (size_t)(calls ? calls : 1)) + 1;
+    size_t lines = 0;
+    for (const struct ahead *n = next; n; n = n->then)
+        lines += (size_t)n->pieces * (n->bytes / 64 + 1);
+    if (!lines) return a;
+    a.left = next->pieces ? *next : *next->then;
+    a.lines = (int)(lines / (size_t)(calls ? calls : 1)) + 1;
     return a;
 }
 
@@ -40,7 +43,7 @@ static inline void ask(struct asking *a)
         if (a->done < a->left.bytes) continue;
         a->done = 0;
         a->left.at += a->left.apart;
-        a->left.pieces--;
+        if (--a->left.pieces == 0 && a->left.then) a->left = *a->left.then;
     }
 }
 
