@@ -242,7 +242,7 @@ static struct ahead packed_next(const struct product *p, int i, const struct pan
 static struct ahead share(struct ahead a, int group, int groups)
 {
     const int from = a.pieces * group / groups, to = a.pieces * (group + 1) / groups;
-    return (struct ahead){a.at + (size_t)from * a.apart, a.apart, a.bytes, to - from};
+    return (struct ahead){.at = a.at + (size_t)from * a.apart, .apart = a.apart, .bytes = a.bytes, .pieces = to - from};
 }
 
 /* Where the results of a group of rows go. */
@@ -253,32 +253,30 @@ static struct product_output output_of(const struct panel *a, int group)
     return y;
 }
 
-static struct ahead output_pieces(const struct product *p, const struct panel *a, int group)
+static struct ahead output_ahead(const struct product_output *y, const struct panel *a, int rows)
 {
-    const struct product_output y = output_of(a, group);
-    return (struct ahead){.at = (const char *)(y.at + a->o),
-                          .apart = y.stride * sizeof *y.at,
-                          .bytes = (size_t)a->n * sizeof *y.at,
-                          .pieces = rows_of(p, group)};
+    return (struct ahead){.at = (const char *)(y->at + a->o),
+                          .apart = y->stride * sizeof *y->at,
+                          .bytes = (size_t)a->n * sizeof *y->at,
+                          .pieces = rows};
 }
 
-/* One block of inputs of a panel, which is packed already, by all rows. With the last one results leave, group by
- * group; where they go is asked for meanwhile, if nothing else is. */
+/* One block of inputs of a panel, which is packed already, by all rows; all: what is asked for meanwhile. With the last
+ * block results leave, group by group, and where they go is asked for, too. */
 static void multiply_block(const struct product *p, float *z, const struct panel *a, const char *packed, int at,
                            struct ahead all)
 {
-    const int inputs = least(p->depth, p->I - at);
+    const int inputs = least(p->depth, p->I - at), groups = row_groups(p->T);
     const bool last = at + inputs == p->I;
-    for (int group = 0; group < row_groups(p->T); group++) {
-        struct ahead next = share(all, group, row_groups(p->T));
-        const struct ahead out = last ? output_pieces(p, a, group) : (struct ahead){.pieces = 0};
-        if (last) next.then = &out;
+    for (int group = 0; group < groups; group++) {
         float *zg = z + (size_t)group * PACK_ROWS * (size_t)p->panel;
         const int rows = rows_of(p, group);
-        p->multiply(zg, packed_x(p, at, group), packed, rows, inputs, &next);
-        if (!last) continue;
         const struct product_output y = output_of(a, group);
-        ops_cpu_output(p->c, &y, zg, (size_t)p->panel, rows, a->o, (struct output_pieces){1, a->n, 0});
+        const struct ahead out = output_ahead(&y, a, rows);
+        struct ahead next = share(all, group, groups);
+        if (last) next.then = &out;
+        p->multiply(zg, packed_x(p, at, group), packed, rows, inputs, &next);
+        if (last) ops_cpu_output(p->c, &y, zg, (size_t)p->panel, rows, a->o, (struct output_pieces){1, a->n, 0});
     }
 }
 
