@@ -261,23 +261,18 @@ static struct ahead output_ahead(const struct product_output *y, const struct pa
                           .pieces = rows};
 }
 
-/* One block of inputs of a panel, which is packed already, by all rows; all: what is asked for meanwhile. With the last
- * block results leave, group by group, and where they go is asked for, too. */
-static void multiply_block(const struct product *p, float *z, const struct panel *a, const char *packed, int at,
-                           struct ahead all)
+/* One block of inputs of a panel, which is packed already, by a group of rows. next: what is asked for meanwhile. With
+ * the last block results leave, and where they go is asked for, too. */
+static void multiply_group(const struct product *p, float *z, const struct panel *a, const char *packed, int at,
+                           int group, struct ahead next)
 {
-    const int inputs = least(p->depth, p->I - at), groups = row_groups(p->T);
+    const int inputs = least(p->depth, p->I - at), rows = rows_of(p, group);
     const bool last = at + inputs == p->I;
-    for (int group = 0; group < groups; group++) {
-        float *zg = z + (size_t)group * PACK_ROWS * (size_t)p->panel;
-        const int rows = rows_of(p, group);
-        const struct product_output y = output_of(a, group);
-        const struct ahead out = output_ahead(&y, a, rows);
-        struct ahead next = share(all, group, groups);
-        if (last) next.then = &out;
-        p->multiply(zg, packed_x(p, at, group), packed, rows, inputs, &next);
-        if (last) ops_cpu_output(p->c, &y, zg, (size_t)p->panel, rows, a->o, (struct output_pieces){1, a->n, 0});
-    }
+    const struct product_output y = output_of(a, group);
+    const struct ahead out = output_ahead(&y, a, rows);
+    if (last) next.then = &out;
+    p->multiply(z, packed_x(p, at, group), packed, rows, inputs, &next);
+    if (last) ops_cpu_output(p->c, &y, z, (size_t)p->panel, rows, a->o, (struct output_pieces){1, a->n, 0});
 }
 
 static char *packed_before(const struct product *p, int panel, int at)
@@ -294,22 +289,37 @@ static void panel_pack_task(void *user, int task, int thread)
     pack_panel(p, packed_before(p, panel, at), ops_cpu_scratch(p->c, thread), &a, at);
 }
 
+/* All blocks of the panel are there: a group's sums stay in the cache. */
+static void by_groups(const struct product *p, int i, const struct panel *a, float *z)
+{
+    const struct ahead none = {.pieces = 0};
+    for (int group = 0; group < row_groups(p->T); group++) {
+        memset(z, 0, (size_t)rows_of(p, group) * (size_t)p->panel * sizeof *z);
+        for (int at = 0; at < p->I; at += p->depth)
+            multiply_group(p, z, a, packed_before(p, i, at), at, group, none);
+    }
+}
+
+/* A block is packed, and multiplied by all rows while it is in the cache. */
+static void by_blocks(const struct product *p, int i, const struct panel *a, float *z)
+{
+    const int groups = row_groups(p->T);
+    char *packed = (char *)z + (size_t)PRODUCT_ROWS * (size_t)p->panel * sizeof *z;
+    memset(z, 0, (size_t)p->T * (size_t)p->panel * sizeof *z);
+    for (int at = 0; at < p->I; at += p->depth) {
+        const struct ahead next = packed_next(p, i, a, at);
+        pack_panel(p, packed, packed + p->panel_bytes, a, at);
+        for (int group = 0; group < groups; group++)
+            multiply_group(p, z + (size_t)group * PACK_ROWS * (size_t)p->panel, a, packed, at, group,
+                           share(next, group, groups));
+    }
+}
+
 static void panel_task(void *user, int task, int thread)
 {
     const struct product *p = user;
     const struct panel a = panel_at(p, task);
-    float *z = ops_cpu_scratch(p->c, thread);
-    char *packed = (char *)z + (size_t)PRODUCT_ROWS * (size_t)p->panel * sizeof *z;
-    memset(z, 0, (size_t)p->T * (size_t)p->panel * sizeof *z);
-    for (int at = 0; at < p->I; at += p->depth) {
-        if (p->panels) {
-            multiply_block(p, z, &a, packed_before(p, task, at), at, (struct ahead){.pieces = 0});
-        } else {
-            const struct ahead next = packed_next(p, task, &a, at);
-            pack_panel(p, packed, packed + p->panel_bytes, &a, at);
-            multiply_block(p, z, &a, packed, at, next);
-        }
-    }
+    (p->panels ? by_groups : by_blocks)(p, task, &a, ops_cpu_scratch(p->c, thread));
 }
 
 size_t ops_cpu_product_scratch_bytes(const struct linear_kernels *k, bool across)
