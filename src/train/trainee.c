@@ -44,12 +44,12 @@ struct trainee_memory trainee_memory(const struct gptj_config *c, const struct s
     const struct train_pass_options pass = pass_options(o);
     const int first = o->first, last = last_of(c, o);
     const size_t values = o->lora.r ? params_lora_values(c, first, last, &o->lora) : params_values(c, first, last);
-    struct trainee_memory m = {.values = values,
-                               .weight_bytes = values * sizeof(float),
-                               .gradient_bytes = values * sizeof(float),
-                               .activation_bytes = train_pass_bytes(c, first, last, &pass),
-                               .scratch_bytes = ops_cpu_bytes(o->level, precisions[o->precision].compute, o->threads,
-                                                              limits_of(c, o))};
+    struct trainee_memory m = {
+        .values = values,
+        .weight_bytes = values * sizeof(float),
+        .gradient_bytes = values * sizeof(float),
+        .activation_bytes = train_pass_bytes(c, first, last, &pass),
+        .scratch_bytes = ops_cpu_bytes(o->level, precisions[o->precision].compute, o->threads, limits_of(c, o))};
     if (o->lora.r) {
         const struct gptj_memory frozen = gptj_memory_in(c, first, last, src, WEIGHT_AS_STORED);
         m.weight_bytes += (size_t)frozen.heap;
