@@ -261,8 +261,8 @@ void cuda_scatter(struct ops *o, float *y, const float *x, const int32_t *index,
 void cuda_round(struct ops *o, float *x, size_t n, enum dtype dtype);
 void cuda_weight_write(struct ops *o, struct weight *w, const float *values);
 double cuda_sum_squares(struct ops *o, const float *x, size_t n);
-void cuda_adamw(struct ops *o, float *p, float *m, float *v, const float *grad, size_t n,
-                const struct adamw_step *step, struct weight *copy);
+void cuda_adamw(struct ops *o, float *p, float *m, float *v, const float *grad, size_t n, const struct adamw_step *step,
+                struct weight *copy);
 
 /* ---- attention_back.cu ---- */
 void cuda_attention_back(struct ops *o, float *dq, float *dk, float *dv, const float *dy, const float *y,
