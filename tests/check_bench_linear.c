@@ -17,6 +17,7 @@
 enum { INPUTS = 4096, PANEL_ROWS = 256, SLICES = 64, MOST_PANEL = 128, STRIPS_A_SLICE = 4 };
 
 static const size_t weights_bytes = (size_t)256 << 20;
+static const int streamed_rows[] = {1, 2, 4, 8, 12};
 
 struct linear_bench {
     struct kernels k;
@@ -143,7 +144,9 @@ static void bench_entry(const struct linear_bench *b, enum compute_type compute,
     const struct linear_kernels *l = &b->k.linear[compute][t];
     const double peak = compute_rate(b, compute), read = read_rate(b);
     printf("%-10s %-16s", b->k.name, check_linear_name(compute, t));
-    for (int T = 1; T <= 8 && l->stream; T += T < 4 ? 3 : 4) {
+    for (size_t i = 0; i < sizeof streamed_rows / sizeof *streamed_rows; i++) {
+        const int T = streamed_rows[i];
+        if (!l->stream || T > l->stream_rows) break;
         const double bytes = stream_rate(b, l, t, T);
         const double products = 2.0 * T * QUANT_STRIP * INPUTS / (double)strip_bytes(t); /* for each byte */
         printf(" %d: %6.1f GB/s %5.1f %%,", T, bytes * 1e-9, 100 * bytes * fmax(1 / read, products / peak));

@@ -73,11 +73,11 @@ INLINE void put_inputs_rounded(int32_t *to, size_t lane, int i, const __m512 x[4
 X_FORMS(prepare_fp32, pack_x_fp32, load_f32)
 X_FORMS(prepare_bf16, pack_x_bf16, load_f32_rounded)
 
-STREAM(stream_f32, load_f32, 4)
-STREAM(stream_f16, load_f16, 2)
-STREAM(stream_bf16, load_bf16, 2)
-STREAM(stream_f32_rounded, load_f32_rounded, 4)
-STREAM(stream_f16_rounded, load_f16_rounded, 2)
+STREAM(stream_f32, load_f32, 4, 0)
+STREAM(stream_f16, load_f16, 2, 1)
+STREAM(stream_bf16, load_bf16, 2, 1)
+STREAM(stream_f32_rounded, load_f32_rounded, 4, 3)
+STREAM(stream_f16_rounded, load_f16_rounded, 2, 3)
 
 PACK_W(pack_f32, load_f32, 4)
 PACK_W(pack_f16, load_f16, 2)

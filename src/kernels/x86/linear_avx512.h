@@ -43,38 +43,35 @@ static size_t steps_of(int n)
  *
  * x prepared is [tile][step][rows][16 lanes]. Tiles have a few heights only; rows that do not exist are zeros.
  *
- * One or two rows go through w output by output. The x of more rows is larger than L1, so a group of outputs takes a
- * stretch of inputs at a time, and the lanes of all its sums are kept in between. Either way what will be read next is
- * asked for as evenly as it is used up: the core looks only so many products ahead by itself, which with eight rows is
- * a third of the lines that memory could be sending. */
-enum { MOST_GROUP = 32, FEW_ROWS = 2, FEW_AHEAD = 2048 };
+ * One or two rows go through w four outputs at a time, one of each band. The x of more rows is larger than L1, so a
+ * group of outputs takes a stretch of inputs at a time and keeps the lanes of its sums in between. Either way what
+ * comes next is asked for as evenly as it is used up, into L2, for L1 has few places for what is on its way: the same
+ * outputs further on, or the group after this one, in the order of memory.
+ *
+ * A tile of rows by four outputs loads x least often. Where it has more sums than registers, half of its rows go first,
+ * or, where converting w twice would cost more, it has two outputs. */
+enum { OUTPUTS = 4, GROUP = 8, STRETCH = 32 * STEP, MOST_HEIGHT = 12, MOST_SUMS = 24, FEW_ROWS = 2, FEW_AHEAD = 4096 };
+_Static_assert(DEPTH % STRETCH == 0, "");
+
+INLINE int tile_outputs(int height, int converts)
+{
+    return height * OUTPUTS > MOST_SUMS && converts > 1 ? 2 : OUTPUTS;
+}
+
+INLINE int tile_rows(int height, int converts)
+{
+    return height * tile_outputs(height, converts) > MOST_SUMS ? height / 2 : height;
+}
 
 static int stream_height(int T)
 {
-    return T <= 4 ? T : T <= 6 ? 6 : T <= 8 ? 8 : 12;
-}
-
-/* Outputs that a tile of so many rows takes at once: 4 to 24 sums. */
-INLINE int stream_width(int height)
-{
-    return height <= 4 ? 4 : 2;
-}
-
-INLINE int group_outputs(int height)
-{
-    return height <= FEW_ROWS ? 4 : MOST_GROUP;
-}
-
-/* Inputs of a stretch, which divides DEPTH. */
-INLINE int stretch_inputs(int height)
-{
-    return height <= FEW_ROWS ? DEPTH : STEP * (height <= 8 ? 32 : 16);
+    return T <= 4 ? T : T <= 6 ? 6 : T <= 8 ? 8 : MOST_HEIGHT;
 }
 
 static size_t prepared_bytes(int T, int I)
 {
     int rows = 0;
-    for (int t = 0; t < T; t += 12)
+    for (int t = 0; t < T; t += MOST_HEIGHT)
         rows += stream_height(T - t);
     return (size_t)rows * steps_of(I) * VECTOR_BYTES;
 }
@@ -105,12 +102,19 @@ static const char *streamed_row(const struct streamed *s, int q)
     return s->w + (size_t)(known % s->bands) * s->band_bytes + (size_t)(known / s->bands) * s->row_bytes;
 }
 
-INLINE void stream_step(load_fn *load, int height, int width, __m512 *sum, const char *x, const char *const *row,
-                        size_t at, int n)
+/* Byte `at` of a group of outputs from q on, in the order of memory: band after band. */
+static const char *streamed_byte(const struct streamed *s, int q, size_t at)
 {
-    __m512i v[4];
-    UNROLL for (int o = 0; o < width; o++) v[o] = load(row[o] + at, n);
-    UNROLL for (int t = 0; t < height; t++)
+    const int row = (int)(at / s->row_bytes), rows = GROUP / s->bands;
+    return streamed_row(s, q + row % rows * s->bands + row / rows) + at % s->row_bytes;
+}
+
+INLINE void stream_step(load_fn *load, int rows, int width, __m512 *sum, const char *x, const char *const *w, size_t at,
+                        int n)
+{
+    __m512i v[OUTPUTS];
+    UNROLL for (int o = 0; o < width; o++) v[o] = load(w[o] + at, n);
+    UNROLL for (int t = 0; t < rows; t++)
     {
         __m512i xt = load_vector(x + t * VECTOR_BYTES);
         COMPUTE_HERE(xt); /* or gcc reads it again for every product */
@@ -118,80 +122,110 @@ INLINE void stream_step(load_fn *load, int height, int width, __m512 *sum, const
     }
 }
 
-/* Adds what inputs [at, end) give to the lanes of height by width sums, and asks for what lies `ahead` bytes further
- * on.
- */
-INLINE void stream_stretch(load_fn *load, size_t bytes, int height, int width, __m512 *lanes, const char *x,
-                           const char *const *row, int at, int end, size_t ahead)
+/* Adds what inputs [at, end) give to the lanes of rows by width sums. x: of the first of these rows, steps x_step bytes
+ * apart. `ask` bytes of what comes next are asked for in every step. */
+INLINE void stream_stretch(load_fn *load, size_t bytes, int rows, int width, __m512 *lanes, const char *x,
+                           size_t x_step, const char *const *w, int at, int end, const char *next, size_t ask)
 {
-    __m512 sum[24];
-    UNROLL for (int i = 0; i < height * width; i++) sum[i] = lanes[i];
-    for (; at + STEP <= end; at += STEP, x += height * VECTOR_BYTES) {
-        const size_t from = (size_t)at * bytes;
-        UNROLL for (int o = 0; o < width; o++)
-        {
-            _mm_prefetch(row[o] + from + ahead, _MM_HINT_T0);
-            if (STEP * bytes > VECTOR_BYTES) _mm_prefetch(row[o] + from + ahead + VECTOR_BYTES, _MM_HINT_T0);
-        }
-        stream_step(load, height, width, sum, x, row, from, STEP);
+    __m512 sum[MOST_SUMS];
+    UNROLL for (int i = 0; i < rows * width; i++) sum[i] = lanes[i];
+    for (; at + STEP <= end; at += STEP, x += x_step, next += ask) {
+        UNROLL for (size_t a = 0; a < ask; a += VECTOR_BYTES) _mm_prefetch(next + a, _MM_HINT_T1);
+        stream_step(load, rows, width, sum, x, w, (size_t)at * bytes, STEP);
     }
-    if (at < end) stream_step(load, height, width, sum, x, row, (size_t)at * bytes, end - at);
-    UNROLL for (int i = 0; i < height * width; i++) lanes[i] = sum[i];
+    if (at < end) stream_step(load, rows, width, sum, x, w, (size_t)at * bytes, end - at);
+    UNROLL for (int i = 0; i < rows * width; i++) lanes[i] = sum[i];
 }
 
-/* From where it is read at input at to what is asked for meanwhile: the next stretch of the row, and behind the last
- * the first one of the row that the next group has in its place. */
-INLINE size_t stream_ahead(const struct streamed *s, size_t bytes, int height, int at, int I)
+/* Results of a tile of `height` rows, T of which exist, by n outputs from q on. z: [n / width][height][width]. */
+INLINE void store_streamed(float *y, size_t y_stride, const float *z, const struct streamed *s, int height, int width,
+                           int q, int n, int T)
 {
-    const int stretch = stretch_inputs(height);
-    if (height <= FEW_ROWS) return FEW_AHEAD;
-    if (at + stretch < I) return (size_t)stretch * bytes;
-    return (size_t)(group_outputs(height) / s->bands) * s->row_bytes - (size_t)at * bytes;
+    for (int o = 0; o < n && q + o < s->bands * s->O; o++) {
+        float *to = y + (size_t)((q + o) % s->bands * s->O + (q + o) / s->bands);
+        for (int t = 0; t < height && t < T; t++)
+            to[(size_t)t * y_stride] = z[(o / width * height + t) * width + o % width];
+    }
 }
 
 /* One tile of rows, T of which exist, by a group of outputs from q on. */
-INLINE void stream_group(load_fn *load, size_t bytes, int height, float *y, size_t y_stride, const char *x,
-                         const struct streamed *s, int q, int T, int I)
+INLINE void stream_group(load_fn *load, size_t bytes, int converts, int height, float *y, size_t y_stride,
+                         const char *x, const struct streamed *s, int q, int T, int I)
 {
-    const int width = stream_width(height), sums = height * width, group = group_outputs(height);
-    const int stretch = stretch_inputs(height);
-    const char *row[MOST_GROUP];
-    __m512 lanes[MOST_GROUP * 12];
-    __m128 z[MOST_GROUP * 3];
-    for (int o = 0; o < group; o++)
-        row[o] = streamed_row(s, q + o);
-    for (int i = 0; i < group * height / 4; i++)
+    const int width = tile_outputs(height, converts), rows = tile_rows(height, converts), sums = rows * width;
+    const size_t x_step = (size_t)height * VECTOR_BYTES;
+    const size_t ask = (size_t)width * STEP * bytes * (size_t)rows / (size_t)height;
+    const char *w[GROUP];
+    __m512 lanes[GROUP * MOST_HEIGHT];
+    __m128 z[GROUP * MOST_HEIGHT / 4];
+    size_t asked = 0;
+    for (int o = 0; o < GROUP; o++)
+        w[o] = streamed_row(s, q + o);
+    for (int i = 0; i < GROUP * height / 4; i++)
         z[i] = _mm_setzero_ps();
-    for (int at = 0; at < I; at += stretch) {
-        const int end = at + stretch < I ? at + stretch : I;
-        const size_t ahead = stream_ahead(s, bytes, height, at, I);
-        for (int o = 0; o < group; o += width) {
-            __m512 *const tile = lanes + o * height;
-            if (at % DEPTH == 0) UNROLL for (int i = 0; i < sums; i++) tile[i] = _mm512_setzero_ps();
-            stream_stretch(load, bytes, height, width, tile, x, row + o, at, end, ahead);
-            if (end % DEPTH && end < I) continue;
-            UNROLL for (int g = 0; g < sums / 4; g++)
-                z[o * height / 4 + g] = add_lanes(z[o * height / 4 + g], tile + 4 * g);
+    for (int at = 0; at < I; at += STRETCH) {
+        const int end = at + STRETCH < I ? at + STRETCH : I;
+        const size_t steps = steps_of(end - at);
+        __m512 *tile = lanes;
+        __m128 *zt = z;
+        for (int o = 0; o < GROUP; o += width) {
+            for (int r = 0; r < height; r += rows, tile += sums, zt += sums / 4, asked += steps * ask) {
+                if (at % DEPTH == 0) UNROLL for (int i = 0; i < sums; i++) tile[i] = _mm512_setzero_ps();
+                stream_stretch(load, bytes, rows, width, tile, x + r * VECTOR_BYTES, x_step, w + o, at, end,
+                               streamed_byte(s, q + GROUP, asked), ask);
+                if (end % DEPTH && end < I) continue;
+                UNROLL for (int g = 0; g < sums / 4; g++) zt[g] = add_lanes(zt[g], tile + 4 * g);
+            }
         }
-        x += (size_t)height * steps_of(end - at) * VECTOR_BYTES;
+        x += steps * x_step;
     }
-    for (int o = 0; o < group && q + o < s->bands * s->O; o++) {
-        const float *out = (const float *)z + o / width * sums + o % width;
-        float *to = y + (size_t)((q + o) % s->bands * s->O + (q + o) / s->bands);
-        for (int t = 0; t < height && t < T; t++)
-            to[(size_t)t * y_stride] = out[t * width];
+    store_streamed(y, y_stride, (const float *)z, s, height, width, q, GROUP, T);
+}
+
+/* One or two rows by four outputs from q on. */
+INLINE void stream_few(load_fn *load, size_t bytes, int rows, float *y, size_t y_stride, const char *x,
+                       const struct streamed *s, int q, int I)
+{
+    const char *row[OUTPUTS];
+    __m128 z[FEW_ROWS];
+    for (int o = 0; o < OUTPUTS; o++)
+        row[o] = streamed_row(s, q + o);
+    UNROLL for (int t = 0; t < rows; t++) z[t] = _mm_setzero_ps();
+    for (int at = 0; at < I; at += DEPTH) {
+        const int end = at + DEPTH < I ? at + DEPTH : I;
+        __m512 sum[FEW_ROWS * OUTPUTS];
+        int i = at;
+        UNROLL for (int k = 0; k < rows * OUTPUTS; k++) sum[k] = _mm512_setzero_ps();
+        for (; i + STEP <= end; i += STEP, x += rows * VECTOR_BYTES) {
+            UNROLL for (int o = 0; o < OUTPUTS; o++) UNROLL for (size_t a = 0; a < STEP * bytes; a += VECTOR_BYTES)
+                _mm_prefetch(row[o] + (size_t)i * bytes + FEW_AHEAD + a, _MM_HINT_T1);
+            stream_step(load, rows, OUTPUTS, sum, x, row, (size_t)i * bytes, STEP);
+        }
+        if (i < end) {
+            stream_step(load, rows, OUTPUTS, sum, x, row, (size_t)i * bytes, end - i);
+            x += rows * VECTOR_BYTES;
+        }
+        UNROLL for (int t = 0; t < rows; t++) z[t] = add_lanes(z[t], sum + t * OUTPUTS);
     }
+    store_streamed(y, y_stride, (const float *)z, s, rows, OUTPUTS, q, OUTPUTS, rows);
 }
 
 /* One tile of rows by all outputs. */
-INLINE void stream_outputs(load_fn *load, size_t bytes, int height, float *y, size_t y_stride, const char *x,
-                           const struct streamed *s, int T, int I)
+INLINE void stream_outputs(load_fn *load, size_t bytes, int converts, int height, float *y, size_t y_stride,
+                           const char *x, const struct streamed *s, int T, int I)
 {
-    for (int q = 0; q < s->bands * s->O; q += group_outputs(height))
-        stream_group(load, bytes, height, y, y_stride, x, s, q, T, I);
+    const int all = s->bands * s->O;
+    if (height <= FEW_ROWS) {
+        for (int q = 0; q < all; q += OUTPUTS)
+            stream_few(load, bytes, height, y, y_stride, x, s, q, I);
+        return;
+    }
+    for (int q = 0; q < all; q += GROUP)
+        stream_group(load, bytes, converts, height, y, y_stride, x, s, q, T, I);
 }
 
-INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const char *x, const char *w,
+/* converts: how many instructions it takes to make a vector of w what is multiplied. */
+INLINE void stream(load_fn *load, size_t bytes, int converts, float *y, size_t y_stride, const char *x, const char *w,
                    size_t band_bytes, int bands, int T, int O, int I)
 {
     const struct streamed s = {w, (size_t)I * bytes, band_bytes, bands, O};
@@ -199,13 +233,13 @@ INLINE void stream(load_fn *load, size_t bytes, float *y, size_t y_stride, const
         float *yt = y + (size_t)t * y_stride;
         height = stream_height(T - t);
         switch (height) {
-        case 1: stream_outputs(load, bytes, 1, yt, y_stride, x, &s, T - t, I); break;
-        case 2: stream_outputs(load, bytes, 2, yt, y_stride, x, &s, T - t, I); break;
-        case 3: stream_outputs(load, bytes, 3, yt, y_stride, x, &s, T - t, I); break;
-        case 4: stream_outputs(load, bytes, 4, yt, y_stride, x, &s, T - t, I); break;
-        case 6: stream_outputs(load, bytes, 6, yt, y_stride, x, &s, T - t, I); break;
-        case 8: stream_outputs(load, bytes, 8, yt, y_stride, x, &s, T - t, I); break;
-        default: stream_outputs(load, bytes, 12, yt, y_stride, x, &s, T - t, I); break;
+        case 1: stream_outputs(load, bytes, converts, 1, yt, y_stride, x, &s, T - t, I); break;
+        case 2: stream_outputs(load, bytes, converts, 2, yt, y_stride, x, &s, T - t, I); break;
+        case 3: stream_outputs(load, bytes, converts, 3, yt, y_stride, x, &s, T - t, I); break;
+        case 4: stream_outputs(load, bytes, converts, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 6: stream_outputs(load, bytes, converts, 6, yt, y_stride, x, &s, T - t, I); break;
+        case 8: stream_outputs(load, bytes, converts, 8, yt, y_stride, x, &s, T - t, I); break;
+        default: stream_outputs(load, bytes, converts, MOST_HEIGHT, yt, y_stride, x, &s, T - t, I); break;
         }
     }
 }
@@ -386,11 +420,11 @@ static void multiply(float *z, const void *x, const void *w, int T, int n, const
         pack_x(load, to, x, x_stride, T, n);                                                                           \
     }
 
-#define STREAM(name, load, bytes)                                                                                      \
+#define STREAM(name, load, bytes, converts)                                                                            \
     static void name(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,     \
                      int O, int I)                                                                                     \
     {                                                                                                                  \
-        stream(load, bytes, y, y_stride, x, w, band_bytes, bands, T, O, I);                                            \
+        stream(load, bytes, converts, y, y_stride, x, w, band_bytes, bands, T, O, I);                                  \
     }
 
 #define PACK_W(name, load, bytes)                                                                                      \
