@@ -102,27 +102,27 @@ static void pack_x_q4(void *to, const float *x, size_t x_stride, int T, int n)
 /* Sums of this type gcc keeps in place; __m512i, being of 64-bit lanes to it, it copies at every step. */
 typedef int32_t sums __attribute__((vector_size(VECTOR_BYTES)));
 
-/* Strips side by side: the block of each that comes next. AT_ONCE: so few sums of all groups are computed at once. */
+/* Strips side by side: the block of each that comes next, and what is asked for meanwhile, a line for each line used.
+ * AT_ONCE: so few sums of all groups are computed at once. */
 enum { MOST_STRIPS = STREAM_BANDS, MOST_SUMS = 2 * STREAM_TILE, AT_ONCE = 16 };
 _Static_assert(PANEL / QUANT_STRIP <= MOST_STRIPS, "");
 struct strips {
-    const char *block[MOST_STRIPS];
+    const char *block[MOST_STRIPS], *next;
 };
 
-/* Asks for the part of a block that is `ahead` bytes behind what is read in step s of group g, or of n groups at once:
- * lines as evenly as they are used up. */
-INLINE void ask_step(enum weight_type type, const char *block, int g, int n, int s, size_t ahead)
+/* In step s of n groups at once: one group of q4 takes two steps to use up a line. */
+INLINE void ask_step(enum weight_type type, const char **next, int n, int s)
 {
-    const int steps = quant_group(type) / QUANT_STEP, halved = type == WEIGHT_Q4 && n == 1;
-    if (halved && s % 2) return;
-    _mm_prefetch(block + ahead + (halved ? (g * steps + s) / 2 : s) * QUANT_STEP_BYTES, _MM_HINT_T0);
+    if (type == WEIGHT_Q4 && n == 1 && s % 2) return;
+    _mm_prefetch(*next, _MM_HINT_T1);
+    *next += QUANT_STEP_BYTES;
 }
 
 /* y[rows][width] += the products of n groups of a block, from group g on, for strips that begin at block[]; without the
- * scale of x, unless no other group has it too. Both groups of q4 at once take a line of w a single time. ahead 0:
+ * scale of x, unless no other group has it too. Both groups of q4 at once take a line of w a single time. next NULL:
  * nothing is asked for. */
 INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width, __m512 *y, const int32_t *x,
-                       const char *const *block, size_t ahead)
+                       const char *const *block, const char **next)
 {
     const int steps = quant_group(type) / QUANT_STEP;
     const int32_t *starts = x + (1 + g) * rows, *values = x + (1 + QUANT_BLOCK / quant_group(type) + g * steps) * rows;
@@ -134,7 +134,7 @@ INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width,
         UNROLL for (int b = 0; b < width; b++)
         {
             UNROLL for (int k = 0; k < n; k++) v[k][b] = stored_step(type, block[b], (g + k) * steps + s);
-            if (ahead) ask_step(type, block[b], g, n, s, ahead);
+            if (next) ask_step(type, next, n, s);
         }
         UNROLL for (int k = 0; k < n; k++) UNROLL for (int t = 0; t < rows; t++)
         {
@@ -165,30 +165,31 @@ INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width,
 
 /* The next block of strips [first, first + width). */
 INLINE void add_block(enum weight_type type, int rows, int width, __m512 *y, const int32_t *x, struct strips *w,
-                      int first, size_t ahead)
+                      int first, int asks)
 {
     const int groups = QUANT_BLOCK / quant_group(type), n = groups * rows * width <= AT_ONCE ? groups : 1;
-    UNROLL for (int g = 0; g < groups; g += n) add_groups(type, g, n, rows, width, y, x, w->block + first, ahead);
+    UNROLL for (int g = 0; g < groups; g += n)
+        add_groups(type, g, n, rows, width, y, x, w->block + first, asks ? &w->next : NULL);
     UNROLL for (int b = 0; b < width; b++) w->block[first + b] += quant_block_bytes(type);
 }
 
 /* A group of x, which is n blocks, against `strips` strips, width at a time; z is [strips / width][rows][width]. */
 INLINE void add_x_group(enum weight_type type, int n, int rows, int width, int strips, __m512 *z, const int32_t *x,
-                        struct strips *w, size_t ahead)
+                        struct strips *w, int asks)
 {
     const size_t units = block_units(type, rows);
     for (int first = 0; first < strips; first += width, z += rows * width) {
         if (quant_same_groups(type)) {
-            add_block(type, rows, width, z, x, w, first, ahead);
+            add_block(type, rows, width, z, x, w, first, asks);
             continue;
         }
         __m512 a[MOST_SUMS];
         UNROLL for (int i = 0; i < rows * width; i++) a[i] = _mm512_setzero_ps();
         if (rows == 1) { /* side by side in the code, two blocks of one row come from memory more slowly */
             for (int i = 0; i < n; i++)
-                add_block(type, rows, width, a, x + (size_t)i * units, w, first, ahead);
+                add_block(type, rows, width, a, x + (size_t)i * units, w, first, asks);
         } else {
-            UNROLL for (int i = 0; i < n; i++) add_block(type, rows, width, a, x + (size_t)i * units, w, first, ahead);
+            UNROLL for (int i = 0; i < n; i++) add_block(type, rows, width, a, x + (size_t)i * units, w, first, asks);
         }
         UNROLL for (int t = 0; t < rows; t++)
         {
@@ -201,14 +202,14 @@ INLINE void add_x_group(enum weight_type type, int n, int rows, int width, int s
 
 /* The group of x that comes next when `left` blocks are left. Returns how many blocks it has. */
 INLINE size_t next_x_group(enum weight_type type, size_t left, int rows, int width, int strips, __m512 *z,
-                           const int32_t *x, struct strips *w, size_t ahead)
+                           const int32_t *x, struct strips *w, int asks)
 {
     const size_t whole = (size_t)quant_x_blocks(type);
     if (left < whole) {
-        add_x_group(type, 1, rows, width, strips, z, x, w, ahead);
+        add_x_group(type, 1, rows, width, strips, z, x, w, asks);
         return 1;
     }
-    add_x_group(type, (int)whole, rows, width, strips, z, x, w, ahead);
+    add_x_group(type, (int)whole, rows, width, strips, z, x, w, asks);
     return whole;
 }
 _Static_assert(QUANT_MOST_X_BLOCKS == 2, "");
@@ -235,15 +236,25 @@ _Static_assert(QUANT_MOST_X_BLOCKS == 2, "");
 /* ---- Streaming ----
  *
  * A strip of each band side by side, block by block. Bands that do not exist are the last one once more. With one
- * row the core looks far enough ahead by itself, and asking for lines faster than they can come holds it up. */
-enum { STREAM_AHEAD = 2048 };
-
+ * row the core looks far enough ahead by itself, and asking for lines faster than they can come holds it up. With more,
+ * the strips after these are asked for in the order of memory, into L2. */
 struct streamed {
     const char *w;
     size_t blocks, band_bytes, y_stride, y_apart; /* y_apart: from band to band of y */
     int bands;
     __mmask16 outputs;
 };
+
+/* Begins to ask for the strips after those in w, of which blocks from i on are multiplied now. Scales at once. */
+INLINE void ask_after(enum weight_type type, const struct streamed *s, struct strips *w, size_t i)
+{
+    const size_t block = quant_block_bytes(type), at = i * STREAM_BANDS, band = at / s->blocks;
+    const size_t asked = (size_t)quant_x_blocks(type) * STREAM_BANDS;
+    w->next = s->w + (band < (size_t)s->bands ? band : (size_t)s->bands - 1) * s->band_bytes +
+              (s->blocks + at % s->blocks) * block;
+    UNROLL for (size_t a = asked * quant_values_bytes(type); a < asked * block; a += QUANT_STEP_BYTES)
+        _mm_prefetch(w->next + a, _MM_HINT_T1);
+}
 
 INLINE void stream_tile(int rows, enum weight_type type, float *y, const int32_t *x, const struct streamed *s)
 {
@@ -253,8 +264,10 @@ INLINE void stream_tile(int rows, enum weight_type type, float *y, const int32_t
     for (int b = 0; b < STREAM_BANDS; b++)
         w.block[b] = s->w + (size_t)(b < s->bands ? b : s->bands - 1) * s->band_bytes;
     UNROLL for (int i = 0; i < STREAM_BANDS * rows; i++) z[i] = _mm512_setzero_ps();
-    for (size_t i = 0, n; i < s->blocks; i += n, x += n * block_units(type, rows))
-        n = next_x_group(type, s->blocks - i, rows, width, STREAM_BANDS, z, x, &w, rows == 1 ? 0 : STREAM_AHEAD);
+    for (size_t i = 0, n; i < s->blocks; i += n, x += n * block_units(type, rows)) {
+        if (rows > 1) ask_after(type, s, &w, i);
+        n = next_x_group(type, s->blocks - i, rows, width, STREAM_BANDS, z, x, &w, rows > 1);
+    }
     for (int b = 0; b < s->bands; b++, y += s->y_apart)
         for (int t = 0; t < rows; t++)
             _mm512_mask_storeu_ps(y + (size_t)t * s->y_stride, s->outputs,
