@@ -15,7 +15,7 @@ static inline int tile_height(int T, int most)
 }
 
 /* Memory idles while a panel is multiplied. So what the next one is packed from is asked for meanwhile, a few lines at
- * a time, to be in the cache by then: packing would wait for it, row by row. */
+ * a time, to be in L2 by then: packing would wait for it, row by row. L1 has few places for what is on its way. */
 struct asking {
     struct ahead left;
     size_t done; /* bytes of the first piece */
@@ -38,7 +38,7 @@ static inline struct asking asking(const struct ahead *next, int calls)
 static inline void ask(struct asking *a)
 {
     for (int i = 0; i < a->lines && a->left.pieces; i++) {
-        _mm_prefetch(a->left.at + a->done, _MM_HINT_T0);
+        _mm_prefetch(a->left.at + a->done, _MM_HINT_T1);
         a->done += 64;
         if (a->done < a->left.bytes) continue;
         a->done = 0;
