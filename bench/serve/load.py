@@ -3,12 +3,18 @@
 which talk nonsense.
 
     bench/serve/load.py build/gptjt --clients 64 --seconds 300 [--gone 0.10] [--malformed 0.05] [--json FILE] [-- OPTIONS]
+    bench/serve/load.py build/gptjt --sweep 1,8,32 [--requests 48] [--rounds 3] [--json FILE] [-- OPTIONS]
 
 Starts `gptjt serve OPTIONS` (or uses --port of one that runs, whose process is --pid), and says: requests by outcome,
 p50 and p95 of the time to the first token and between tokens, tokens a second, and the server's memory at the beginning,
 in the middle and at the end. Exits 1 if a valid request failed, if nonsense was accepted, or if the server did not end
-well. Python's standard library only."""
-import argparse, asyncio, json, os, random, signal, subprocess, sys, tempfile, time
+well.
+
+With --sweep so many clients, one number after the other and all that --rounds times, take the next of the same requests
+as soon as they have their answer. What counts is the time for as many answers as there are requests, from the moment
+on when there was one for each client: neither the beginning nor the end, when some clients have nothing to do. Told as
+requests a second, and as a multiple of the first number's, a median over rounds. Python's standard library only."""
+import argparse, asyncio, itertools, json, random, signal, statistics, subprocess, sys, tempfile, time
 
 MALFORMED = [
     b'{"inputs": "x"',
@@ -166,6 +172,65 @@ async def load(port, pid, options):
     return tally, samples, time.perf_counter() - begun
 
 
+async def answer(port, request):
+    path, body, stream = request
+    reader, writer, status = await send(port, path, json.dumps(body).encode())
+    rest = await reader.read()
+    await close(writer)
+    if status != 200 or (stream and b"data:" not in rest):
+        raise RuntimeError(f"{path}: status {status}: {rest[:200]}")
+
+
+async def throughput(port, clients, requests):
+    """Requests a second with so many clients, all of whom are busy all the time."""
+    source, times, failures, done = itertools.cycle(requests), [], [], asyncio.Event()
+
+    async def client():
+        try:
+            while True:
+                await answer(port, next(source))
+                times.append(time.perf_counter())
+                if len(times) == clients + len(requests):
+                    done.set()
+        except Exception as error:
+            failures.append(error)
+            done.set()
+
+    tasks = [asyncio.create_task(client()) for _ in range(clients)]
+    await done.wait()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if failures:
+        raise failures[0]
+    return len(requests) / (times[clients + len(requests) - 1] - times[clients - 1])
+
+
+def sweep(port, options):
+    dice = random.Random(1)
+    requests = [make_request(dice, options.most_words, options.most_new) for _ in range(options.requests)]
+    asyncio.run(throughput(port, 1, requests[:2]))
+    rounds = []
+    for _ in range(options.rounds):
+        rounds.append([asyncio.run(throughput(port, clients, requests)) for clients in options.sweep])
+        print("  ".join(f"{clients}: {rate:.3f}/s" for clients, rate in zip(options.sweep, rounds[-1])), file=sys.stderr)
+    by_clients = list(zip(*rounds))
+    return {
+        "requests": options.requests,
+        "most_words": options.most_words,
+        "most_new": options.most_new,
+        "clients": [
+            {
+                "clients": clients,
+                "requests_per_s": statistics.median(rates),
+                "times": statistics.median(rate / one for rate, one in zip(rates, by_clients[0])),
+                "rounds": rates,
+            }
+            for clients, rates in zip(options.sweep, by_clients)
+        ],
+    }
+
+
 def start(gptjt, options):
     log = tempfile.TemporaryFile("w+")
     process = subprocess.Popen([gptjt, "serve", "--port", "0", "--no-log-requests", *options], stdin=subprocess.DEVNULL, stderr=log)
@@ -206,15 +271,20 @@ def main():
     parser.add_argument("--malformed", type=float, default=0.05)
     parser.add_argument("--most-words", type=int, default=200)
     parser.add_argument("--most-new", type=int, default=64)
+    parser.add_argument("--sweep", type=lambda text: [int(n) for n in text.split(",")])
+    parser.add_argument("--requests", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json")
     options = parser.parse_args(own)
     process, log = None, None
     if options.gptjt:
         process, options.port, log = start(options.gptjt, more)
         options.pid = process.pid
-    tally, samples, seconds = asyncio.run(load(options.port, options.pid, options))
-    result = report(tally, samples, seconds, options)
-    ok = not tally.outcomes.get("failed")
+    if options.sweep:
+        result, ok = sweep(options.port, options), True
+    else:
+        tally, samples, seconds = asyncio.run(load(options.port, options.pid, options))
+        result, ok = report(tally, samples, seconds, options), not tally.outcomes.get("failed")
     if process:
         process.send_signal(signal.SIGTERM)
         result["exit"] = process.wait(120)
