@@ -104,10 +104,11 @@ until_done() { # RUN, then the command that kills
     same "$run"
 }
 kills=0
-kill_one() { # a random rank at a random time
+kill_one() { # a random rank at a random time, later and later: on a slow machine ranks may take a second to begin
+    local tenths=$((RANDOM % 9 + 1 + times))
     mpirun --oversubscribe -n 4 "$gptjt" train recipe.yaml -o "$run" --resume --quiet > said 2>&1 &
     local pid=$!
-    sleep "0.$((RANDOM % 9 + 1))"
+    sleep "$((tenths / 10)).$((tenths % 10))"
     local ranks
     mapfile -t ranks < <(pgrep -P $pid gptjt || true)
     if [ ${#ranks[@]} -gt 0 ] && kill -9 "${ranks[RANDOM % ${#ranks[@]}]}" 2> /dev/null; then
