@@ -63,7 +63,8 @@ def huggingface_hub(s, g):
         except (ValidationError, HfHubHTTPError) as error:
             assert "parameters" in str(error) or "window" in str(error), error
     async def stream():
-        tokens = await AsyncInferenceClient(url).text_generation(INDIA, max_new_tokens=8, stream=True)
+        client = AsyncInferenceClient(url)  # which closes the stream when it goes
+        tokens = await client.text_generation(INDIA, max_new_tokens=8, stream=True)
         return "".join([token async for token in tokens])
     assert asyncio.run(stream()) == truth["generated_text"]
 
@@ -73,13 +74,13 @@ def openai(s, g):
     import openai as package
 
     client = package.OpenAI(base_url=f"http://127.0.0.1:{s.port}/v1", api_key="none", max_retries=0)
-    truth = generated(g, INDIA, "--max-new-tokens", "8")
+    truth, causal = (generated(g, INDIA, "--max-new-tokens", "8", *mask) for mask in ([], ["--prompt-mask", "causal"]))
     assert [m.id for m in client.models.list()] == ["gpt-jt-tiny"] and client.models.retrieve("gpt-jt-tiny").owned_by == "gptjt"
     got = client.completions.create(model="gpt-jt-tiny", prompt=INDIA, max_tokens=8, temperature=0, logprobs=2, echo=True)
     choice = got.choices[0]
-    assert choice.text == INDIA + truth["generated_text"] and choice.finish_reason in ("stop", "length")
+    assert choice.text == INDIA + causal["generated_text"] and choice.finish_reason in ("stop", "length")  # scored, so causal
     assert choice.logprobs.token_logprobs[0] is None and len(choice.logprobs.tokens) == got.usage.total_tokens
-    assert got.object == "text_completion" and got.usage.completion_tokens == len(truth["tokens"])
+    assert got.object == "text_completion" and got.usage.completion_tokens == len(causal["tokens"])
     chunks = list(client.completions.create(model="gpt-jt-tiny", prompt=INDIA, max_tokens=8, temperature=0, stream=True, stream_options={"include_usage": True}))
     assert "".join(c.choices[0].text for c in chunks if c.choices) == truth["generated_text"]
     assert chunks[-1].usage.completion_tokens == len(truth["tokens"])
@@ -88,7 +89,7 @@ def openai(s, g):
     ids = [int(i) for i in run(g, "tokenize", "-p", INDIA).split()]
     assert client.completions.create(model="gpt-jt-tiny", prompt=ids, max_tokens=8, temperature=0).choices[0].text == truth["generated_text"]
     extra = client.completions.create(model="gpt-jt-tiny", prompt=INDIA, max_tokens=8, temperature=0, extra_body={"prompt_mask": "causal"})
-    assert extra.choices[0].text == generated(g, INDIA, "--max-new-tokens", "8", "--prompt-mask", "causal")["generated_text"]
+    assert extra.choices[0].text == causal["generated_text"]
     for call, kind in [
         (lambda: client.completions.create(model="other", prompt="x"), package.NotFoundError),
         (lambda: client.completions.create(model="gpt-jt-tiny", prompt="x", temperature=3), package.BadRequestError),
