@@ -77,19 +77,6 @@ INLINE void prefetch_step(int tiles, const struct operand *o)
     if (tiles == 2) prefetch(o->at + o->tile + o->ahead, o->apart, o->lines);
 }
 
-/* As ask(), into L2. */
-INLINE void ask_l2(struct asking *a)
-{
-    for (int i = 0; i < a->lines && a->left.pieces; i++) {
-        _mm_prefetch(a->left.at + a->done, _MM_HINT_T1);
-        a->done += 64;
-        if (a->done < a->left.bytes) continue;
-        a->done = 0;
-        a->left.at += a->left.apart;
-        a->left.pieces--;
-    }
-}
-
 /* C += A B over steps; as and bs, 1 or 2, are constants. far: what to ask for besides, or NULL. */
 INLINE void products(int as, int bs, struct operand a, struct operand b, size_t steps, struct asking *far)
 {
@@ -97,7 +84,7 @@ INLINE void products(int as, int bs, struct operand a, struct operand b, size_t 
     for (size_t s = 0; s < steps; s++, a.at += a.step, b.at += b.step) {
         prefetch_step(as, &a);
         prefetch_step(bs, &b);
-        if (far) ask_l2(far);
+        if (far) ask(far);
         _tile_loadd(4, a.at, a.row);
         _tile_loadd(6, b.at, b.row);
         _tile_dpbf16ps(0, 4, 6);
