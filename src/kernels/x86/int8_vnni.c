@@ -102,15 +102,15 @@ static void pack_x_q4(void *to, const float *x, size_t x_stride, int T, int n)
 /* Sums of this type gcc keeps in place; __m512i, being of 64-bit lanes to it, it copies at every step. */
 typedef int32_t sums __attribute__((vector_size(VECTOR_BYTES)));
 
-/* Strips side by side: the block of each that comes next, and what is asked for meanwhile, a line for each line used.
- * AT_ONCE: so few sums of all groups are computed at once. */
+/* Strips side by side: the block of each that comes next. AT_ONCE: so few sums of all groups are computed at once. */
 enum { MOST_STRIPS = STREAM_BANDS, MOST_SUMS = 2 * STREAM_TILE, AT_ONCE = 16 };
 _Static_assert(PANEL / QUANT_STRIP <= MOST_STRIPS, "");
 struct strips {
-    const char *block[MOST_STRIPS], *next;
+    const char *block[MOST_STRIPS];
 };
 
-/* In step s of n groups at once: one group of q4 takes two steps to use up a line. */
+/* Asks for a line of what comes next, for each line used, in step s of n groups at once: one group of q4 takes two
+ * steps to use up a line. */
 INLINE void ask_step(enum weight_type type, const char **next, int n, int s)
 {
     if (type == WEIGHT_Q4 && n == 1 && s % 2) return;
@@ -165,31 +165,30 @@ INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width,
 
 /* The next block of strips [first, first + width). */
 INLINE void add_block(enum weight_type type, int rows, int width, __m512 *y, const int32_t *x, struct strips *w,
-                      int first, int asks)
+                      int first, const char **next)
 {
     const int groups = QUANT_BLOCK / quant_group(type), n = groups * rows * width <= AT_ONCE ? groups : 1;
-    UNROLL for (int g = 0; g < groups; g += n)
-        add_groups(type, g, n, rows, width, y, x, w->block + first, asks ? &w->next : NULL);
+    UNROLL for (int g = 0; g < groups; g += n) add_groups(type, g, n, rows, width, y, x, w->block + first, next);
     UNROLL for (int b = 0; b < width; b++) w->block[first + b] += quant_block_bytes(type);
 }
 
 /* A group of x, which is n blocks, against `strips` strips, width at a time; z is [strips / width][rows][width]. */
 INLINE void add_x_group(enum weight_type type, int n, int rows, int width, int strips, __m512 *z, const int32_t *x,
-                        struct strips *w, int asks)
+                        struct strips *w, const char **next)
 {
     const size_t units = block_units(type, rows);
     for (int first = 0; first < strips; first += width, z += rows * width) {
         if (quant_same_groups(type)) {
-            add_block(type, rows, width, z, x, w, first, asks);
+            add_block(type, rows, width, z, x, w, first, next);
             continue;
         }
         __m512 a[MOST_SUMS];
         UNROLL for (int i = 0; i < rows * width; i++) a[i] = _mm512_setzero_ps();
         if (rows == 1) { /* side by side in the code, two blocks of one row come from memory more slowly */
             for (int i = 0; i < n; i++)
-                add_block(type, rows, width, a, x + (size_t)i * units, w, first, asks);
+                add_block(type, rows, width, a, x + (size_t)i * units, w, first, next);
         } else {
-            UNROLL for (int i = 0; i < n; i++) add_block(type, rows, width, a, x + (size_t)i * units, w, first, asks);
+            UNROLL for (int i = 0; i < n; i++) add_block(type, rows, width, a, x + (size_t)i * units, w, first, next);
         }
         UNROLL for (int t = 0; t < rows; t++)
         {
@@ -202,14 +201,14 @@ INLINE void add_x_group(enum weight_type type, int n, int rows, int width, int s
 
 /* The group of x that comes next when `left` blocks are left. Returns how many blocks it has. */
 INLINE size_t next_x_group(enum weight_type type, size_t left, int rows, int width, int strips, __m512 *z,
-                           const int32_t *x, struct strips *w, int asks)
+                           const int32_t *x, struct strips *w, const char **next)
 {
     const size_t whole = (size_t)quant_x_blocks(type);
     if (left < whole) {
-        add_x_group(type, 1, rows, width, strips, z, x, w, asks);
+        add_x_group(type, 1, rows, width, strips, z, x, w, next);
         return 1;
     }
-    add_x_group(type, (int)whole, rows, width, strips, z, x, w, asks);
+    add_x_group(type, (int)whole, rows, width, strips, z, x, w, next);
     return whole;
 }
 _Static_assert(QUANT_MOST_X_BLOCKS == 2, "");
@@ -245,15 +244,16 @@ struct streamed {
     __mmask16 outputs;
 };
 
-/* Begins to ask for the strips after those in w, of which blocks from i on are multiplied now. Scales at once. */
-INLINE void ask_after(enum weight_type type, const struct streamed *s, struct strips *w, size_t i)
+/* What to ask for, of the strips after these, while blocks from i on are multiplied. Scales are asked for at once. */
+INLINE const char *next_strips(enum weight_type type, const struct streamed *s, size_t i)
 {
     const size_t block = quant_block_bytes(type), at = i * STREAM_BANDS, band = at / s->blocks;
     const size_t asked = (size_t)quant_x_blocks(type) * STREAM_BANDS;
-    w->next = s->w + (band < (size_t)s->bands ? band : (size_t)s->bands - 1) * s->band_bytes +
-              (s->blocks + at % s->blocks) * block;
+    const char *next = s->w + (band < (size_t)s->bands ? band : (size_t)s->bands - 1) * s->band_bytes +
+                       (s->blocks + at % s->blocks) * block;
     UNROLL for (size_t a = asked * quant_values_bytes(type); a < asked * block; a += QUANT_STEP_BYTES)
-        _mm_prefetch(w->next + a, _MM_HINT_T1);
+        _mm_prefetch(next + a, _MM_HINT_T1);
+    return next;
 }
 
 INLINE void stream_tile(int rows, enum weight_type type, float *y, const int32_t *x, const struct streamed *s)
@@ -265,8 +265,8 @@ INLINE void stream_tile(int rows, enum weight_type type, float *y, const int32_t
         w.block[b] = s->w + (size_t)(b < s->bands ? b : s->bands - 1) * s->band_bytes;
     UNROLL for (int i = 0; i < STREAM_BANDS * rows; i++) z[i] = _mm512_setzero_ps();
     for (size_t i = 0, n; i < s->blocks; i += n, x += n * block_units(type, rows)) {
-        if (rows > 1) ask_after(type, s, &w, i);
-        n = next_x_group(type, s->blocks - i, rows, width, STREAM_BANDS, z, x, &w, rows > 1);
+        const char *next = rows > 1 ? next_strips(type, s, i) : NULL;
+        n = next_x_group(type, s->blocks - i, rows, width, STREAM_BANDS, z, x, &w, rows > 1 ? &next : NULL);
     }
     for (int b = 0; b < s->bands; b++, y += s->y_apart)
         for (int t = 0; t < rows; t++)
@@ -332,7 +332,7 @@ INLINE void panel_tile(int rows, enum weight_type type, float *z, const int32_t 
     UNROLL for (int i = 0; i < rows * 2; i++) sum[i] = _mm512_loadu_ps(z + i / 2 * PANEL + i % 2 * LANES);
     for (size_t i = 0, n; i < blocks; i += n, x += n * block_units(type, rows)) {
         ask(a);
-        n = next_x_group(type, blocks - i, rows, 2, 2, sum, x, &w, 0);
+        n = next_x_group(type, blocks - i, rows, 2, 2, sum, x, &w, NULL);
     }
     UNROLL for (int i = 0; i < rows * 2; i++) _mm512_storeu_ps(z + i / 2 * PANEL + i % 2 * LANES, sum[i]);
 }
