@@ -53,14 +53,14 @@ static size_t steps_of(int n)
 enum { OUTPUTS = 4, GROUP = 8, STRETCH = 32 * STEP, MOST_HEIGHT = 12, MOST_SUMS = 24, FEW_ROWS = 2, FEW_AHEAD = 4096 };
 _Static_assert(DEPTH % STRETCH == 0, "");
 
-INLINE int tile_outputs(int height, int converts)
+INLINE int tile_outputs(int height, int dear)
 {
-    return height * OUTPUTS > MOST_SUMS && converts > 1 ? 2 : OUTPUTS;
+    return height * OUTPUTS > MOST_SUMS && dear ? 2 : OUTPUTS;
 }
 
-INLINE int tile_rows(int height, int converts)
+INLINE int tile_rows(int height, int dear)
 {
-    return height * tile_outputs(height, converts) > MOST_SUMS ? height / 2 : height;
+    return height * tile_outputs(height, dear) > MOST_SUMS ? height / 2 : height;
 }
 
 static int stream_height(int T)
@@ -149,10 +149,10 @@ INLINE void store_streamed(float *y, size_t y_stride, const float *z, const stru
 }
 
 /* One tile of rows, T of which exist, by a group of outputs from q on. */
-INLINE void stream_group(load_fn *load, size_t bytes, int converts, int height, float *y, size_t y_stride,
-                         const char *x, const struct streamed *s, int q, int T, int I)
+INLINE void stream_group(load_fn *load, size_t bytes, int dear, int height, float *y, size_t y_stride, const char *x,
+                         const struct streamed *s, int q, int T, int I)
 {
-    const int width = tile_outputs(height, converts), rows = tile_rows(height, converts), sums = rows * width;
+    const int width = tile_outputs(height, dear), rows = tile_rows(height, dear), sums = rows * width;
     const size_t x_step = (size_t)height * VECTOR_BYTES;
     const size_t ask = (size_t)width * STEP * bytes * (size_t)rows / (size_t)height;
     const char *w[GROUP];
@@ -211,8 +211,8 @@ INLINE void stream_few(load_fn *load, size_t bytes, int rows, float *y, size_t y
 }
 
 /* One tile of rows by all outputs. */
-INLINE void stream_outputs(load_fn *load, size_t bytes, int converts, int height, float *y, size_t y_stride,
-                           const char *x, const struct streamed *s, int T, int I)
+INLINE void stream_outputs(load_fn *load, size_t bytes, int dear, int height, float *y, size_t y_stride, const char *x,
+                           const struct streamed *s, int T, int I)
 {
     const int all = s->bands * s->O;
     if (height <= FEW_ROWS) {
@@ -221,11 +221,11 @@ INLINE void stream_outputs(load_fn *load, size_t bytes, int converts, int height
         return;
     }
     for (int q = 0; q < all; q += GROUP)
-        stream_group(load, bytes, converts, height, y, y_stride, x, s, q, T, I);
+        stream_group(load, bytes, dear, height, y, y_stride, x, s, q, T, I);
 }
 
-/* converts: how many instructions it takes to make a vector of w what is multiplied. */
-INLINE void stream(load_fn *load, size_t bytes, int converts, float *y, size_t y_stride, const char *x, const char *w,
+/* dear: whether it takes several instructions to make a vector of w what is multiplied. */
+INLINE void stream(load_fn *load, size_t bytes, int dear, float *y, size_t y_stride, const char *x, const char *w,
                    size_t band_bytes, int bands, int T, int O, int I)
 {
     const struct streamed s = {w, (size_t)I * bytes, band_bytes, bands, O};
@@ -233,13 +233,13 @@ INLINE void stream(load_fn *load, size_t bytes, int converts, float *y, size_t y
         float *yt = y + (size_t)t * y_stride;
         height = stream_height(T - t);
         switch (height) {
-        case 1: stream_outputs(load, bytes, converts, 1, yt, y_stride, x, &s, T - t, I); break;
-        case 2: stream_outputs(load, bytes, converts, 2, yt, y_stride, x, &s, T - t, I); break;
-        case 3: stream_outputs(load, bytes, converts, 3, yt, y_stride, x, &s, T - t, I); break;
-        case 4: stream_outputs(load, bytes, converts, 4, yt, y_stride, x, &s, T - t, I); break;
-        case 6: stream_outputs(load, bytes, converts, 6, yt, y_stride, x, &s, T - t, I); break;
-        case 8: stream_outputs(load, bytes, converts, 8, yt, y_stride, x, &s, T - t, I); break;
-        default: stream_outputs(load, bytes, converts, MOST_HEIGHT, yt, y_stride, x, &s, T - t, I); break;
+        case 1: stream_outputs(load, bytes, dear, 1, yt, y_stride, x, &s, T - t, I); break;
+        case 2: stream_outputs(load, bytes, dear, 2, yt, y_stride, x, &s, T - t, I); break;
+        case 3: stream_outputs(load, bytes, dear, 3, yt, y_stride, x, &s, T - t, I); break;
+        case 4: stream_outputs(load, bytes, dear, 4, yt, y_stride, x, &s, T - t, I); break;
+        case 6: stream_outputs(load, bytes, dear, 6, yt, y_stride, x, &s, T - t, I); break;
+        case 8: stream_outputs(load, bytes, dear, 8, yt, y_stride, x, &s, T - t, I); break;
+        default: stream_outputs(load, bytes, dear, MOST_HEIGHT, yt, y_stride, x, &s, T - t, I); break;
         }
     }
 }
@@ -420,11 +420,11 @@ static void multiply(float *z, const void *x, const void *w, int T, int n, const
         pack_x(load, to, x, x_stride, T, n);                                                                           \
     }
 
-#define STREAM(name, load, bytes, converts)                                                                            \
+#define STREAM(name, load, bytes, dear)                                                                                \
     static void name(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,     \
                      int O, int I)                                                                                     \
     {                                                                                                                  \
-        stream(load, bytes, converts, y, y_stride, x, w, band_bytes, bands, T, O, I);                                  \
+        stream(load, bytes, dear, y, y_stride, x, w, band_bytes, bands, T, O, I);                                      \
     }
 
 #define PACK_W(name, load, bytes)                                                                                      \

@@ -30,8 +30,8 @@ INLINE void put_inputs(int32_t *to, size_t lane, int i, const __m512 x[4])
 
 X_FORMS(prepare_bf16, pack_x_bf16, load_f32)
 
-STREAM(stream_f32, load_f32, 4, 1)
-STREAM(stream_f16, load_f16, 2, 3)
+STREAM(stream_f32, load_f32, 4, 0)
+STREAM(stream_f16, load_f16, 2, 1)
 STREAM(stream_bf16, load_bf16, 2, 0)
 
 PACK_W(pack_f32, load_f32, 4)
