@@ -118,15 +118,14 @@ async def read_stream(reader, tally, begun, leave_after):
     return ended
 
 
-async def one_request(port, tally, dice, options):
-    path, body, stream = make_request(dice, options.most_words, options.most_new)
-    leaves = stream and dice.random() < options.gone * 2 # about half of the requests are streams
+async def one_request(port, tally, request, leave_after=-1):
+    path, body, stream = request
     begun = time.perf_counter()
     reader, writer, status = await send(port, path, json.dumps(body).encode())
     if status != 200:
         tally.fail(f"{path}: status {status}: {(await reader.read())[:200]}")
     elif stream:
-        ended = await read_stream(reader, tally, begun, dice.randrange(1, 4) if leaves else -1)
+        ended = await read_stream(reader, tally, begun, leave_after)
         if ended is None:
             tally.count("gone in the middle")
         elif ended:
@@ -147,7 +146,9 @@ async def client(number, port, tally, options, until):
             if dice.random() < options.malformed:
                 await asyncio.wait_for(talk_nonsense(port, tally, dice), 120)
             else:
-                await asyncio.wait_for(one_request(port, tally, dice, options), 120)
+                request = make_request(dice, options.most_words, options.most_new)
+                leaves = request[2] and dice.random() < options.gone * 2 # about half of the requests are streams
+                await asyncio.wait_for(one_request(port, tally, request, dice.randrange(1, 4) if leaves else -1), 120)
         except Exception as error:
             tally.fail(f"{type(error).__name__}: {error}")
             await asyncio.sleep(0.1)
@@ -172,53 +173,41 @@ async def load(port, pid, options):
     return tally, samples, time.perf_counter() - begun
 
 
-async def answer(port, request):
-    path, body, stream = request
-    reader, writer, status = await send(port, path, json.dumps(body).encode())
-    rest = await reader.read()
-    await close(writer)
-    if status != 200 or (stream and b"data:" not in rest):
-        raise RuntimeError(f"{path}: status {status}: {rest[:200]}")
-
-
-async def throughput(port, clients, requests):
-    """Requests a second with so many clients, all of whom are busy all the time."""
-    source, times, failures, done = itertools.cycle(requests), [], [], asyncio.Event()
+async def throughput(port, clients, requests, tally):
+    """Requests a second with so many clients, all of whom are busy all the time; NaN if one failed."""
+    source, times, done = itertools.cycle(requests), [], asyncio.Event()
 
     async def client():
-        try:
-            while True:
-                await answer(port, next(source))
-                times.append(time.perf_counter())
-                if len(times) == clients + len(requests):
-                    done.set()
-        except Exception as error:
-            failures.append(error)
-            done.set()
+        while not tally.failures and len(times) < clients + len(requests):
+            try:
+                await one_request(port, tally, next(source))
+            except Exception as error:
+                tally.fail(f"{type(error).__name__}: {error}")
+            times.append(time.perf_counter())
+        done.set()
 
     tasks = [asyncio.create_task(client()) for _ in range(clients)]
     await done.wait()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    if failures:
-        raise failures[0]
-    return len(requests) / (times[clients + len(requests) - 1] - times[clients - 1])
+    return float("nan") if tally.failures else len(requests) / (times[clients + len(requests) - 1] - times[clients - 1])
 
 
 def sweep(port, options):
     dice = random.Random(1)
     requests = [make_request(dice, options.most_words, options.most_new) for _ in range(options.requests)]
-    asyncio.run(throughput(port, 1, requests[:2]))
-    rounds = []
+    tally, rounds = Tally(), []
+    asyncio.run(throughput(port, 1, requests[:2], tally))
     for _ in range(options.rounds):
-        rounds.append([asyncio.run(throughput(port, clients, requests)) for clients in options.sweep])
+        rounds.append([asyncio.run(throughput(port, clients, requests, tally)) for clients in options.sweep])
         print("  ".join(f"{clients}: {rate:.3f}/s" for clients, rate in zip(options.sweep, rounds[-1])), file=sys.stderr)
     by_clients = list(zip(*rounds))
     return {
         "requests": options.requests,
         "most_words": options.most_words,
         "most_new": options.most_new,
+        "failures": tally.failures[:10],
         "clients": [
             {
                 "clients": clients,
@@ -281,10 +270,11 @@ def main():
         process, options.port, log = start(options.gptjt, more)
         options.pid = process.pid
     if options.sweep:
-        result, ok = sweep(options.port, options), True
+        result = sweep(options.port, options)
     else:
         tally, samples, seconds = asyncio.run(load(options.port, options.pid, options))
-        result, ok = report(tally, samples, seconds, options), not tally.outcomes.get("failed")
+        result = report(tally, samples, seconds, options)
+    ok = not result["failures"]
     if process:
         process.send_signal(signal.SIGTERM)
         result["exit"] = process.wait(120)
