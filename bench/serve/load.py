@@ -7,14 +7,15 @@ which talk nonsense.
 
 Starts `gptjt serve OPTIONS` (or uses --port of one that runs, whose process is --pid), and says: requests by outcome,
 p50 and p95 of the time to the first token and between tokens, tokens a second, and the server's memory at the beginning,
-in the middle and at the end. Exits 1 if a valid request failed, if nonsense was accepted, or if the server did not end
-well.
+in the middle and at the end. A server that it started is told to end (SIGTERM) while all clients wait for answers, which
+must all come to a proper end, and is started again. Exits 1 if a valid request failed, if nonsense was accepted, or if the
+server did not end well.
 
 With --sweep so many clients, one number after the other and all that --rounds times, take the next of the same requests
 as soon as they have their answer. What counts is the time for as many answers as there are requests, from the moment
 on when there was one for each client: neither the beginning nor the end, when some clients have nothing to do. Told as
 requests a second, and as a multiple of the first number's, a median over rounds. Python's standard library only."""
-import argparse, asyncio, itertools, json, random, signal, statistics, subprocess, sys, tempfile, time
+import argparse, asyncio, itertools, json, random, signal, statistics, subprocess, sys, tempfile, time, urllib.request
 
 MALFORMED = [
     b'{"inputs": "x"',
@@ -28,6 +29,10 @@ MALFORMED = [
     b'{"inputs": "x", "parameters": {"max_new_tokens": 1000000}}',
 ]
 WORDS = "the market in the morning was full of people who had come from far away to sell what they had made".split()
+
+
+class Refused(Exception):
+    """No answer, or one that is not 200."""
 
 
 class Tally:
@@ -62,11 +67,17 @@ def make_request(dice, most_words, most_new):
 
 
 async def send(port, path, body):
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-    writer.write(head.encode() + body)
-    await writer.drain()
-    status = int((await reader.readline()).split()[1])
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head.encode() + body)
+        await writer.drain()
+        first_line = await reader.readline()
+    except OSError as error:
+        raise Refused(f"{path}: {error}")
+    if not first_line:
+        raise Refused(f"{path}: closed without an answer")
+    status = int(first_line.split()[1])
     while (await reader.readline()).strip():
         pass
     return reader, writer, status
@@ -123,8 +134,8 @@ async def one_request(port, tally, request, leave_after=-1):
     begun = time.perf_counter()
     reader, writer, status = await send(port, path, json.dumps(body).encode())
     if status != 200:
-        tally.fail(f"{path}: status {status}: {(await reader.read())[:200]}")
-    elif stream:
+        raise Refused(f"{path}: status {status}: {(await reader.read())[:200]}")
+    if stream:
         ended = await read_stream(reader, tally, begun, leave_after)
         if ended is None:
             tally.count("gone in the middle")
@@ -171,6 +182,47 @@ async def load(port, pid, options):
     begun = time.perf_counter()
     await asyncio.gather(watch_memory(pid, samples, until), *(client(i, port, tally, options, until) for i in range(options.clients)))
     return tally, samples, time.perf_counter() - begun
+
+
+async def end_under_load(process, port, options):
+    """Every client asks again and again until he is turned away; after two seconds the server is told to end. What it had
+    begun to answer must come to a proper end."""
+    tally, told = Tally(), asyncio.Event()
+
+    async def client(number):
+        dice = random.Random(2000 + number)
+        turned_away = False
+        while not turned_away:
+            begun_before = not told.is_set()
+            try:
+                await one_request(port, tally, make_request(dice, options.most_words, options.most_new))
+                if told.is_set() and begun_before:
+                    tally.count("came to their end after SIGTERM")
+            except Refused as error:
+                turned_away = told.is_set()
+                tally.count("turned away") if turned_away else tally.fail(str(error))
+            except Exception as error:
+                tally.fail(f"cut off: {type(error).__name__}: {error}")
+
+    clients = [asyncio.create_task(client(i)) for i in range(options.clients)]
+    await asyncio.sleep(2)
+    process.send_signal(signal.SIGTERM)
+    told.set()
+    begun = time.perf_counter()
+    await asyncio.gather(*clients)
+    return tally, {"outcomes": tally.outcomes, "exit": process.wait(120), "seconds": time.perf_counter() - begun}
+
+
+def start_again(gptjt, port, options):
+    """Seconds until a server on the same port is ready, which it then has to end."""
+    begun = time.perf_counter()
+    process, _, _ = start(gptjt, [*options, "--port", str(port)])
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60).read()
+        return time.perf_counter() - begun
+    finally:
+        process.terminate()
+        process.wait(120)
 
 
 async def throughput(port, clients, requests, tally):
@@ -274,20 +326,20 @@ def main():
     else:
         tally, samples, seconds = asyncio.run(load(options.port, options.pid, options))
         result = report(tally, samples, seconds, options)
-    ok = not result["failures"]
     if process:
-        process.send_signal(signal.SIGTERM)
-        result["exit"] = process.wait(120)
+        tally, result["end_under_load"] = asyncio.run(end_under_load(process, options.port, options))
+        result["end_under_load"]["seconds_to_serve_again"] = start_again(options.gptjt, options.port, more)
+        result["failures"] += tally.failures[:10]
         with open(f"/proc/self/fd/{log.fileno()}") as f:
             text = f.read()
-        ok = ok and result["exit"] == 0 and "Sanitizer" not in text
-        if not ok:
+        if "Sanitizer" in text or result["end_under_load"]["exit"]:
+            result["failures"].append("the server did not end well")
             print(text[-5000:], file=sys.stderr)
     print(json.dumps(result, indent=2))
     if options.json:
         with open(options.json, "w") as f:
             json.dump(result, f, indent=2)
-    return 0 if ok else 1
+    return 1 if result["failures"] else 0
 
 
 if __name__ == "__main__":
