@@ -15,7 +15,7 @@ With --sweep so many clients, one number after the other and all that --rounds t
 as soon as they have their answer. What counts is the time for as many answers as there are requests, from the moment
 on when there was one for each client: neither the beginning nor the end, when some clients have nothing to do. Told as
 requests a second, and as a multiple of the first number's, a median over rounds. Python's standard library only."""
-import argparse, asyncio, itertools, json, random, signal, statistics, subprocess, sys, tempfile, time, urllib.request
+import argparse, asyncio, itertools, json, random, signal, statistics, subprocess, sys, tempfile, time, urllib.error, urllib.request
 
 MALFORMED = [
     b'{"inputs": "x"',
@@ -195,13 +195,14 @@ async def end_under_load(process, port, options):
         while not turned_away:
             begun_before = not told.is_set()
             try:
-                await one_request(port, tally, make_request(dice, options.most_words, options.most_new))
+                await asyncio.wait_for(one_request(port, tally, make_request(dice, options.most_words, options.most_new)), 120)
                 if told.is_set() and begun_before:
                     tally.count("came to their end after SIGTERM")
             except Refused as error:
                 turned_away = told.is_set()
                 tally.count("turned away") if turned_away else tally.fail(str(error))
             except Exception as error:
+                turned_away = told.is_set()
                 tally.fail(f"cut off: {type(error).__name__}: {error}")
 
     clients = [asyncio.create_task(client(i)) for i in range(options.clients)]
@@ -214,15 +215,19 @@ async def end_under_load(process, port, options):
 
 
 def start_again(gptjt, port, options):
-    """Seconds until a server on the same port is ready, which it then has to end."""
+    """Seconds until a server on the same port is ready, which is then ended; None if it is not within a minute."""
     begun = time.perf_counter()
     process, _, _ = start(gptjt, [*options, "--port", str(port)])
-    try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60).read()
-        return time.perf_counter() - begun
-    finally:
-        process.terminate()
-        process.wait(120)
+    seconds = None
+    while seconds is None and time.perf_counter() - begun < 60:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60):
+                seconds = time.perf_counter() - begun
+        except urllib.error.URLError: # 503 while the model loads
+            time.sleep(0.01)
+    process.terminate()
+    process.wait(120)
+    return seconds
 
 
 async def throughput(port, clients, requests, tally):
@@ -328,8 +333,9 @@ def main():
         result = report(tally, samples, seconds, options)
     if process:
         tally, result["end_under_load"] = asyncio.run(end_under_load(process, options.port, options))
-        result["end_under_load"]["seconds_to_serve_again"] = start_again(options.gptjt, options.port, more)
-        result["failures"] += tally.failures[:10]
+        again = start_again(options.gptjt, options.port, more)
+        result["end_under_load"]["seconds_to_serve_again"] = again
+        result["failures"] += tally.failures[:10] + (["the server did not start again"] if again is None else [])
         with open(f"/proc/self/fd/{log.fileno()}") as f:
             text = f.read()
         if "Sanitizer" in text or result["end_under_load"]["exit"]:
