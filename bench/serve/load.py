@@ -32,7 +32,11 @@ WORDS = "the market in the morning was full of people who had come from far away
 
 
 class Refused(Exception):
-    """No answer, or one that is not 200."""
+    """No answer (status None), or one that is not 200."""
+
+    def __init__(self, what, status=None):
+        super().__init__(what)
+        self.status = status
 
 
 class Tally:
@@ -68,15 +72,18 @@ def make_request(dice, most_words, most_new):
 
 async def send(port, path, body):
     head = f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    writer = None
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head.encode() + body)
         await writer.drain()
         first_line = await reader.readline()
+        if not first_line:
+            raise ConnectionError("closed without an answer")
     except OSError as error:
-        raise Refused(f"{path}: {error}")
-    if not first_line:
-        raise Refused(f"{path}: closed without an answer")
+        if writer:
+            await close(writer)
+        raise Refused(f"{path}: {error}") from error
     status = int(first_line.split()[1])
     while (await reader.readline()).strip():
         pass
@@ -134,7 +141,9 @@ async def one_request(port, tally, request, leave_after=-1):
     begun = time.perf_counter()
     reader, writer, status = await send(port, path, json.dumps(body).encode())
     if status != 200:
-        raise Refused(f"{path}: status {status}: {(await reader.read())[:200]}")
+        text = (await reader.read())[:200]
+        await close(writer)
+        raise Refused(f"{path}: status {status}: {text}", status)
     if stream:
         ended = await read_stream(reader, tally, begun, leave_after)
         if ended is None:
@@ -185,25 +194,24 @@ async def load(port, pid, options):
 
 
 async def end_under_load(process, port, options):
-    """Every client asks again and again until he is turned away; after two seconds the server is told to end. What it had
+    """Every client asks again and again until one is not answered; after two seconds the server is told to end. What it had
     begun to answer must come to a proper end."""
     tally, told = Tally(), asyncio.Event()
 
     async def client(number):
         dice = random.Random(2000 + number)
-        turned_away = False
-        while not turned_away:
+        while True:
             begun_before = not told.is_set()
             try:
                 await asyncio.wait_for(one_request(port, tally, make_request(dice, options.most_words, options.most_new)), 120)
                 if told.is_set() and begun_before:
                     tally.count("came to their end after SIGTERM")
-            except Refused as error:
-                turned_away = told.is_set()
-                tally.count("turned away") if turned_away else tally.fail(str(error))
             except Exception as error:
-                turned_away = told.is_set()
-                tally.fail(f"cut off: {type(error).__name__}: {error}")
+                if told.is_set() and isinstance(error, Refused) and error.status in (None, 503):
+                    tally.count("turned away")
+                else:
+                    tally.fail(f"{type(error).__name__}: {error}")
+                return
 
     clients = [asyncio.create_task(client(i)) for i in range(options.clients)]
     await asyncio.sleep(2)
@@ -340,6 +348,7 @@ def main():
             text = f.read()
         if "Sanitizer" in text or result["end_under_load"]["exit"]:
             result["failures"].append("the server did not end well")
+        if result["failures"]:
             print(text[-5000:], file=sys.stderr)
     print(json.dumps(result, indent=2))
     if options.json:
