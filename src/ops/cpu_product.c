@@ -104,7 +104,8 @@ void ops_cpu_output(const struct ops_cpu *c, const struct product_output *y, flo
 
 /* ---- Rows ---- */
 
-/* Rows are packed PACK_ROWS at a time, each a block of inputs: [block][group of rows]. */
+/* Rows are packed PACK_ROWS at a time, each a block of inputs, in the order of their use: [block][group of rows], or,
+ * where panels are packed beforehand, [group][block]. */
 static int row_groups(int T)
 {
     return (T + PACK_ROWS - 1) / PACK_ROWS;
@@ -123,7 +124,9 @@ size_t ops_cpu_packed_x_bytes(const struct linear_kernels *k, int T, int I)
 
 static void *packed_x(const struct product *p, int at, int group)
 {
-    return (char *)p->c->x + ((size_t)(at / p->depth) * (size_t)row_groups(p->T) + (size_t)group) * p->group_x_bytes;
+    const int block = at / p->depth;
+    const int n = p->panels ? group * blocks_of(p->I, p->depth) + block : block * row_groups(p->T) + group;
+    return (char *)p->c->x + (size_t)n * p->group_x_bytes;
 }
 
 static int rows_of(const struct product *p, int group)
@@ -289,14 +292,20 @@ static void panel_pack_task(void *user, int task, int thread)
     pack_panel(p, packed_before(p, panel, at), ops_cpu_scratch(p->c, thread), &a, at);
 }
 
+/* The block that follows in by_groups(). */
+static struct ahead block_ahead(const struct product *p, int panel, int at)
+{
+    const int next = at + p->depth;
+    return (struct ahead){.at = packed_before(p, panel, next < p->I ? next : 0), .bytes = p->panel_bytes, .pieces = 1};
+}
+
 /* All blocks of the panel are there: a group's sums stay in the cache. */
 static void by_groups(const struct product *p, int i, const struct panel *a, float *z)
 {
-    const struct ahead none = {.pieces = 0};
     for (int group = 0; group < row_groups(p->T); group++) {
         memset(z, 0, (size_t)rows_of(p, group) * (size_t)p->panel * sizeof *z);
         for (int at = 0; at < p->I; at += p->depth)
-            multiply_group(p, z, a, packed_before(p, i, at), at, group, none);
+            multiply_group(p, z, a, packed_before(p, i, at), at, group, block_ahead(p, i, at));
     }
 }
 

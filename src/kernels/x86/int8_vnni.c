@@ -331,7 +331,9 @@ INLINE void panel_tile(int rows, enum weight_type type, float *z, const int32_t 
     struct strips w = {{panel->block[first], panel->block[first + 1]}};
     UNROLL for (int i = 0; i < rows * 2; i++) sum[i] = _mm512_loadu_ps(z + i / 2 * PANEL + i % 2 * LANES);
     for (size_t i = 0, n; i < blocks; i += n, x += n * block_units(type, rows)) {
+        const size_t units = (size_t)quant_x_blocks(type) * block_units(type, rows);
         ask(a);
+        UNROLL for (size_t u = 0; u < units; u += LANES) ask_x(x + u);
         n = next_x_group(type, blocks - i, rows, 2, 2, sum, x, &w, NULL);
     }
     UNROLL for (int i = 0; i < rows * 2; i++) _mm512_storeu_ps(z + i / 2 * PANEL + i % 2 * LANES, sum[i]);

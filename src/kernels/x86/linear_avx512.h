@@ -344,6 +344,13 @@ INLINE void pack_quant(enum weight_type type, put_inputs_fn *put_inputs, int32_t
 /* What is wanted next is asked for every so many steps, as evenly as it can come: a burst would hold up the loads. */
 enum { ASK_STEPS = 2 };
 
+/* A row of z's tile, to which it is added at the end, is asked for into L1. */
+INLINE void ask_z(const float *zt)
+{
+    _mm_prefetch((const char *)zt, _MM_HINT_T0);
+    _mm_prefetch((const char *)(zt + LANES), _MM_HINT_T0);
+}
+
 /* rows x 32 outputs over one lane's steps. */
 INLINE void tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t steps, struct asking *a)
 {
@@ -351,6 +358,8 @@ INLINE void tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t 
     UNROLL for (int t = 0; t < rows; t++) sum[t][0] = sum[t][1] = _mm512_setzero_ps();
     for (size_t s = 0; s < steps; s++, x += rows, w += WIDTH) {
         if (a && s % ASK_STEPS == 0) ask(a);
+        if (s < (size_t)rows) ask_z(z + s * PANEL);
+        ask_x(x);
         const __m512i w0 = load_vector(w), w1 = load_vector(w + LANES);
         UNROLL for (int t = 0; t < rows; t++)
         {
