@@ -24,7 +24,7 @@ static int greatest(int a, int b)
 /* ---- A task's rows and scratch ---- */
 
 enum {
-    MOST_ROWS = 96, /* with 256 components that is 200 KB of queries and results: they stay in the L2 cache */
+    MOST_ROWS = 192, /* with 256 components that is 400 KB of queries and results: they stay in the L2 cache */
     FEWEST_ROWS = 12,
     WIDEN_ROWS = 4, /* from so many rows on a page is widened once and not in every tile's registers */
 };

@@ -113,6 +113,10 @@ INLINE void add_positions(int R, int columns, float *out, size_t stride, const f
 {
     const struct apart apart = {stride, KV_COLUMN, PAGE_PAIRS, 1, KV_COLUMN, PAGE_PAIRS * KV_COLUMN};
     const struct seen_pairs p = pairs_seen(seen);
+    if (columns == TILE_COLUMNS && seen.from == 0 && seen.to == KV_PAGE) {
+        add_pairs(R, TILE_COLUMNS, out, keep, w, in, PAGE_PAIRS, apart, -1, -1);
+        return;
+    }
     add_some_columns(R, columns, out, keep, w + p.begin, in + p.begin * KV_COLUMN, p.end - p.begin, apart, p.first_mask,
                      p.last_mask);
 }
@@ -146,22 +150,29 @@ INLINE void score_rows(int R, const struct attention_rows *a, int t, int k, int 
     score_pairs(R, a->score + t * KV_PAGE, q, keys, (n + 1) / 2, k > 0);
 }
 
+/* What n components from k on give to the scores of all positions. */
+INLINE void score_block(load_fn *load, size_t bytes, const struct attention_rows *a, const char *keys, int k, int n,
+                        int at)
+{
+    int32_t paired[BLOCK_PAIRS * KV_PAGE];
+    pair_components(load, bytes, paired, keys, n);
+    for (int t = 0; t < a->T;) {
+        const bool tile = t + TILE_ROWS <= a->T;
+        if (tile && any_sees(a, t, TILE_ROWS, at))
+            score_rows(TILE_ROWS, a, t, k, n, paired);
+        else if (!tile && any_sees(a, t, 1, at))
+            score_rows(1, a, t, k, n, paired);
+        t += tile ? TILE_ROWS : 1;
+    }
+}
+
 /* Of all positions of the page, as score_page() does. */
 INLINE void score_page_pairs(load_fn *load, size_t bytes, const struct attention_rows *a, const char *keys, int at)
 {
-    int32_t paired[BLOCK_PAIRS * KV_PAGE];
-    for (int k = 0; k < a->K; k += KEY_BLOCK, keys += KEY_BLOCK * KV_PAGE * bytes) {
-        const int n = a->K - k < KEY_BLOCK ? a->K - k : KEY_BLOCK;
-        pair_components(load, bytes, paired, keys, n);
-        for (int t = 0; t < a->T;) {
-            const bool tile = t + TILE_ROWS <= a->T;
-            if (tile && any_sees(a, t, TILE_ROWS, at))
-                score_rows(TILE_ROWS, a, t, k, n, paired);
-            else if (!tile && any_sees(a, t, 1, at))
-                score_rows(1, a, t, k, n, paired);
-            t += tile ? TILE_ROWS : 1;
-        }
-    }
+    int k = 0;
+    for (; k + KEY_BLOCK <= a->K; k += KEY_BLOCK, keys += KEY_BLOCK * KV_PAGE * bytes)
+        score_block(load, bytes, a, keys, k, KEY_BLOCK, at);
+    if (k < a->K) score_block(load, bytes, a, keys, k, a->K - k, at);
 }
 
 /* ---- Forward ---- */
