@@ -195,14 +195,27 @@ static const char *weight_at(const struct product *p, const struct panel *a)
     return (const char *)a->map->w.data + weight_bytes(a->map->w.type, a->o, p->I);
 }
 
-/* What a panel is packed from for inputs [at, at + inputs): rows, or strips of blocks. */
+/* Where a panel's input `at` is in a matrix that lies across. */
+static const char *across_at(const struct panel *a, int at)
+{
+    const struct operand *w = &a->map->w;
+    return (const char *)w->data + ((size_t)at * w->stride + (size_t)a->o) * weight_bytes(w->type, 1, 1);
+}
+
+/* What a panel is packed from for inputs [at, at + inputs): rows, or strips of blocks; pieces of rows if it lies
+ * across. */
 static struct ahead panel_source(const struct product *p, const struct panel *a, int at, int inputs)
 {
-    const enum weight_type type = a->map->w.type;
-    const int unit = weight_quantised(type) ? QUANT_STRIP : 1;
-    return (struct ahead){.at = weight_at(p, a) + weight_bytes(type, unit, at),
-                          .apart = weight_bytes(type, unit, p->I),
-                          .bytes = weight_bytes(type, unit, inputs),
+    const struct operand *w = &a->map->w;
+    if (w->across)
+        return (struct ahead){.at = across_at(a, at),
+                              .apart = w->stride * weight_bytes(w->type, 1, 1),
+                              .bytes = weight_bytes(w->type, 1, a->n),
+                              .pieces = inputs};
+    const int unit = weight_quantised(w->type) ? QUANT_STRIP : 1;
+    return (struct ahead){.at = weight_at(p, a) + weight_bytes(w->type, unit, at),
+                          .apart = weight_bytes(w->type, unit, p->I),
+                          .bytes = weight_bytes(w->type, unit, inputs),
                           .pieces = (a->n + unit - 1) / unit};
 }
 
@@ -210,9 +223,9 @@ static struct ahead panel_source(const struct product *p, const struct panel *a,
 static void pack_across(const struct product *p, char *to, char *room, const struct panel *a, int at, int inputs)
 {
     const struct operand *w = &a->map->w;
-    const size_t bytes = weight_bytes(w->type, 1, 1), from = (size_t)at * w->stride + (size_t)a->o;
+    const size_t bytes = weight_bytes(w->type, 1, 1);
     k_transpose_fn *transpose = bytes == sizeof(float) ? p->c->kernels.transpose_32 : p->c->kernels.transpose_16;
-    transpose(room, (size_t)inputs, (const char *)w->data + from * bytes, w->stride, inputs, a->n);
+    transpose(room, (size_t)inputs, across_at(a, at), w->stride, inputs, a->n);
     p->k->pack_w(to, room, a->n, inputs, 0, inputs);
 }
 
@@ -221,8 +234,7 @@ static void pack_panel(const struct product *p, char *to, char *room, const stru
     const int inputs = least(p->depth, p->I - at);
     const struct operand *w = &a->map->w;
     if (p->back) {
-        const size_t from = ((size_t)at * w->stride + (size_t)a->o) * weight_bytes(w->type, 1, 1);
-        p->back->pack_w_across[w->type](to, (const char *)w->data + from, w->stride, a->n, inputs);
+        p->back->pack_w_across[w->type](to, across_at(a, at), w->stride, a->n, inputs);
     } else if (w->across) {
         pack_across(p, to, room, a, at, inputs);
     } else {
@@ -235,7 +247,6 @@ static void pack_panel(const struct product *p, char *to, char *room, const stru
 static struct ahead packed_next(const struct product *p, int i, const struct panel *a, int at)
 {
     const int next = at + p->depth;
-    if (a->map->w.across) return (struct ahead){.pieces = 0};
     if (next < p->I) return panel_source(p, a, next, least(p->depth, p->I - next));
     const struct panel far = panel_at(p, i + pool_threads(p->c->pool));
     return far.map ? panel_source(p, &far, 0, least(p->depth, p->I)) : (struct ahead){.pieces = 0};
