@@ -303,20 +303,14 @@ static void panel_pack_task(void *user, int task, int thread)
     pack_panel(p, packed_before(p, panel, at), ops_cpu_scratch(p->c, thread), &a, at);
 }
 
-/* The block that follows in by_groups(). */
-static struct ahead block_ahead(const struct product *p, int panel, int at)
-{
-    const int next = at + p->depth;
-    return (struct ahead){.at = packed_before(p, panel, next < p->I ? next : 0), .bytes = p->panel_bytes, .pieces = 1};
-}
-
 /* All blocks of the panel are there: a group's sums stay in the cache. */
 static void by_groups(const struct product *p, int i, const struct panel *a, float *z)
 {
+    const struct ahead none = {.pieces = 0};
     for (int group = 0; group < row_groups(p->T); group++) {
         memset(z, 0, (size_t)rows_of(p, group) * (size_t)p->panel * sizeof *z);
         for (int at = 0; at < p->I; at += p->depth)
-            multiply_group(p, z, a, packed_before(p, i, at), at, group, block_ahead(p, i, at));
+            multiply_group(p, z, a, packed_before(p, i, at), at, group, none);
     }
 }
 

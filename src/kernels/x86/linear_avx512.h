@@ -341,8 +341,9 @@ INLINE void pack_quant(enum weight_type type, put_inputs_fn *put_inputs, int32_t
 
 /* ---- Panels: multiplying ---- */
 
-/* What is wanted next is asked for every so many steps, as evenly as it can come: a burst would hold up the loads. */
-enum { ASK_STEPS = 2 };
+/* What is wanted next is asked for every so many steps, as evenly as it can come: a burst would hold up the loads. The
+ * strip behind this one is in L2 unless rows have driven it out: eight tiles ask for all of it. */
+enum { ASK_STEPS = 2, ASK_STRIP_STEPS = 4, ASK_STRIP_BYTES = VECTOR_BYTES / ASK_STRIP_STEPS };
 
 /* A row of z's tile, to which it is added at the end, is asked for into L1. */
 INLINE void ask_z(const float *zt)
@@ -351,14 +352,16 @@ INLINE void ask_z(const float *zt)
     _mm_prefetch((const char *)(zt + LANES), _MM_HINT_T0);
 }
 
-/* rows x 32 outputs over one lane's steps. */
-INLINE void tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t steps, struct asking *a)
+/* rows x 32 outputs over one lane's steps. next: this tile's part of the next strip. */
+INLINE void tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t steps, const char *next,
+                 struct asking *a)
 {
     __m512 sum[TILE][2];
     UNROLL for (int t = 0; t < rows; t++) sum[t][0] = sum[t][1] = _mm512_setzero_ps();
     for (size_t s = 0; s < steps; s++, x += rows, w += WIDTH) {
         if (a && s % ASK_STEPS == 0) ask(a);
         if (s < (size_t)rows) ask_z(z + s * PANEL);
+        if (s % ASK_STRIP_STEPS == 0) _mm_prefetch(next + s * ASK_STRIP_BYTES, _MM_HINT_T1);
         ask_x(x);
         const __m512i w0 = load_vector(w), w1 = load_vector(w + LANES);
         UNROLL for (int t = 0; t < rows; t++)
@@ -376,30 +379,32 @@ INLINE void tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t 
     }
 }
 
-INLINE void any_tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t steps, struct asking *a)
+INLINE void any_tile(int rows, float *z, const int32_t *x, const int32_t *w, size_t steps, const char *next,
+                     struct asking *a)
 {
     switch (rows) {
-    case 1: tile(1, z, x, w, steps, a); break;
-    case 2: tile(2, z, x, w, steps, a); break;
-    case 3: tile(3, z, x, w, steps, a); break;
-    case 4: tile(4, z, x, w, steps, a); break;
-    case 5: tile(5, z, x, w, steps, a); break;
-    case 6: tile(6, z, x, w, steps, a); break;
-    case 7: tile(7, z, x, w, steps, a); break;
-    case 8: tile(8, z, x, w, steps, a); break;
-    case 9: tile(9, z, x, w, steps, a); break;
-    case 10: tile(10, z, x, w, steps, a); break;
-    case 11: tile(11, z, x, w, steps, a); break;
-    default: tile(TILE, z, x, w, steps, a); break;
+    case 1: tile(1, z, x, w, steps, next, a); break;
+    case 2: tile(2, z, x, w, steps, next, a); break;
+    case 3: tile(3, z, x, w, steps, next, a); break;
+    case 4: tile(4, z, x, w, steps, next, a); break;
+    case 5: tile(5, z, x, w, steps, next, a); break;
+    case 6: tile(6, z, x, w, steps, next, a); break;
+    case 7: tile(7, z, x, w, steps, next, a); break;
+    case 8: tile(8, z, x, w, steps, next, a); break;
+    case 9: tile(9, z, x, w, steps, next, a); break;
+    case 10: tile(10, z, x, w, steps, next, a); break;
+    case 11: tile(11, z, x, w, steps, next, a); break;
+    default: tile(TILE, z, x, w, steps, next, a); break;
     }
 }
 
 /* All rows by a strip of w over `steps` steps; z's rows are PANEL apart. */
 INLINE void all_tiles(float *z, const int32_t *x, const int32_t *w, int T, size_t steps, struct asking *a)
 {
-    for (int t = 0, rows; t < T; t += rows, x += (size_t)rows * steps) {
+    const char *next = (const char *)(w + steps * WIDTH);
+    for (int t = 0, rows; t < T; t += rows, x += (size_t)rows * steps, next += steps * ASK_STRIP_BYTES) {
         rows = tile_height(T - t, TILE);
-        any_tile(rows, z + t * PANEL, x, w, steps, a);
+        any_tile(rows, z + t * PANEL, x, w, steps, next, a);
     }
 }
 
