@@ -194,7 +194,7 @@ async def load(port, pid, options):
 
 
 async def end_under_load(process, port, options):
-    """Every client asks again and again until one is not answered; after two seconds the server is told to end. What it had
+    """Every client asks again and again until a request fails; after two seconds the server is told to end. What it had
     begun to answer must come to a proper end."""
     tally, told = Tally(), asyncio.Event()
 

@@ -84,8 +84,7 @@ static void back_multiply(float *z, const void *x, const void *w, int T, int n, 
 {
     const size_t steps = back_steps(n);
     const int32_t *strip = w;
-    struct asking a = asking(next,
-                             PANEL / WIDTH * ((T + TILE - 1) / TILE) * (int)((steps + ASK_STEPS - 1) / ASK_STEPS));
+    struct asking a = ask_in_strips(next, PANEL / WIDTH, T, steps);
     for (int s = 0; s < PANEL; s += WIDTH, strip += steps * WIDTH)
         all_tiles(z + s, x, strip, T, steps, a.lines ? &a : NULL);
 }

@@ -408,12 +408,17 @@ INLINE void all_tiles(float *z, const int32_t *x, const int32_t *w, int T, size_
     }
 }
 
+/* To be asked for while all rows pass so many strips. */
+static struct asking ask_in_strips(const struct ahead *next, int strips, int T, size_t steps)
+{
+    return asking(next, strips * ((T + TILE - 1) / TILE) * (int)((steps + ASK_STEPS - 1) / ASK_STEPS));
+}
+
 static void multiply(float *z, const void *x, const void *w, int T, int n, const struct ahead *next)
 {
     enum { STRIPS = PANEL / WIDTH };
     const size_t steps = steps_of(n);
-    struct asking a = asking(next,
-                             LANES * STRIPS * ((T + TILE - 1) / TILE) * (int)((steps + ASK_STEPS - 1) / ASK_STEPS));
+    struct asking a = ask_in_strips(next, LANES * STRIPS, T, steps);
     for (int j = 0; j < LANES * STRIPS; j++) {
         const int32_t *xj = (const int32_t *)x + (size_t)(j / STRIPS) * x_lane_units(T, n);
         const int32_t *wj = (const int32_t *)w + (size_t)(j / STRIPS) * w_lane_units(n) +
