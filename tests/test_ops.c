@@ -209,6 +209,41 @@ static void linear_group_has_the_bits_of_each_map_alone(void **state)
     free(d.alone);
 }
 
+/* Rows so long that they pass a stretch of inputs at a time, in several passes: the bits of a row alone, which streams
+ * the weights. */
+static void long_rows_have_the_bits_of_each_alone(void **state)
+{
+    (void)state;
+    enum { T = 601, O = 70, I = 25001 };
+    static const int some_rows[] = {0, 299, T - 1};
+    static const struct ops_cpu_limits limits = {.head = 1, .inputs = I};
+    float *x = numbers(T * I, 1), *host = numbers(O * I, 2), *b = numbers(O, 3), *before = numbers(T * O, 4);
+    for (enum cpu_level level = CPU_AVX2; level <= kernels_best_level(); level++) {
+        for (enum compute_type compute = 0; compute < COMPUTE_TYPES; compute++) {
+            struct ops *o = NULL;
+            if (ops_cpu_create(&o, level, compute, 2, limits) != OK) fail_msg("%s", status_message());
+            struct weight w = bind(o, host, O, I, compute == COMPUTE_INT8 ? WEIGHT_Q8 : WEIGHT_BF16);
+            struct weight bias = bind_vector(o, b, O);
+            float *y = copy_of(before, T * O), *alone = copy_of(before, T * O);
+            o->fn->linear(o, y, x, &w, &bias, T, EPILOGUE_ADD);
+            for (size_t r = 0; r < COUNT_OF(some_rows); r++) {
+                const int t = some_rows[r];
+                o->fn->linear(o, alone + t * O, x + t * I, &w, &bias, 1, EPILOGUE_ADD);
+                assert_memory_equal(y + t * O, alone + t * O, O * sizeof *y);
+            }
+            free(y);
+            free(alone);
+            o->fn->weight_free(o, &w);
+            o->fn->weight_free(o, &bias);
+            o->fn->close(o);
+        }
+    }
+    free(x);
+    free(host);
+    free(b);
+    free(before);
+}
+
 /* ---- Rows ---- */
 
 static void embed_takes_rows_exactly(void **state)
@@ -446,6 +481,7 @@ int main(void)
         cmocka_unit_test(linear_equals_plain_loops_for_every_dtype_epilogue_and_odd_size),
         cmocka_unit_test(linear_bits_are_the_same_for_any_threads_and_any_rows),
         cmocka_unit_test(linear_group_has_the_bits_of_each_map_alone),
+        cmocka_unit_test(long_rows_have_the_bits_of_each_alone),
         cmocka_unit_test(embed_takes_rows_exactly),
         cmocka_unit_test(layer_norm_treats_each_row_as_if_alone),
         cmocka_unit_test(rotary_turns_each_row_by_its_own_position),

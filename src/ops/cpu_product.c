@@ -16,8 +16,11 @@ struct product {
     struct operand x;
     int T, I;
     int panel, depth;
+    int pass, stretch;                 /* rows, and inputs of them, that pass all panels before others do, at most */
     size_t panel_bytes, group_x_bytes; /* of a packed block of w, and of a group of rows of x */
     char *panels; /* all of them, packed beforehand: [panel][block]; NULL: each task packs its own */
+    int from, to; /* the stretch */
+    float *sums;  /* of those before it, [panel][T][panel outputs]; NULL: all inputs are one stretch */
 };
 
 static int least(int a, int b)
@@ -28,6 +31,12 @@ static int least(int a, int b)
 static size_t round_up(size_t n, size_t unit)
 {
     return (n + unit - 1) / unit * unit;
+}
+
+/* How many pieces of at most so many there are. */
+static int pieces_of(int n, int most)
+{
+    return (n + most - 1) / most;
 }
 
 /* ---- Output ---- */
@@ -108,24 +117,19 @@ void ops_cpu_output(const struct ops_cpu *c, const struct product_output *y, flo
  * where panels are packed beforehand, [group][block]. */
 static int row_groups(int T)
 {
-    return (T + PACK_ROWS - 1) / PACK_ROWS;
-}
-
-static int blocks_of(int I, int depth)
-{
-    return (I + depth - 1) / depth;
+    return pieces_of(T, PACK_ROWS);
 }
 
 size_t ops_cpu_packed_x_bytes(const struct linear_kernels *k, int T, int I)
 {
     return round_up(k->packed_x_bytes(PACK_ROWS, k->depth), 64) * (size_t)row_groups(T) *
-           (size_t)blocks_of(I, k->depth);
+           (size_t)pieces_of(I, k->depth);
 }
 
 static void *packed_x(const struct product *p, int at, int group)
 {
     const int block = at / p->depth;
-    const int n = p->panels ? group * blocks_of(p->I, p->depth) + block : block * row_groups(p->T) + group;
+    const int n = p->panels ? group * pieces_of(p->I, p->depth) + block : block * row_groups(p->T) + group;
     return (char *)p->c->x + (size_t)n * p->group_x_bytes;
 }
 
@@ -161,12 +165,11 @@ static void turn_task(void *user, int task, int thread)
 
 static void pack_rows(struct product *p)
 {
-    p->group_x_bytes = round_up((p->back ? p->back->packed_x_bytes : p->k->packed_x_bytes)(PACK_ROWS, p->depth), 64);
     if (p->x.across && !p->back) {
-        pool_run(p->c->pool, (p->I + TURN_INPUTS - 1) / TURN_INPUTS, turn_task, p);
+        pool_run(p->c->pool, pieces_of(p->I, TURN_INPUTS), turn_task, p);
         p->x = (struct operand){p->c->turned, WEIGHT_F32, BACK_INPUTS, false};
     }
-    pool_run(p->c->pool, blocks_of(p->I, p->depth) * row_groups(p->T), pack_task, p);
+    pool_run(p->c->pool, pieces_of(p->I, p->depth) * row_groups(p->T), pack_task, p);
 }
 
 /* ---- Panels ---- */
@@ -179,7 +182,7 @@ struct panel {
 
 static int panels_of(const struct product *p, const struct product_map *m)
 {
-    return (m->O + p->panel - 1) / p->panel;
+    return pieces_of(m->O, p->panel);
 }
 
 /* Panels are counted through all maps. */
@@ -247,9 +250,9 @@ static void pack_panel(const struct product *p, char *to, char *room, const stru
 static struct ahead packed_next(const struct product *p, int i, const struct panel *a, int at)
 {
     const int next = at + p->depth;
-    if (next < p->I) return panel_source(p, a, next, least(p->depth, p->I - next));
+    if (next < p->to) return panel_source(p, a, next, least(p->depth, p->I - next));
     const struct panel far = panel_at(p, i + pool_threads(p->c->pool));
-    return far.map ? panel_source(p, &far, 0, least(p->depth, p->I)) : (struct ahead){.pieces = 0};
+    return far.map ? panel_source(p, &far, p->from, least(p->depth, p->I - p->from)) : (struct ahead){.pieces = 0};
 }
 
 /* The share of it that is asked for while this group of rows is multiplied. */
@@ -291,14 +294,14 @@ static void multiply_group(const struct product *p, float *z, const struct panel
 
 static char *packed_before(const struct product *p, int panel, int at)
 {
-    return p->panels + (size_t)(panel * blocks_of(p->I, p->depth) + at / p->depth) * p->panel_bytes;
+    return p->panels + (size_t)(panel * pieces_of(p->I, p->depth) + at / p->depth) * p->panel_bytes;
 }
 
 /* A task packs one block of a panel. */
 static void panel_pack_task(void *user, int task, int thread)
 {
     const struct product *p = user;
-    const int blocks = blocks_of(p->I, p->depth), panel = task / blocks, at = task % blocks * p->depth;
+    const int blocks = pieces_of(p->I, p->depth), panel = task / blocks, at = task % blocks * p->depth;
     const struct panel a = panel_at(p, panel);
     pack_panel(p, packed_before(p, panel, at), ops_cpu_scratch(p->c, thread), &a, at);
 }
@@ -315,12 +318,14 @@ static void by_groups(const struct product *p, int i, const struct panel *a, flo
 }
 
 /* A block is packed, and multiplied by all rows while it is in the cache. */
-static void by_blocks(const struct product *p, int i, const struct panel *a, float *z)
+static void by_blocks(const struct product *p, int i, const struct panel *a, float *scratch)
 {
     const int groups = row_groups(p->T);
-    char *packed = (char *)z + (size_t)PRODUCT_ROWS * (size_t)p->panel * sizeof *z;
-    memset(z, 0, (size_t)p->T * (size_t)p->panel * sizeof *z);
-    for (int at = 0; at < p->I; at += p->depth) {
+    const size_t n = (size_t)p->T * (size_t)p->panel;
+    char *packed = (char *)scratch + (size_t)PRODUCT_ROWS * (size_t)p->panel * sizeof *scratch;
+    float *z = p->sums ? p->sums + (size_t)i * n : scratch;
+    if (p->from == 0) memset(z, 0, n * sizeof *z);
+    for (int at = p->from; at < p->to; at += p->depth) {
         const struct ahead next = packed_next(p, i, a, at);
         pack_panel(p, packed, packed + p->panel_bytes, a, at);
         for (int group = 0; group < groups; group++)
@@ -385,6 +390,22 @@ static void plain_task(void *user, int task, int thread)
 
 /* ---- Either ---- */
 
+/* Every panel reads the packed rows again. SHARED_BYTES stay in the last-level cache, which all threads, and whoever
+ * else there is, share; more come from memory each time, a tenth slower (docs/PERFORMANCE.md, "Rows come from far").
+ * But a panel packed for fewer than LEAST_ROWS costs as much, so where rows are that long, each pass is over a stretch
+ * of inputs, with the sums of the stretches before it. */
+enum { SHARED_BYTES = 9 << 19, LEAST_ROWS = 192, STRETCH_INPUTS = 2048 };
+
+static void choose_pass(struct product *p, int T)
+{
+    const size_t row = p->group_x_bytes / PACK_ROWS; /* of one block */
+    int blocks = pieces_of(p->I, p->depth);
+    if (row * (size_t)blocks > SHARED_BYTES / LEAST_ROWS) blocks = least(blocks, pieces_of(STRETCH_INPUTS, p->depth));
+    const int most = least(PRODUCT_ROWS, (int)(SHARED_BYTES / (row * (size_t)blocks)));
+    p->pass = T ? pieces_of(T, pieces_of(T, most)) : most;
+    p->stretch = blocks * p->depth;
+}
+
 /* Which kernels: the backward pass's own where there are some, else the linear maps'. */
 static void choose(struct product *p, const struct linear_kernels *k, const struct back_kernels *back)
 {
@@ -395,6 +416,8 @@ static void choose(struct product *p, const struct linear_kernels *k, const stru
     p->panel = is_back ? back->panel : k->panel;
     p->depth = is_back ? back->depth : k->depth;
     p->panel_bytes = round_up(is_back ? back->panel_bytes : k->panel_bytes, 64);
+    if (p->panel)
+        p->group_x_bytes = round_up((is_back ? back->packed_x_bytes : k->packed_x_bytes)(PACK_ROWS, p->depth), 64);
 }
 
 static int count_panels(const struct product *p)
@@ -407,7 +430,7 @@ static int count_panels(const struct product *p)
 
 static size_t panels_bytes(const struct product *p)
 {
-    return (size_t)count_panels(p) * (size_t)blocks_of(p->I, p->depth) * p->panel_bytes;
+    return (size_t)count_panels(p) * (size_t)pieces_of(p->I, p->depth) * p->panel_bytes;
 }
 
 size_t ops_cpu_panels_bytes(const struct kernels *k, enum compute_type compute, int max_outputs)
@@ -421,21 +444,34 @@ size_t ops_cpu_panels_bytes(const struct kernels *k, enum compute_type compute, 
  * matrix are read for them, which is dear. */
 static void pack_panels(struct product *p, int rows)
 {
-    if (!p->x.across || rows <= PRODUCT_ROWS || panels_bytes(p) > p->c->panels_bytes) return;
+    if (!p->maps->w.across || rows <= p->pass || panels_bytes(p) > p->c->panels_bytes) return;
     p->panels = p->c->panels;
-    pool_run(p->c->pool, count_panels(p) * blocks_of(p->I, p->depth), panel_pack_task, p);
+    pool_run(p->c->pool, count_panels(p) * pieces_of(p->I, p->depth), panel_pack_task, p);
 }
 
+/* The sums of all panels, behind the rows. NULL: there is no room. */
+static float *sums_of(const struct product *p)
+{
+    const size_t rows = p->group_x_bytes * (size_t)row_groups(p->T) * (size_t)pieces_of(p->I, p->depth);
+    const size_t sums = sizeof(float) * (size_t)p->T * (size_t)p->panel * (size_t)count_panels(p);
+    return rows + sums <= p->c->x_bytes ? (float *)((char *)p->c->x + rows) : NULL;
+}
+
+/* All rows of a pass. */
 static void run_panels(struct product *p)
 {
+    p->sums = p->stretch < p->I && !p->panels ? sums_of(p) : NULL;
     pack_rows(p);
-    pool_run(p->c->pool, count_panels(p), panel_task, p);
+    for (p->from = 0; p->from < p->I; p->from = p->to) {
+        p->to = p->sums ? least(p->from + p->stretch, p->I) : p->I;
+        pool_run(p->c->pool, count_panels(p), panel_task, p);
+    }
 }
 
 static void advance(struct product *p)
 {
     for (int i = 0; i < p->n_maps; i++)
-        p->maps[i].y.at += PRODUCT_ROWS * p->maps[i].y.stride;
+        p->maps[i].y.at += (size_t)p->pass * p->maps[i].y.stride;
 }
 
 void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const struct product_map *maps, int n,
@@ -446,14 +482,17 @@ void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const st
     struct product p = {.c = c, .n_maps = n, .x = *x, .I = I};
     memcpy(p.maps, maps, (size_t)n * sizeof *maps);
     choose(&p, k, maps->w.across ? &c->kernels.back[c->compute] : NULL);
-    if (k->multiply) pack_panels(&p, T);
-    for (int t = 0; t < T; t += PRODUCT_ROWS, advance(&p)) {
-        p.T = least(PRODUCT_ROWS, T - t);
+    if (!k->multiply) {
+        p.T = T;
+        pool_run(c->pool, T, plain_task, &p);
+        return;
+    }
+    choose_pass(&p, T);
+    pack_panels(&p, T);
+    for (int t = 0; t < T; t += p.pass, advance(&p)) {
+        p.T = least(p.pass, T - t);
         p.x = *x;
         p.x.data = (const float *)x->data + (size_t)t * (x->across ? 1 : x->stride);
-        if (k->multiply)
-            run_panels(&p);
-        else
-            pool_run(c->pool, p.T, plain_task, &p);
+        run_panels(&p);
     }
 }
