@@ -19,7 +19,7 @@
  * fp32 is within 1e-5. */
 #define NEAR 3e-5
 
-enum { MAX_ROWS = 300, MAX_SEQUENCES = 4, PAGES = 32, PAGES_A_SEQUENCE = 4 };
+enum { MAX_ROWS = OPS_CPU_BLOCK_ROWS + 50, MAX_SEQUENCES = 8, PAGES = 32, PAGES_A_SEQUENCE = 4 };
 
 /* ---- A model with all it needs ---- */
 
@@ -98,7 +98,7 @@ static float *logits_of(const struct rig *r, int T)
 
 /* ---- Batches ---- */
 
-/* Sequence i has pages of its own: i, i + 4, i + 8, ... */
+/* Sequence i has pages of its own: i, i + MAX_SEQUENCES, ... */
 struct rows {
     int32_t token[MAX_ROWS], position[MAX_ROWS], lo[MAX_ROWS], hi[MAX_ROWS], sequence[MAX_ROWS];
     int32_t table[MAX_SEQUENCES][PAGES_A_SEQUENCE];
@@ -267,7 +267,7 @@ static void a_sequence_has_the_same_bits_alone_and_in_a_batch(void **state)
     (void)state;
     static const struct {
         int length, prompt;
-    } sequences[] = {{70, 33}, {1, 1}, {60, 1}, {29, 29}}; /* 160 rows: two blocks, the cut within a sequence */
+    } sequences[] = {{70, 33}, {1, 1}, {60, 1}, {29, 29}, {126, 64}, {99, 1}, {120, 120}, {50, 3}}; /* two blocks */
     int32_t token[COUNT_OF(sequences)][128];
     struct rig r;
     struct rows all;
@@ -276,6 +276,7 @@ static void a_sequence_has_the_same_bits_alone_and_in_a_batch(void **state)
     rows_begin(&all);
     for (int i = 0; i < (int)COUNT_OF(sequences); i++)
         rows_add(&all, i, text(token[i], i), 0, sequences[i].length, sequences[i].prompt);
+    assert_in_range(all.batch.T - OPS_CPU_BLOCK_ROWS, 1, sequences[7].length - 1); /* the cut is within a sequence */
     run(&r, &all.batch);
     float *x = stream_of(&r, all.batch.T), *logits = logits_of(&r, all.batch.T);
 
@@ -286,7 +287,7 @@ static void a_sequence_has_the_same_bits_alone_and_in_a_batch(void **state)
             const int T = sequences[i].length;
             struct rows one;
             rows_begin(&one);
-            rows_add(&one, 3 - (int)i, token[i], 0, T, sequences[i].prompt); /* in other pages, too */
+            rows_add(&one, MAX_SEQUENCES - 1 - (int)i, token[i], 0, T, sequences[i].prompt); /* in other pages, too */
             run(&other, &one.batch);
             float *x_alone = stream_of(&other, T), *logits_alone = logits_of(&other, T);
             assert_memory_equal(x_alone, x + (size_t)row * D, (size_t)T * D * sizeof *x);

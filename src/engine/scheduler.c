@@ -6,10 +6,6 @@
 
 #include "base/clock.h"
 
-/* Rows of a step that prompts are gathered for. A pass goes in the backend's blocks of rows; from one block on, more
- * rows a step were no faster (bench/RESULTS.md), and answers that are being written stand still for a step. */
-enum { STEP_BLOCKS = 2 };
-
 /* Rows that go with running answers in any case: products with so few take hardly longer than with one (the weights are
  * read once), and who has them gets on. And of how many rows what a row takes can be told. */
 enum { RIDE_ROWS = 16, MEASURED_ROWS = 32 };
@@ -18,7 +14,9 @@ void scheduler_open(struct scheduler *c, struct gptjt_session *s, job_failed_fn 
 {
     *c = (struct scheduler){
         .s = s, .failed = failed, .end = &c->first, .step = &s->step, .work = &c->own, .clock = clock_ns};
-    const int step_rows = STEP_BLOCKS * s->engine->ops->block_rows;
+    /* Rows of a step that prompts are gathered for. More than one of the backend's blocks of rows were no faster
+     * (bench/RESULTS.md), and answers that are being written stand still for a step. */
+    const int step_rows = s->engine->ops->block_rows;
     c->row_budget = s->step.max_rows < step_rows ? s->step.max_rows : step_rows;
 }
 

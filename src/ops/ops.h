@@ -193,7 +193,7 @@ enum ops_device { DEVICE_CPU, DEVICE_CUDA };
 enum status ops_choose_device(enum ops_device *out, const char *asked);
 const char *ops_device_name(enum ops_device d); /* static */
 
-enum { OPS_CPU_BLOCK_ROWS = 256 }; /* the block_rows of the CPU backend */
+enum { OPS_CPU_BLOCK_ROWS = 512 }; /* the block_rows of the CPU backend */
 
 /* The largest sizes the CPU backend will be asked for, from which it computes its scratch memory. */
 struct ops_cpu_limits {
