@@ -58,10 +58,10 @@ struct product_map {
 
 enum { PRODUCT_ROWS = 1024, PACK_ROWS = 96, BACK_INPUTS = 4096 };
 
-/* n <= LINEAR_GROUP products by panels, PRODUCT_ROWS rows at a time: the rows are packed once, then each task packs one
- * panel of outputs, a block of inputs at a time, and multiplies all rows by it while it is in the cache; where x is
- * across and has more rows, all panels are packed first. The caller holds the pool. All w are of k's type and lie the
- * same way; where an operand is across, I <= BACK_INPUTS. */
+/* n <= LINEAR_GROUP products by panels, as many rows at a time as stay in the last-level cache, PRODUCT_ROWS at most:
+ * these are packed once, then each task packs one panel of outputs, a block of inputs at a time, and multiplies all of
+ * them by it while it is in the cache; where w is across and there are more rows, all panels are packed first. The
+ * caller holds the pool. All w are of k's type and lie the same way; where an operand is across, I <= BACK_INPUTS. */
 void ops_cpu_product(struct ops_cpu *c, const struct linear_kernels *k, const struct product_map *maps, int n,
                      const struct operand *x, int T, int I);
 
