@@ -392,8 +392,8 @@ static void plain_task(void *user, int task, int thread)
 
 /* Every panel reads the packed rows again. SHARED_BYTES stay in the last-level cache, which all threads, and whoever
  * else there is, share; more come from memory each time, a tenth slower (docs/PERFORMANCE.md). But a panel packed for
- * fewer than LEAST_ROWS costs as much, so where rows are that long, each pass is over a stretch of inputs, with the sums
- * of the stretches before it. */
+ * fewer than LEAST_ROWS costs as much, so where rows are that long, each pass is over a stretch of inputs, with the
+ * sums of the stretches before it. */
 enum { SHARED_BYTES = 9 << 19, LEAST_ROWS = 192, STRETCH_INPUTS = 2048 };
 
 static void choose_pass(struct product *p, int T)
