@@ -7,8 +7,8 @@
 #include "kernels/quant.h"
 #include "ops/cpu.h"
 
-/* Rows of one go, and what a task of a streamed map should read at least: small enough that threads finish together,
- * large enough that taking a task costs nothing. */
+/* Rows that are streamed in one go, and what a task of a streamed map should read at least: small enough that threads
+ * finish together, large enough that taking a task costs nothing. */
 enum { MAX_ROWS = PRODUCT_ROWS, STREAM_TASK_BYTES = 1 << 16, STRIP = QUANT_STRIP };
 
 struct linear_job {
@@ -117,16 +117,6 @@ const struct linear_kernels *ops_cpu_kernels_for(const struct ops_cpu *c, enum w
     return &c->kernels.linear[c->compute == COMPUTE_INT8 && !weight_quantised(w) ? COMPUTE_FP32 : c->compute][w];
 }
 
-static void multiply(struct linear_job *j)
-{
-    if (j->k->stream && (j->T <= j->k->stream_rows || !j->k->multiply)) {
-        stream(j);
-    } else {
-        const struct operand rows = {j->x, WEIGHT_F32, (size_t)j->I, false};
-        ops_cpu_product(j->c, j->k, j->maps, j->n_maps, &rows, j->T, j->I);
-    }
-}
-
 /* Maps whose weights are of one type. */
 static void same_type(struct ops_cpu *c, const struct linear_map *maps, int n, const float *x, int T)
 {
@@ -137,9 +127,14 @@ static void same_type(struct ops_cpu *c, const struct linear_map *maps, int n, c
         const struct product_output y = {m->y, (size_t)m->w->O, m->b ? m->b->data : NULL, m->e};
         j.maps[i] = (struct product_map){y, {m->w->data, type, (size_t)m->w->I, false}, m->w->O};
     }
+    if (!j.k->stream || (j.k->multiply && T > j.k->stream_rows)) {
+        const struct operand rows = {x, WEIGHT_F32, (size_t)j.I, false};
+        ops_cpu_product(c, j.k, j.maps, n, &rows, T, j.I);
+        return;
+    }
     for (int t = 0; t < T; t += MAX_ROWS, j.x += MAX_ROWS * (size_t)j.I) {
         j.T = least(MAX_ROWS, T - t);
-        multiply(&j);
+        stream(&j);
         for (int i = 0; i < n; i++)
             j.maps[i].y.at += MAX_ROWS * j.maps[i].y.stride;
     }
