@@ -20,6 +20,9 @@ static const struct shape {
 } shapes[] = {{1, 1, 1},      {5, 7, 9},     {3, 130, 65}, {300, 65, 17},
               {257, 16, 700}, {2, 5000, 33}, {4200, 3, 5}, {600, 1100, 130}};
 
+/* For products by panels alone: rows in several passes, and panels that are written past the caches. */
+static const struct shape large = {600, 4096, 600};
+
 /* As products have it: factors may be rounded to bf16 first. */
 static double factor(float x, enum compute_type compute)
 {
@@ -121,6 +124,8 @@ static void backward_products_are_sums_of_products(void **state)
                     check_linear_back(o, compute, types[k], &shapes[i]);
                 check_linear_grad(o, compute, &shapes[i]);
             }
+            for (size_t k = 0; level > 0 && k < COUNT_OF(types); k++)
+                check_linear_back(o, compute, types[k], &large);
             o->fn->close(o);
         }
     }

@@ -211,9 +211,10 @@ typedef void k_attention_back_fn(const struct attention_back_rows *a, const stru
 
 /* Products of the backward pass, z[T][panel] += x w^T for a block of n <= depth inputs, with a w that lies across:
  * output o of input i is w[i * stride + o] (o < O <= panel, the rest is packed as zeros). x is rows, or lies across as
- * well: row t of input i is x[i * stride + t]. A sum is one chain over the block's inputs in ascending order. */
+ * well: row t of input i is x[i * stride + t]. A sum is one chain over the block's inputs in ascending order. far: what
+ * is packed will come from memory, and is written past the caches; `to` is aligned to 64 bytes then. */
 enum { WEIGHT_FLOATS = WEIGHT_BF16 + 1 };
-typedef void k_pack_w_across_fn(void *to, const void *w, size_t stride, int O, int n);
+typedef void k_pack_w_across_fn(void *to, const void *w, size_t stride, int O, int n, bool far);
 struct back_kernels {
     int panel, depth;
     size_t panel_bytes; /* of a packed block of w */

@@ -19,6 +19,7 @@ struct product {
     int pass, stretch;                 /* rows, and inputs of them, that pass all panels before others do, at most */
     size_t panel_bytes, group_x_bytes; /* of a packed block of w, and of a group of rows of x */
     char *panels; /* all of them, packed beforehand: [panel][block]; NULL: each task packs its own */
+    bool far;     /* they are more than caches hold */
     int from, to; /* the stretch */
     float *sums;  /* of those before it, [panel][T][panel outputs]; NULL: all inputs are one stretch */
 };
@@ -237,7 +238,7 @@ static void pack_panel(const struct product *p, char *to, char *room, const stru
     const int inputs = least(p->depth, p->I - at);
     const struct operand *w = &a->map->w;
     if (p->back) {
-        p->back->pack_w_across[w->type](to, across_at(a, at), w->stride, a->n, inputs);
+        p->back->pack_w_across[w->type](to, across_at(a, at), w->stride, a->n, inputs, p->far);
     } else if (w->across) {
         pack_across(p, to, room, a, at, inputs);
     } else {
@@ -446,6 +447,7 @@ static void pack_panels(struct product *p, int rows)
 {
     if (!p->maps->w.across || rows <= p->pass || panels_bytes(p) > p->c->panels_bytes) return;
     p->panels = p->c->panels;
+    p->far = panels_bytes(p) > SHARED_BYTES;
     pool_run(p->c->pool, count_panels(p) * pieces_of(p->I, p->depth), panel_pack_task, p);
 }
 

@@ -47,16 +47,34 @@ INLINE void pack_x_across(load_fn *load, float *to, const float *x, size_t strid
     }
 }
 
-/* w packed is [strip][input][STRIP]. */
-INLINE void pack_w_across(load_fn *load, size_t bytes, float *to, const char *w, size_t stride, int O, int n)
+typedef void store_fn(float *to, __m256 v);
+
+INLINE void store_lanes(float *to, __m256 v)
 {
-    for (int first = 0; first < PANEL; first += STRIP) {
-        for (int i = 0; i < n; i++, to += STRIP) {
-            for (int o = first; o < first + STRIP; o += LANES) {
-                const char *from = w + ((size_t)i * stride + (size_t)o) * bytes;
-                _mm256_storeu_ps(to + o - first, o < O ? load_some(load, bytes, from, O - o) : _mm256_setzero_ps());
-            }
-        }
+    _mm256_storeu_ps(to, v);
+}
+
+INLINE void stream_lanes(float *to, __m256 v)
+{
+    _mm256_stream_ps(to, v);
+}
+
+/* w packed is [strip][input][STRIP], of n inputs. */
+INLINE float *output_at(float *to, int n, int o)
+{
+    return to + (size_t)(o / STRIP) * (size_t)n * STRIP + o % STRIP;
+}
+
+INLINE void pack_w_across(load_fn *load, size_t bytes, store_fn *store, float *to, const char *w, size_t stride, int O,
+                          int n)
+{
+    for (int i = 0; i < n; i++, w += stride * bytes, to += STRIP) {
+        ask_input(w, stride * bytes, (size_t)O * bytes);
+        int o = 0;
+        for (; o < O; o += LANES)
+            store(output_at(to, n, o), load_some(load, bytes, w + (size_t)o * bytes, O - o));
+        for (; o < PANEL; o += LANES)
+            store(output_at(to, n, o), _mm256_setzero_ps());
     }
 }
 
@@ -85,9 +103,14 @@ PACK_X(across, pack_x_across, load_f32)
 PACK_X(across_rounded, pack_x_across, load_f32_rounded)
 
 #define PACK_W(name, load, bytes)                                                                                      \
-    static void name(void *to, const void *w, size_t stride, int O, int n)                                             \
+    static void name(void *to, const void *w, size_t stride, int O, int n, bool far)                                   \
     {                                                                                                                  \
-        pack_w_across(load, bytes, to, w, stride, O, n);                                                               \
+        if (!far) {                                                                                                    \
+            pack_w_across(load, bytes, store_lanes, to, w, stride, O, n);                                              \
+        } else {                                                                                                       \
+            pack_w_across(load, bytes, stream_lanes, to, w, stride, O, n);                                             \
+            _mm_sfence();                                                                                              \
+        }                                                                                                              \
     }
 PACK_W(panel_f32, load_f32, 4)
 PACK_W(panel_f16, load_f16, 2)

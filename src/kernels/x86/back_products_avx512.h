@@ -16,18 +16,20 @@ enum { BACK_PANEL_BYTES = BACK_STEPS * PANEL * sizeof(int32_t) };
 /* A step of 16 rows or outputs. */
 typedef __m512i unit_fn(const __m512 inputs[LANE_INPUTS]);
 
-/* Inputs lie pages apart, where no processor looks ahead by itself. */
-enum { INPUTS_AHEAD = 16 };
-
 /* The step at p of 16 rows or outputs, n of which exist, whose inputs lie `apart` bytes apart; there are `inputs` of
  * them. */
 INLINE __m512i load_across(wide_fn *wide, unit_fn *unit, const char *p, size_t apart, int n, int inputs)
 {
     __m512 v[LANE_INPUTS];
-    UNROLL for (int i = 0; i < LANE_INPUTS; i++) _mm_prefetch(p + (size_t)(i + INPUTS_AHEAD) * apart, _MM_HINT_T0);
     UNROLL for (int i = 0; i < LANE_INPUTS; i++) v[i] = i < inputs ? wide(p + (size_t)i * apart, n)
                                                                    : _mm512_setzero_ps();
     return unit(v);
+}
+
+/* A step's inputs of all rows or outputs are `bytes` from p on. */
+INLINE void ask_across(const char *p, size_t apart, size_t bytes)
+{
+    UNROLL for (int i = 0; i < LANE_INPUTS; i++) ask_input(p + (size_t)i * apart, apart, bytes);
 }
 
 static size_t back_steps(int n)
@@ -58,25 +60,29 @@ INLINE void back_pack_x(load_fn *load, int32_t *to, const float *x, size_t strid
 
 INLINE void back_pack_x_across(unit_fn *unit, int32_t *to, const float *x, size_t stride, int T, int n)
 {
-    for (int t = 0, rows; t < T; t += rows) {
-        rows = tile_height(T - t, TILE);
-        for (int i = 0; i < n; i += LANE_INPUTS, to += rows)
-            _mm512_mask_storeu_epi32(to, first(rows),
-                                     load_across(wide_f32, unit, (const char *)(x + (size_t)i * stride + t),
-                                                 stride * sizeof *x, rows, n - i));
+    const size_t steps = back_steps(n), apart = stride * sizeof *x;
+    for (int i = 0; i < n; i += LANE_INPUTS, x += LANE_INPUTS * stride) {
+        ask_across((const char *)x, apart, (size_t)T * sizeof *x);
+        for (int t = 0, rows; t < T; t += rows) {
+            rows = tile_height(T - t, TILE);
+            int32_t *at = to + (size_t)t * steps + (size_t)(i / LANE_INPUTS) * (size_t)rows;
+            _mm512_mask_storeu_epi32(at, first(rows),
+                                     load_across(wide_f32, unit, (const char *)(x + t), apart, rows, n - i));
+        }
     }
 }
 
-INLINE void back_pack_w(wide_fn *wide, size_t bytes, unit_fn *unit, int32_t *to, const char *w, size_t stride, int O,
-                        int n)
+INLINE void back_pack_w(wide_fn *wide, size_t bytes, unit_fn *unit, store_fn *store, int32_t *to, const char *w,
+                        size_t stride, int O, int n)
 {
-    for (int strip = 0; strip < PANEL; strip += WIDTH) {
-        for (int i = 0; i < n; i += LANE_INPUTS) {
-            for (int o = strip; o < strip + WIDTH; o += LANES, to += LANES) {
-                const size_t from = ((size_t)i * stride + (size_t)(o < O ? o : 0)) * bytes;
-                store_vector(to, load_across(wide, unit, w + from, stride * bytes, O - o, o < O ? n - i : 0));
-            }
-        }
+    const size_t steps = back_steps(n), apart = stride * bytes;
+    for (int i = 0; i < n; i += LANE_INPUTS, w += LANE_INPUTS * apart, to += WIDTH) {
+        ask_across(w, apart, (size_t)O * bytes);
+        int o = 0;
+        for (; o < O; o += LANES)
+            store(output_at(to, steps, o), load_across(wide, unit, w + (size_t)o * bytes, apart, O - o, n - i));
+        for (; o < PANEL; o += LANES)
+            store(output_at(to, steps, o), _mm512_setzero_si512());
     }
 }
 
@@ -102,9 +108,14 @@ static void back_multiply(float *z, const void *x, const void *w, int T, int n, 
     }
 
 #define BACK_PACK_W(name, wide, bytes, unit)                                                                           \
-    static void name(void *to, const void *w, size_t stride, int O, int n)                                             \
+    static void name(void *to, const void *w, size_t stride, int O, int n, bool far)                                   \
     {                                                                                                                  \
-        back_pack_w(wide, bytes, unit, to, w, stride, O, n);                                                           \
+        if (!far) {                                                                                                    \
+            back_pack_w(wide, bytes, unit, store_vector, to, w, stride, O, n);                                         \
+        } else {                                                                                                       \
+            back_pack_w(wide, bytes, unit, stream_vector, to, w, stride, O, n);                                        \
+            _mm_sfence();                                                                                              \
+        }                                                                                                              \
     }
 
 #endif

@@ -53,9 +53,17 @@ INLINE __m512 wide_bf16(const char *w, int n)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(wide_halves(w, n)), 16));
 }
 
+typedef void store_fn(void *p, __m512i v);
+
 INLINE void store_vector(void *p, __m512i v)
 {
     _mm512_storeu_si512(p, v);
+}
+
+/* Past the caches; p is aligned. Others see it after an sfence. */
+INLINE void stream_vector(void *p, __m512i v)
+{
+    _mm512_stream_si512(p, v);
 }
 
 /* Lane j of v[i] becomes lane i of v[j]. */

@@ -55,4 +55,13 @@ static inline void ask_x(const void *x)
     _mm_prefetch((const char *)x + X_AHEAD, _MM_HINT_T1);
 }
 
+/* Inputs of what lies across are pages apart, where no processor looks ahead by itself. The input at p has `bytes`; one
+ * that comes later is asked for. */
+enum { INPUTS_AHEAD = 24 };
+static inline __attribute__((always_inline)) void ask_input(const char *p, size_t apart, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += 64)
+        _mm_prefetch(p + INPUTS_AHEAD * apart + at, _MM_HINT_T1);
+}
+
 #endif
