@@ -440,7 +440,7 @@ static void one_map_agrees_with_its_group(void **state)
         if (grouped) {
             ops_linear_back_group(o, &m, 1, T);
         } else {
-            o->train->linear_grad(o, DW.at, DB.at, DY.at, X.at, T, O, I);
+            o->train->linear_grad(o, DW.at, DB.at, DY.at, X.at, T, O, I, EPILOGUE_STORE);
             o->train->linear_back(o, DX.at, DY.at, &weight, T, EPILOGUE_STORE);
         }
         out[grouped][0] = back(o, DX);

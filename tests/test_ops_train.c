@@ -86,22 +86,26 @@ static void check_linear_grad(struct ops *o, enum compute_type compute, const st
     const size_t T = (size_t)s->T, O = (size_t)s->O, I = (size_t)s->I;
     float *dy = numbers(T * O, 2), *x = numbers(T * I, 4), *before = numbers(O * I, 5), *dw = copy_of(before, O * I);
     float *bias = numbers(O, 6), *db = copy_of(bias, O);
-    o->train->linear_grad(o, dw, db, dy, x, s->T, s->O, s->I);
-    for (size_t k = 0; k < O; k += 1 + O / 60) {
-        double column = (double)bias[k], most_column = fabs(column);
-        for (size_t t = 0; t < T; t++) {
-            column += (double)dy[t * O + k];
-            most_column += fabs((double)dy[t * O + k]);
-        }
-        must_be_near((double)db[k], column, bound_of(s->T, most_column), "bias", 0, (int)k);
-        for (size_t i = 0; i < I; i += 1 + I / 60) {
-            double sum = (double)before[k * I + i], most = fabs(sum);
+    for (int add = 0; add < 2; add++) {
+        memcpy(dw, before, O * I * sizeof *dw);
+        memcpy(db, bias, O * sizeof *db);
+        o->train->linear_grad(o, dw, db, dy, x, s->T, s->O, s->I, add ? EPILOGUE_ADD : EPILOGUE_STORE);
+        for (size_t k = 0; k < O; k += 1 + O / 60) {
+            double column = (double)bias[k], most_column = fabs(column);
             for (size_t t = 0; t < T; t++) {
-                const double term = factor(dy[t * O + k], compute) * factor(x[t * I + i], compute);
-                sum += term;
-                most += fabs(term);
+                column += (double)dy[t * O + k];
+                most_column += fabs((double)dy[t * O + k]);
             }
-            must_be_near((double)dw[k * I + i], sum, bound_of(s->T, most), "linear_grad", (int)k, (int)i);
+            must_be_near((double)db[k], column, bound_of(s->T, most_column), "bias", 0, (int)k);
+            for (size_t i = 0; i < I; i += 1 + I / 60) {
+                double sum = add ? (double)before[k * I + i] : 0, most = fabs(sum);
+                for (size_t t = 0; t < T; t++) {
+                    const double term = factor(dy[t * O + k], compute) * factor(x[t * I + i], compute);
+                    sum += term;
+                    most += fabs(term);
+                }
+                must_be_near((double)dw[k * I + i], sum, bound_of(s->T, most), "linear_grad", (int)k, (int)i);
+            }
         }
     }
     free(dy);

@@ -152,7 +152,7 @@ struct micro {
     double loss[ROWS];
 };
 
-/* Each has another shape; prefixes, documents and rows without a target occur. */
+/* Each has another shape; prefixes, documents and rows without a target occur. The first has no target at all. */
 static void make_micro(struct micro *m, int number)
 {
     static const int sequences[MICROS] = {2, 1, 2, 2}, seq_len[MICROS] = {20, 13, 7, 20};
@@ -163,7 +163,7 @@ static void make_micro(struct micro *m, int number)
         m->token[i] = (int32_t)(rng_u64(11, (uint64_t)number, (uint64_t)i) % V);
         m->lo[i] = document;
         m->hi[i] = t + 1 > prefix ? t + 1 : prefix;
-        m->target[i] = t % 5 == 3 ? -1 : (int32_t)(rng_u64(13, (uint64_t)number, (uint64_t)i) % V);
+        m->target[i] = number == 0 || t % 5 == 3 ? -1 : (int32_t)(rng_u64(13, (uint64_t)number, (uint64_t)i) % V);
         m->targets += m->target[i] >= 0;
     }
 }
@@ -182,7 +182,7 @@ static void head(struct trainee *t, struct micro *m, double scale)
 /* One after the other. */
 static void plain_loop(struct trainee *t, struct micro micros[MICROS], double scale)
 {
-    params_zero_grad(t->params);
+    train_pass_zero_grad(t->pass);
     for (int i = 0; i < MICROS; i++) {
         train_pass_forward(t->pass, &micros[i].rows);
         head(t, &micros[i], scale);
@@ -326,10 +326,10 @@ static void any_interleaving_gives_the_bits_of_the_plain_loop(void **state)
         for (size_t j = 0; j < COUNT_OF(all); j++) {
             o = options_of(&k, all[j].slots, all[j].late);
             struct trainee t = open_kind(*state, &k, &o);
-            pollute(&t, o.slots, o.late, &have[0]);
+            pollute(&t, o.slots, o.late, &have[1]);
             for (int seed = 0; seed < all[j].flights; seed++) {
                 struct flight f = {&t, have, scale_of(&k), o.slots, o.late, .seed = (uint64_t)seed};
-                params_zero_grad(t.params);
+                train_pass_zero_grad(t.pass);
                 fly(&f);
                 must_be_the_same_losses(have, want);
                 must_be_the_same_gradients(&t, &plain);
@@ -338,6 +338,48 @@ static void any_interleaving_gives_the_bits_of_the_plain_loop(void **state)
         }
         trainee_close(&plain);
     }
+}
+
+/* ---- The head's chunks ---- */
+
+enum { CHUNK = 1024, SHORT = 16, CHUNK_SEQUENCES = CHUNK / SHORT };
+
+/* Losses and gradients of so many chunks, `at_once` of them a micro-batch. */
+static struct trainee of_chunks(const struct models *m, int chunks, int at_once, double *loss)
+{
+    static int32_t token[2 * CHUNK], lo[2 * CHUNK], hi[2 * CHUNK], target[2 * CHUNK];
+    const struct kind k = {0};
+    struct trainee_options o = options_of(&k, 0, 0);
+    o.sequences = CHUNK_SEQUENCES * at_once;
+    o.seq_len = SHORT;
+    struct trainee t = open_kind(m, &k, &o);
+    for (int i = 0; i < chunks * CHUNK; i++) {
+        token[i] = (int32_t)(rng_u64(17, 0, (uint64_t)i) % V);
+        target[i] = (int32_t)(rng_u64(17, 1, (uint64_t)i) % V);
+        hi[i] = i % SHORT + 1;
+    }
+    train_pass_zero_grad(t.pass);
+    for (int i = 0; i < chunks; i += at_once) {
+        const int at = i * CHUNK;
+        const struct train_rows rows = {o.sequences, SHORT, token + at, lo + at, hi + at, target + at};
+        train_pass_forward(t.pass, &rows);
+        assert_int_equal(train_pass_head(t.pass, 0.01f, loss + at), at_once * CHUNK);
+        train_pass_backward(t.pass);
+    }
+    return t;
+}
+
+static void chunks_of_rows_add_up_in_the_head(void **state)
+{
+    static const char *const names[] = {"lm_head.weight", "lm_head.bias", "transformer.ln_f.weight",
+                                        "transformer.ln_f.bias"};
+    static double have[2 * CHUNK], want[2 * CHUNK];
+    struct trainee both = of_chunks(*state, 2, 2, have), each = of_chunks(*state, 2, 1, want);
+    assert_memory_equal(have, want, sizeof have);
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        must_be_the_same_gradient(&both, params_find(both.params, names[i]), &each, names[i]);
+    trainee_close(&both);
+    trainee_close(&each);
 }
 
 /* ---- Stages ---- */
@@ -600,7 +642,7 @@ static size_t floats_of(int n, bool has_head, const struct train_pass_options *o
     const size_t T = ROWS, F = 4 * D, H = 4, L = (size_t)n, slots = o->slots ? (size_t)o->slots : 1;
     const size_t late = (size_t)o->late, page = ops_kv_page_bytes(4, 8, DTYPE_F32) / sizeof(float);
     const size_t kept = T * (2 * D + F + H) + 2 * SEQUENCES * page;
-    const size_t once = T * (6 * D + 2 * F + 2 + 2 * (size_t)o->lora_rank) + (has_head ? 1024 * (V + 4 * D) : 0);
+    const size_t once = T * (6 * D + 2 * F + 2 + 2 * (size_t)o->lora_rank) + (has_head ? T * (V + 4 * D) : 0);
     return once + slots * (L + 1) * T * D + late * L * T * (D + F) + (o->recompute ? 1 + late * L : slots * L) * kept;
 }
 
@@ -783,6 +825,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_interleaving_gives_the_bits_of_the_plain_loop),
+        cmocka_unit_test(chunks_of_rows_add_up_in_the_head),
         cmocka_unit_test(stages_give_the_bits_of_the_whole_model),
         cmocka_unit_test(stages_are_updated_as_the_whole_model),
         cmocka_unit_test(fresh_adapters_do_not_depend_on_the_cut),

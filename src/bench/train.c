@@ -95,7 +95,7 @@ static struct run one_step(struct job *j)
     double last = 0;
     struct run r = {0};
     meter_begin(&j->meter);
-    params_zero_grad(j->trainee.params);
+    train_pass_zero_grad(pass);
     train_pass_forward(pass, &rows);
     r.phase_s[BENCH_TRAIN_FORWARD] = lap(j, &last);
     train_pass_head(pass, (float)(1 / n), j->loss);

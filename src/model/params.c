@@ -253,11 +253,6 @@ const struct param *params_find(const struct params *p, const char *name)
     return NULL;
 }
 
-void params_zero_grad(struct params *p)
-{
-    p->ops->train->zero(p->ops, p->grad, p->n_values);
-}
-
 void params_copy(struct params *p, int first, int last)
 {
     for (int i = first; i < last; i++)

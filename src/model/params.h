@@ -60,8 +60,6 @@ size_t params_lora_values(const struct gptj_config *c, int first, int last, cons
 size_t params_values(const struct gptj_config *c, int first, int last);
 size_t params_copy_bytes(const struct gptj_config *c, int first, int last, enum weight_type matrices);
 
-void params_zero_grad(struct params *p);
-
 /* After the masters, or those of parameters [first, last), have changed: the narrow copies again. */
 void params_changed(struct params *p);
 void params_copy(struct params *p, int first, int last);

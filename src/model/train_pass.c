@@ -53,16 +53,19 @@ struct train_pass {
     struct ops *ops;
     struct train_pass_options set;
     int T, n_layers;
-    struct slot *slots, *slot;                  /* [set.slots]; the one in use */
-    struct late *late;                          /* [set.late] */
+    struct slot *slots, *slot; /* [set.slots]; the one in use */
+    struct late *late;         /* [set.late] */
+    bool *
+        stale; /* [n_layers + 1] of a block, the head: its matrices' gradients count as zero, the next overwrite them */
     struct kept again;                          /* of the block that is being computed, with recompute */
     float *a, *g;                               /* [T][D] norm, [T][F] gelu */
     float *dx, *da, *dq, *dk, *dv;              /* [T][D]; forward has K and V of a block in dk and dv */
     float *dz;                                  /* [T][F] */
     float *stats;                               /* [T][2] */
     float *low, *dlow;                          /* [T][lora_rank] */
-    float *logits;                              /* [HEAD_ROWS][V] */
-    float *hidden, *normed, *dnormed, *dhidden; /* [HEAD_ROWS][D] */
+    int head_rows;                              /* of a chunk, at most */
+    float *logits;                              /* [head_rows][V] */
+    float *hidden, *normed, *dnormed, *dhidden; /* [head_rows][D] */
     int32_t *page, *wanted;                     /* host: [sequences * pages], [T] */
     const int32_t **pages;                      /* host: [sequences] */
 };
@@ -132,7 +135,7 @@ static enum status each_buffer(struct train_pass *p, const struct gptj_config *c
         struct late none = {0};
         TRY(each_of_late(p, p->late ? &p->late[i] : &none, c, each, user));
     }
-    const size_t chunk = head ? HEAD_ROWS : 0;
+    const size_t chunk = head ? (size_t)p->head_rows : 0;
     const struct {
         float **at;
         size_t n;
@@ -190,6 +193,7 @@ static struct train_pass described(int n_layers, const struct train_pass_options
 {
     struct train_pass p = {.set = *options, .T = options->sequences * options->seq_len, .n_layers = n_layers};
     if (!p.set.slots) p.set.slots = 1;
+    p.head_rows = p.T < HEAD_ROWS ? p.T : HEAD_ROWS;
     return p;
 }
 
@@ -213,6 +217,7 @@ static void host_free(struct train_pass *p)
         free(p->late[i].blocks);
     free(p->slots);
     free(p->late);
+    free(p->stale);
     free(p->page);
     free(p->wanted);
     free(p->pages);
@@ -248,7 +253,9 @@ static enum status host_arrays(struct train_pass *p)
     p->page = calloc(S * per, sizeof *p->page);
     p->wanted = calloc(T, sizeof *p->wanted);
     p->pages = calloc(S, sizeof *p->pages);
-    if (!flight_arrays(p) || !p->page || !p->wanted || !p->pages) return fail(E_NOMEM, "training: out of memory");
+    p->stale = calloc((size_t)p->n_layers + 1, sizeof *p->stale);
+    if (!flight_arrays(p) || !p->page || !p->wanted || !p->pages || !p->stale)
+        return fail(E_NOMEM, "training: out of memory");
     for (size_t i = 0; i < S * per; i++)
         p->page[i] = (int32_t)i;
     for (size_t s = 0; s < S; s++)
@@ -303,6 +310,43 @@ float *train_pass_gradient(struct train_pass *p)
     return p->dx;
 }
 
+/* ---- Gradients that count as zero ---- */
+
+static void zero_grad(const struct train_pass *p, const struct weight *w)
+{
+    if (w->grad) p->ops->train->zero(p->ops, w->grad, (size_t)w->O * (size_t)w->I);
+}
+
+static const struct weight *head_matrix(const struct gptj *m)
+{
+    return m->cfg.tied ? &m->wte : &m->head;
+}
+
+/* What a block's matrices, or with n_layers the head's, do with their next gradient. */
+static enum epilogue grad_epilogue(const struct train_pass *p, int l)
+{
+    return p->stale[l] ? EPILOGUE_STORE : EPILOGUE_ADD;
+}
+
+void train_pass_zero_grad(struct train_pass *p)
+{
+    const struct gptj *m = p->m;
+    const bool head = has_head(&m->cfg, m->last);
+    for (int l = 0; l < p->n_layers; l++) {
+        const struct gptj_layer *w = &m->layers[l];
+        const struct weight *const added_to[] = {&w->ln_w, &w->ln_b, &w->fc_in_b, &w->fc_out_b};
+        for (size_t i = 0; i < COUNT_OF(added_to); i++)
+            zero_grad(p, added_to[i]);
+        p->stale[l] = true;
+    }
+    if (m->first == 0 && !(head && m->cfg.tied)) zero_grad(p, &m->wte);
+    if (!head) return;
+    zero_grad(p, &m->ln_f_w);
+    zero_grad(p, &m->ln_f_b);
+    zero_grad(p, &m->head_b);
+    p->stale[p->n_layers] = true;
+}
+
 /* ---- Pieces ---- */
 
 /* Rounds rows of n numbers as they are stored. */
@@ -344,7 +388,7 @@ static void maps(const struct train_pass *p, int l, const struct map *list, int 
     }
 }
 
-/* One of several linear maps of block l on the way back; map->w is filled in. */
+/* One of several linear maps of block l on the way back; map->w and dw_e are filled in. */
 struct map_back {
     enum peft_module module;
     struct linear_back_map map;
@@ -359,11 +403,13 @@ static void adapter_back(const struct train_pass *p, const struct lora *lora, co
         p->ops->train->scale(p->ops, p->low, (size_t)T * (size_t)r, p->set.lora_scale);
         store(p, p->low, r);
     }
-    const struct linear_back_map up = {.w = &lora->b, .dx = p->dlow, .dy = m->dy, .x = m->x ? p->low : NULL};
+    const struct linear_back_map up = {
+        .w = &lora->b, .dx = p->dlow, .dy = m->dy, .x = m->x ? p->low : NULL, .dw_e = m->dw_e};
     ops_linear_back_group(p->ops, &up, 1, T);
     p->ops->train->scale(p->ops, p->dlow, (size_t)T * (size_t)r, p->set.lora_scale);
     store(p, p->dlow, r);
-    const struct linear_back_map down = {.w = &lora->a, .dx = m->dx, .dy = p->dlow, .x = m->x, .e = EPILOGUE_ADD};
+    const struct linear_back_map down = {
+        .w = &lora->a, .dx = m->dx, .dy = p->dlow, .x = m->x, .e = EPILOGUE_ADD, .dw_e = m->dw_e};
     ops_linear_back_group(p->ops, &down, 1, T);
 }
 
@@ -374,11 +420,13 @@ static void maps_back_each(const struct train_pass *p, int l, const struct map_b
     assert(n <= LINEAR_GROUP);
     for (int i = 0, size = 0; i < n; i++) {
         const struct lora *lora = adapter_of(p, l, list[i].module);
-        group[size] = list[i].map;
-        group[size++].w = gptj_module(&p->m->layers[l], list[i].module);
+        struct linear_back_map *m = &group[size++];
+        *m = list[i].map;
+        m->w = gptj_module(&p->m->layers[l], list[i].module);
+        m->dw_e = grad_epilogue(p, l);
         if (!lora && i + 1 < n) continue;
         ops_linear_back_group(p->ops, group, size, p->slot->batch.T);
-        if (lora) adapter_back(p, lora, &list[i].map);
+        if (lora) adapter_back(p, lora, m);
         size = 0;
     }
 }
@@ -518,7 +566,7 @@ static void head_forward(struct train_pass *p, const int32_t *wanted, const int3
     fn->gather(o, p->hidden, p->slot->x[p->n_layers], wanted, n, c->D);
     fn->layer_norm(o, p->normed, p->hidden, &m->ln_f_w, &m->ln_f_b, n, (float)c->eps);
     store_chunk(p, p->normed, n, c->D);
-    fn->linear(o, p->logits, p->normed, c->tied ? &m->wte : &m->head, &m->head_b, n, EPILOGUE_STORE);
+    fn->linear(o, p->logits, p->normed, head_matrix(m), &m->head_b, n, EPILOGUE_STORE);
     store_chunk(p, p->logits, n, c->V);
     p->ops->train->cross_entropy(o, loss, p->logits, target, n, c->V, scale);
     store_chunk(p, p->logits, n, c->V);
@@ -530,9 +578,14 @@ static void head_back(struct train_pass *p, const int32_t *wanted, int n)
     const struct gptj_config *c = &m->cfg;
     const struct ops_train *train = p->ops->train;
     struct ops *o = p->ops;
-    const struct linear_back_map to_logits = {
-        .w = c->tied ? &m->wte : &m->head, .b = &m->head_b, .dx = p->dnormed, .dy = p->logits, .x = p->normed};
+    const struct linear_back_map to_logits = {.w = head_matrix(m),
+                                              .b = &m->head_b,
+                                              .dx = p->dnormed,
+                                              .dy = p->logits,
+                                              .x = p->normed,
+                                              .dw_e = grad_epilogue(p, p->n_layers)};
     ops_linear_back_group(o, &to_logits, 1, n);
+    p->stale[p->n_layers] = false;
     store_chunk(p, p->dnormed, n, c->D);
     train->zero(o, p->dhidden, (size_t)n * (size_t)c->D);
     train->layer_norm_back(o, p->dhidden, m->ln_f_w.grad, m->ln_f_b.grad, p->dnormed, p->hidden, &m->ln_f_w, p->stats,
@@ -561,7 +614,10 @@ static int head(struct train_pass *p, float scale, double *loss, bool back)
 int train_pass_head(struct train_pass *p, float scale, double *loss)
 {
     p->ops->train->zero(p->ops, p->dx, (size_t)p->slot->batch.T * (size_t)p->m->cfg.D);
-    return head(p, scale, loss, true);
+    const int n = head(p, scale, loss, true);
+    if (!n && p->stale[p->n_layers]) zero_grad(p, head_matrix(p->m));
+    p->stale[p->n_layers] = false;
+    return n;
 }
 
 int train_pass_loss(struct train_pass *p, double *loss)
@@ -635,6 +691,7 @@ static void block_back(struct train_pass *p, int l)
     else
         norm(p, l);
     maps_back(p, l, k, p->dz, true);
+    p->stale[l] = false;
     norm_back(p, l);
 }
 
@@ -711,6 +768,7 @@ static void block_back_weights(struct train_pass *p, int l)
         {PEFT_V_PROJ, {.dy = k->kv.v, .x = p->a}}};
     maps_back_each(p, l, all, 2);
     maps_back_each(p, l, all + 2, 4);
+    p->stale[l] = false;
 }
 
 void train_pass_backward_weights(struct train_pass *p)

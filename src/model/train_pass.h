@@ -6,7 +6,7 @@
  * again: they cost a percent and would keep half as much more. The head goes by chunks of rows that have targets:
  * logits become their own gradient in place, so no matrix of all rows by the vocabulary ever exists.
  *
- * Gradients are added where struct weight's grad points; a weight without one is frozen. With adapters the weights
+ * Gradients are added up where struct weight's grad points; a weight without one is frozen. With adapters the weights
  * themselves are frozen, and only the adapters' two factors have gradients.
  *
  * A stage of a pipeline has several micro-batches in flight: what forward keeps exists once for each, in a slot, and
@@ -80,6 +80,10 @@ void train_pass_forward(struct train_pass *p, const struct train_rows *rows);
 int train_pass_head(struct train_pass *p, float scale, double *loss);
 
 void train_pass_backward(struct train_pass *p);
+
+/* All gradients are zero from now on. Those of matrices are only said to be, and overwritten by the next micro-batch:
+ * until that has been through head and backward, they are undefined. */
+void train_pass_zero_grad(struct train_pass *p);
 
 /* Backward in two halves. The first includes the gradients of norms and embedding, which cost next to nothing; the
  * second can be had any time before the slot's next forward, and frees the slot. At most `late` micro-batches of all

@@ -54,8 +54,10 @@ static void sum_task(void *user, int task, int thread)
     j->c->kernels.sum_rows(j->sum + at, j->x + at, (size_t)j->n, j->T, least(COLUMNS_A_TASK, j->n - at));
 }
 
-/* dw[O][I] += dy[T][O]^T x[T][I]: rows of the product are outputs of the map, and both factors lie across. */
-static void cpu_linear_grad(struct ops *o, float *dw, float *db, const float *dy, const float *x, int T, int O, int I)
+/* dw[O][I] = dy[T][O]^T x[T][I]: rows of the product are outputs of the map, and both factors lie across. The sum over
+ * T goes in pieces. */
+static void cpu_linear_grad(struct ops *o, float *dw, float *db, const float *dy, const float *x, int T, int O, int I,
+                            enum epilogue e)
 {
     struct ops_cpu *c = ops_cpu(o);
     const struct linear_kernels *k = ops_cpu_kernels_for(c, WEIGHT_F32);
@@ -63,7 +65,7 @@ static void cpu_linear_grad(struct ops *o, float *dw, float *db, const float *dy
     for (int t = 0; t < T; t += BACK_INPUTS) {
         const struct operand rows = {dy + (size_t)t * (size_t)O, WEIGHT_F32, (size_t)O, true};
         const struct operand columns = {x + (size_t)t * (size_t)I, WEIGHT_F32, (size_t)I, true};
-        const struct product_map map = {{dw, (size_t)I, NULL, EPILOGUE_ADD}, columns, I};
+        const struct product_map map = {{dw, (size_t)I, NULL, t ? EPILOGUE_ADD : e}, columns, I};
         ops_cpu_product(c, k, &map, 1, &rows, O, least(BACK_INPUTS, T - t));
     }
     pool_release(c->pool);

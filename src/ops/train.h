@@ -12,7 +12,7 @@
 struct linear_back_map {
     const struct weight *w, *b; /* b may be NULL */
     float *dx, *dy, *x;
-    enum epilogue e; /* of dx */
+    enum epilogue e, dw_e; /* of dx, and of w's gradient: EPILOGUE_STORE or _ADD */
     /* [T][O], [T][I], or NULL: first dy becomes gelu_back() of it, and x gelu(). That may happen on the way to the
      * product, so dy, which no other map may have then, and x are undefined afterwards. */
     const float *dy_gelu, *x_gelu;
@@ -22,8 +22,9 @@ struct ops_train {
     /* dx[T][I] = (EPILOGUE_ADD: +=) dy[T][O] w; w is not quantised. */
     void (*linear_back)(struct ops *o, float *dx, const float *dy, const struct weight *w, int T, enum epilogue e);
 
-    /* dw[O][I] += dy^T x, db[O] += the sum of dy's rows; db may be NULL. x [T][I], dy [T][O]. */
-    void (*linear_grad)(struct ops *o, float *dw, float *db, const float *dy, const float *x, int T, int O, int I);
+    /* dw[O][I] = (EPILOGUE_ADD: +=) dy^T x, db[O] += the sum of dy's rows; db may be NULL. x [T][I], dy [T][O]. */
+    void (*linear_grad)(struct ops *o, float *dw, float *db, const float *dy, const float *x, int T, int O, int I,
+                        enum epilogue e);
 
     /* n maps in their order; no dx is a dy or x. What several have in common is prepared for them once. NULL: each by
      * linear_grad() and linear_back(). */
@@ -89,7 +90,7 @@ static inline void ops_linear_back_group(struct ops *o, const struct linear_back
         if (m->dy_gelu) train->gelu_back(o, m->dy, m->dy_gelu, (size_t)T * (size_t)w->O);
         if (m->x && w->grad) {
             if (m->x_gelu) train->gelu(o, m->x, m->x_gelu, (size_t)T * (size_t)w->I);
-            train->linear_grad(o, w->grad, m->b ? m->b->grad : NULL, m->dy, m->x, T, w->O, w->I);
+            train->linear_grad(o, w->grad, m->b ? m->b->grad : NULL, m->dy, m->x, T, w->O, w->I, m->dw_e);
         }
         if (m->dx) train->linear_back(o, m->dx, m->dy, w, T, m->e);
     }

@@ -312,7 +312,7 @@ static enum status sum_losses(struct trainer *t, enum team_scope scope, struct l
 static enum status gradient(struct trainer *t, double unit, struct loss_sum *sum, double *squares)
 {
     const struct team_losses losses = {sum, t->by_source};
-    params_zero_grad(t->trainee.params);
+    train_pass_zero_grad(t->trainee.pass);
     memset(t->by_source, 0, (size_t)t->r->data.n_sources * sizeof *t->by_source);
     TRY(team_gradient(t->team, &t->batch, unit, &losses));
     TRY(team_combine(t->team, squares));

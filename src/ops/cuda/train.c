@@ -82,9 +82,9 @@ static void product_back(struct ops_cuda *c, float *dx, const char *dy, const st
     }
 }
 
-/* dw[O][I] += dy[T][O]^T x[T][I], both as factors of type f. */
+/* dw[O][I] = dy[T][O]^T x[T][I], both as factors of type f. */
 static void product_grad(struct ops_cuda *c, float *dw, const void *dy, const void *x, int T, int O, int I,
-                         enum cuda_factor f)
+                         enum epilogue e, enum cuda_factor f)
 {
     const struct cuda_product p = {.factor = f,
                                    .m = O,
@@ -97,7 +97,7 @@ static void product_grad(struct ops_cuda *c, float *dw, const void *dy, const vo
                                    .ldb = I,
                                    .ldy = I,
                                    .y = dw,
-                                   .beta = 1};
+                                   .beta = e == EPILOGUE_ADD ? 1 : 0};
     cuda_blas_product(c, &p);
 }
 
@@ -120,7 +120,7 @@ static void linear_back_group(struct ops *o, const struct linear_back_map *maps,
         if (weights) {
             const void *x = x_factor(c, &in_x, m->x, m->x_gelu, (size_t)T * (size_t)w->I, grad);
             const void *dy = dy_factor(c, &in_dy, m->b ? m->b->grad : NULL, m->dy, gelu, T, w->O, grad);
-            product_grad(c, w->grad, dy, x, T, w->O, w->I, grad);
+            product_grad(c, w->grad, dy, x, T, w->O, w->I, m->dw_e, grad);
         }
         if (m->dx) product_back(c, m->dx, dy_factor(c, &in_dy, NULL, m->dy, gelu, T, w->O, back), w, T, m->e, back);
     }
@@ -134,10 +134,12 @@ static void linear_back(struct ops *o, float *dx, const float *dy, const struct 
     product_back(c, dx, dy_factor(c, &nothing, NULL, dy, NULL, T, w->O, f), w, T, e, f);
 }
 
-static void linear_grad(struct ops *o, float *dw, float *db, const float *dy, const float *x, int T, int O, int I)
+static void linear_grad(struct ops *o, float *dw, float *db, const float *dy, const float *x, int T, int O, int I,
+                        enum epilogue e)
 {
     const struct weight w = {.O = O, .I = I, .grad = dw}, b = {.grad = db};
-    const struct linear_back_map m = {.w = &w, .b = &b, .dy = (float *)(uintptr_t)dy, .x = (float *)(uintptr_t)x};
+    const struct linear_back_map m = {
+        .w = &w, .b = &b, .dy = (float *)(uintptr_t)dy, .x = (float *)(uintptr_t)x, .dw_e = e};
     linear_back_group(o, &m, 1, T);
 }
 
