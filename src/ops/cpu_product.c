@@ -187,6 +187,14 @@ static int panels_of(const struct product *p, const struct product_map *m)
 }
 
 /* Panels are counted through all maps. */
+static int count_panels(const struct product *p)
+{
+    int panels = 0;
+    for (int i = 0; i < p->n_maps; i++)
+        panels += panels_of(p, &p->maps[i]);
+    return panels;
+}
+
 static struct panel panel_at(const struct product *p, int i)
 {
     for (const struct product_map *m = p->maps; m < p->maps + p->n_maps; i -= panels_of(p, m), m++)
@@ -307,14 +315,19 @@ static void panel_pack_task(void *user, int task, int thread)
     pack_panel(p, packed_before(p, panel, at), ops_cpu_scratch(p->c, thread), &a, at);
 }
 
+/* A panel, and the groups of rows that pass it. */
+struct task {
+    int panel, first, end;
+};
+
 /* All blocks of the panel are there: a group's sums stay in the cache. */
-static void by_groups(const struct product *p, int i, const struct panel *a, float *z)
+static void by_groups(const struct product *p, const struct task *task, const struct panel *a, float *z)
 {
     const struct ahead none = {.pieces = 0};
-    for (int group = 0; group < row_groups(p->T); group++) {
+    for (int group = task->first; group < task->end; group++) {
         memset(z, 0, (size_t)rows_of(p, group) * (size_t)p->panel * sizeof *z);
         for (int at = 0; at < p->I; at += p->depth)
-            multiply_group(p, z, a, packed_before(p, i, at), at, group, none);
+            multiply_group(p, z, a, packed_before(p, task->panel, at), at, group, none);
     }
 }
 
@@ -335,11 +348,38 @@ static void by_blocks(const struct product *p, int i, const struct panel *a, flo
     }
 }
 
-static void panel_task(void *user, int task, int thread)
+/* A task is a panel. Of those that are packed beforehand, the last are cut into SHARES of the rows: where one core is
+ * slower than another, the faster need not wait for a whole one. */
+enum { SHARES = 4 };
+
+static int shared_panels(const struct product *p)
+{
+    return p->panels ? least(count_panels(p), pool_threads(p->c->pool)) : 0;
+}
+
+static int count_tasks(const struct product *p)
+{
+    return count_panels(p) + shared_panels(p) * (SHARES - 1);
+}
+
+static struct task task_at(const struct product *p, int i)
+{
+    const int groups = row_groups(p->T), whole = count_panels(p) - shared_panels(p);
+    if (i < whole) return (struct task){i, 0, groups};
+    const int at = (i - whole) % SHARES;
+    return (struct task){whole + (i - whole) / SHARES, groups * at / SHARES, groups * (at + 1) / SHARES};
+}
+
+static void panel_task(void *user, int i, int thread)
 {
     const struct product *p = user;
-    const struct panel a = panel_at(p, task);
-    (p->panels ? by_groups : by_blocks)(p, task, &a, ops_cpu_scratch(p->c, thread));
+    const struct task task = task_at(p, i);
+    const struct panel a = panel_at(p, task.panel);
+    float *scratch = ops_cpu_scratch(p->c, thread);
+    if (p->panels)
+        by_groups(p, &task, &a, scratch);
+    else
+        by_blocks(p, task.panel, &a, scratch);
 }
 
 size_t ops_cpu_product_scratch_bytes(const struct linear_kernels *k, bool across)
@@ -421,14 +461,6 @@ static void choose(struct product *p, const struct linear_kernels *k, const stru
         p->group_x_bytes = round_up((is_back ? back->packed_x_bytes : k->packed_x_bytes)(PACK_ROWS, p->depth), 64);
 }
 
-static int count_panels(const struct product *p)
-{
-    int panels = 0;
-    for (int i = 0; i < p->n_maps; i++)
-        panels += panels_of(p, &p->maps[i]);
-    return panels;
-}
-
 static size_t panels_bytes(const struct product *p)
 {
     return (size_t)count_panels(p) * (size_t)pieces_of(p->I, p->depth) * p->panel_bytes;
@@ -466,7 +498,7 @@ static void run_panels(struct product *p)
     pack_rows(p);
     for (p->from = 0; p->from < p->I; p->from = p->to) {
         p->to = p->sums ? least(p->from + p->stretch, p->I) : p->I;
-        pool_run(p->c->pool, count_panels(p), panel_task, p);
+        pool_run(p->c->pool, count_tasks(p), panel_task, p);
     }
 }
 
