@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 for file in README.md docs/*.md src/*/*.[ch] src/*/*/*.[ch] tests/*.[ch]; do cp "$file" "$work/${file//\//-}.txt"; done
-"$program" synth --n-layer 2 --n-embd 96 --n-head 4 --rotary-dim 16 --vocab-size 2048 --n-positions 128 --dtype fp32 \
+"$program" synth --n-layer 2 --n-embd 96 --n-head 4 --rotary-dim 16 --vocab-size 4096 --n-positions 128 --dtype fp32 \
     --tokenizer models/gpt-jt-tiny -o "$work/model" --quiet
 cat > "$work/recipe.yaml" << EOF
 model: $work/model
