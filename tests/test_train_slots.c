@@ -342,24 +342,24 @@ static void any_interleaving_gives_the_bits_of_the_plain_loop(void **state)
 
 /* ---- The head's chunks ---- */
 
-enum { CHUNK = 1024, SHORT = 16, CHUNK_SEQUENCES = CHUNK / SHORT };
+enum { CHUNK = 1024, CHUNKS = 2, SHORT = 16, CHUNK_SEQUENCES = CHUNK / SHORT };
 
-/* Losses and gradients of so many chunks, `at_once` of them a micro-batch. */
-static struct trainee of_chunks(const struct models *m, int chunks, int at_once, double *loss)
+/* Losses and gradients of all chunks, `at_once` of them a micro-batch. */
+static struct trainee of_chunks(const struct models *m, int at_once, double *loss)
 {
-    static int32_t token[2 * CHUNK], lo[2 * CHUNK], hi[2 * CHUNK], target[2 * CHUNK];
+    static int32_t token[CHUNKS * CHUNK], lo[CHUNKS * CHUNK], hi[CHUNKS * CHUNK], target[CHUNKS * CHUNK];
     const struct kind k = {0};
     struct trainee_options o = options_of(&k, 0, 0);
     o.sequences = CHUNK_SEQUENCES * at_once;
     o.seq_len = SHORT;
     struct trainee t = open_kind(m, &k, &o);
-    for (int i = 0; i < chunks * CHUNK; i++) {
+    for (int i = 0; i < CHUNKS * CHUNK; i++) {
         token[i] = (int32_t)(rng_u64(17, 0, (uint64_t)i) % V);
         target[i] = (int32_t)(rng_u64(17, 1, (uint64_t)i) % V);
         hi[i] = i % SHORT + 1;
     }
     train_pass_zero_grad(t.pass);
-    for (int i = 0; i < chunks; i += at_once) {
+    for (int i = 0; i < CHUNKS; i += at_once) {
         const int at = i * CHUNK;
         const struct train_rows rows = {o.sequences, SHORT, token + at, lo + at, hi + at, target + at};
         train_pass_forward(t.pass, &rows);
@@ -373,8 +373,8 @@ static void chunks_of_rows_add_up_in_the_head(void **state)
 {
     static const char *const names[] = {"lm_head.weight", "lm_head.bias", "transformer.ln_f.weight",
                                         "transformer.ln_f.bias"};
-    static double have[2 * CHUNK], want[2 * CHUNK];
-    struct trainee both = of_chunks(*state, 2, 2, have), each = of_chunks(*state, 2, 1, want);
+    static double have[CHUNKS * CHUNK], want[CHUNKS * CHUNK];
+    struct trainee both = of_chunks(*state, CHUNKS, have), each = of_chunks(*state, 1, want);
     assert_memory_equal(have, want, sizeof have);
     for (size_t i = 0; i < COUNT_OF(names); i++)
         must_be_the_same_gradient(&both, params_find(both.params, names[i]), &each, names[i]);

@@ -55,10 +55,9 @@ struct train_pass {
     int T, n_layers;
     struct slot *slots, *slot; /* [set.slots]; the one in use */
     struct late *late;         /* [set.late] */
-    bool *
-        stale; /* [n_layers + 1] of a block, the head: its matrices' gradients count as zero, the next overwrite them */
-    struct kept again;                          /* of the block that is being computed, with recompute */
-    float *a, *g;                               /* [T][D] norm, [T][F] gelu */
+    bool *stale;               /* [n_layers + 1], of each block and the head: gradients of its matrices count as zero */
+    struct kept again;         /* of the block that is being computed, with recompute */
+    float *a, *g;              /* [T][D] norm, [T][F] gelu */
     float *dx, *da, *dq, *dk, *dv;              /* [T][D]; forward has K and V of a block in dk and dv */
     float *dz;                                  /* [T][F] */
     float *stats;                               /* [T][2] */
@@ -615,7 +614,7 @@ int train_pass_head(struct train_pass *p, float scale, double *loss)
 {
     p->ops->train->zero(p->ops, p->dx, (size_t)p->slot->batch.T * (size_t)p->m->cfg.D);
     const int n = head(p, scale, loss, true);
-    if (!n && p->stale[p->n_layers]) zero_grad(p, head_matrix(p->m));
+    if (p->stale[p->n_layers]) zero_grad(p, head_matrix(p->m)); /* no row has a target */
     p->stale[p->n_layers] = false;
     return n;
 }
