@@ -94,19 +94,19 @@ static size_t strip_bytes(enum weight_type t)
     return weight_bytes(t, QUANT_STRIP, INPUTS);
 }
 
-/* Bytes a second; strips of four bands that share the weights, one after the other. */
+/* Bytes a second; strips of all bands that share the weights, one after the other. */
 static double stream_rate(const struct linear_bench *b, const struct linear_kernels *l, enum weight_type t, int T)
 {
-    const size_t strip = strip_bytes(t), band = weights_bytes / STREAM_BANDS / strip * strip;
+    const int bands = l->stream_bands, strips = STRIPS_A_SLICE * STREAM_BANDS / bands;
+    const size_t strip = strip_bytes(t), band = weights_bytes / (size_t)bands / strip * strip;
     double rates[SLICES];
     int n = 0;
     l->prepare(b->x_form, b->x, INPUTS, T, INPUTS);
-    for (size_t at = 0; at + STRIPS_A_SLICE * strip <= band && n < SLICES; n++) {
+    for (size_t at = 0; at + (size_t)strips * strip <= band && n < SLICES; n++) {
         const int64_t start = clock_ns();
-        for (int s = 0; s < STRIPS_A_SLICE; s++, at += strip)
-            l->stream(b->z, STREAM_BANDS * QUANT_STRIP, b->x_form, b->w + at, band, STREAM_BANDS, T, QUANT_STRIP,
-                      INPUTS);
-        rates[n] = rate(STRIPS_A_SLICE * STREAM_BANDS * (double)strip, start);
+        for (int s = 0; s < strips; s++, at += strip)
+            l->stream(b->z, (size_t)bands * QUANT_STRIP, b->x_form, b->w + at, band, bands, T, QUANT_STRIP, INPUTS);
+        rates[n] = rate(strips * bands * (double)strip, start);
     }
     return percentile(rates, n);
 }

@@ -32,9 +32,9 @@ enum compute_type { COMPUTE_FP32, COMPUTE_BF16, COMPUTE_INT8, COMPUTE_TYPES };
 /* A product takes the rows of x in a form of its own, which only the functions of the same struct understand. */
 
 /* Few rows. prepare: all I inputs of T rows; row t of x starts at x + t * x_stride. stream: reads w once, as it is
- * stored, in up to STREAM_BANDS bands side by side, because memory answers several distant readers sooner than one:
+ * stored, in up to stream_bands bands side by side, where memory answers several distant readers sooner than one:
  * y[t][b * O + o] for outputs o < O of each band b, which begins at w + b * band_bytes; row t of y starts at
- * y + t * y_stride. */
+ * y + t * y_stride. What lies behind is asked for meanwhile, as if it came next. */
 enum { STREAM_BANDS = 4 };
 typedef size_t k_prepared_bytes_fn(int T, int I);
 typedef void k_prepare_fn(void *to, const float *x, size_t x_stride, int T, int I);
@@ -62,7 +62,8 @@ typedef void k_multiply_fn(float *z, const void *x, const void *w, int T, int n,
 struct linear_kernels {
     k_prepared_bytes_fn *prepared_bytes;
     k_prepare_fn *prepare;
-    k_stream_fn *stream; /* NULL: panels only                                          */
+    k_stream_fn *stream; /* NULL: panels only                                              */
+    int stream_bands;    /* in 1..STREAM_BANDS                                             */
     int stream_rows;     /* as long as T is not larger, streaming is the faster of the two */
     bool flushes;        /* factors and sums below 2^-126 count as zero                    */
 

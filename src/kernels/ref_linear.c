@@ -205,7 +205,11 @@ static void stream_q4_int8(float *y, size_t y_stride, const void *x, const void 
 
 static struct linear_kernels streamed(k_prepared_bytes_fn *bytes, k_prepare_fn *prepare, k_stream_fn *fn)
 {
-    return (struct linear_kernels){.prepared_bytes = bytes, .prepare = prepare, .stream = fn, .stream_rows = INT_MAX};
+    return (struct linear_kernels){.prepared_bytes = bytes,
+                                   .prepare = prepare,
+                                   .stream = fn,
+                                   .stream_bands = STREAM_BANDS,
+                                   .stream_rows = INT_MAX};
 }
 
 void kernels_init_ref_linear(struct kernels *k)

@@ -27,18 +27,18 @@ static int least(int a, int b)
 
 /* ---- Streaming ----
  *
- * The strips of 16 outputs of a map are dealt to STREAM_BANDS bands of equal length, of which the last may end early.
- * A task is the same strips of every band, of one map after the other: many at first, because a reader that goes on and
- * on is the fastest, fewer towards the end, so that threads finish together. */
+ * The strips of 16 outputs of a map are dealt to the kernel's stream_bands bands of equal length, of which the last may
+ * end early. A task is the same strips of every band, of one map after the other: many at first, because a reader that
+ * goes on and on is the fastest, fewer towards the end, so that threads finish together. */
 struct bands {
     int length; /* strips of a band */
     int strips; /* of all bands     */
 };
 
-static struct bands bands_of(int O)
+static struct bands bands_of(const struct linear_job *j, int O)
 {
-    const int strips = (O + STRIP - 1) / STRIP;
-    return (struct bands){(strips + STREAM_BANDS - 1) / STREAM_BANDS, strips};
+    const int strips = (O + STRIP - 1) / STRIP, n = j->k->stream_bands;
+    return (struct bands){(strips + n - 1) / n, strips};
 }
 
 /* Strips of a band, of all maps. */
@@ -46,7 +46,7 @@ static int all_strips(const struct linear_job *j)
 {
     int n = 0;
     for (int i = 0; i < j->n_maps; i++)
-        n += bands_of(j->maps[i].O).length;
+        n += bands_of(j, j->maps[i].O).length;
     return n;
 }
 
@@ -61,7 +61,7 @@ static int task_strips(const struct linear_job *j, int left)
 static void stream_strips(const struct linear_job *j, const struct product_map *m, float *z, int s, int first, int n,
                           int outputs)
 {
-    const int length = bands_of(m->O).length, o = (first * length + s) * STRIP;
+    const int length = bands_of(j, m->O).length, o = (first * length + s) * STRIP;
     const char *w = (const char *)m->w.data + weight_bytes(m->w.type, o, j->I);
     const size_t band_bytes = weight_bytes(m->w.type, length * STRIP, j->I), z_stride = (size_t)n * (size_t)outputs;
     j->k->stream(z, z_stride, j->c->x, w, band_bytes, n, j->T, outputs, j->I);
@@ -71,9 +71,9 @@ static void stream_strips(const struct linear_job *j, const struct product_map *
 /* Strip s of all bands of m. */
 static void stream_strip(const struct linear_job *j, const struct product_map *m, float *z, int s)
 {
-    const struct bands bands = bands_of(m->O);
+    const struct bands bands = bands_of(j, m->O);
     int n = 0, last = STRIP; /* bands that have such a strip, and how many outputs the last of them has */
-    while (n < STREAM_BANDS && n * bands.length + s < bands.strips)
+    while (n < j->k->stream_bands && n * bands.length + s < bands.strips)
         n++;
     if ((n - 1) * bands.length + s == bands.strips - 1) last = m->O - (bands.strips - 1) * STRIP;
     const int whole = last == STRIP ? n : n - 1;
@@ -90,7 +90,7 @@ static void stream_task(void *user, int task, int thread)
         from += task_strips(j, strips - from);
     int to = from + task_strips(j, strips - from);
     for (const struct product_map *m = j->maps; m < j->maps + j->n_maps; m++) {
-        const int length = bands_of(m->O).length;
+        const int length = bands_of(j, m->O).length;
         for (int s = from; s < least(to, length); s++)
             stream_strip(j, m, ops_cpu_scratch(j->c, thread), s);
         from = from > length ? from - length : 0;
@@ -100,7 +100,7 @@ static void stream_task(void *user, int task, int thread)
 
 static void stream(struct linear_job *j)
 {
-    const size_t step_bytes = STREAM_BANDS * weight_bytes(j->maps->w.type, STRIP, j->I);
+    const size_t step_bytes = (size_t)j->k->stream_bands * weight_bytes(j->maps->w.type, STRIP, j->I);
     const int strips = all_strips(j);
     int tasks = 0;
     j->least_strips = (int)(STREAM_TASK_BYTES / (step_bytes + 1)) + 1;

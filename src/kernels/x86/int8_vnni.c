@@ -11,12 +11,14 @@
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VNNI__)
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "kernels/quant.h"
 #include "kernels/x86/lanes_avx512.h"
 #include "kernels/x86/panels.h"
 #include "kernels/x86/quant_avx512.h"
+#include "kernels/x86/stream.h"
 
 enum { PANEL = 4 * QUANT_STRIP, DEPTH = 1024 };
 
@@ -103,26 +105,27 @@ static void pack_x_q4(void *to, const float *x, size_t x_stride, int T, int n)
 typedef int32_t sums __attribute__((vector_size(VECTOR_BYTES)));
 
 /* Strips side by side: the block of each that comes next. AT_ONCE: so few sums of all groups are computed at once. */
-enum { MOST_STRIPS = STREAM_BANDS, MOST_SUMS = 2 * STREAM_TILE, AT_ONCE = 16 };
-_Static_assert(PANEL / QUANT_STRIP <= MOST_STRIPS, "");
+enum { STRIPS = PANEL / QUANT_STRIP, MOST_WIDTH = 2, MOST_SUMS = MOST_WIDTH * PANEL_TILE, AT_ONCE = 16 };
+_Static_assert((int)MOST_SUMS >= (int)STREAM_TILE, "");
 struct strips {
-    const char *block[MOST_STRIPS];
+    const char *block[STRIPS];
 };
 
-/* Asks for a line of what comes next, for each line used, in step s of n groups at once: one group of q4 takes two
- * steps to use up a line. */
-INLINE void ask_step(enum weight_type type, const char **next, int n, int s)
+/* Asks for a line further on for each line used, in step s of n groups at once from group g on: one group of q4 takes
+ * two steps to use up a line. */
+INLINE void ask_step(enum weight_type type, const char *block, int g, int n, int s)
 {
-    if (type == WEIGHT_Q4 && n == 1 && s % 2) return;
-    _mm_prefetch(*next, _MM_HINT_T1);
-    *next += QUANT_STEP_BYTES;
+    const int steps = quant_group(type) / QUANT_STEP, pair = type == WEIGHT_Q4 && n == 1;
+    if (pair && s % 2) return;
+    const int line = pair ? (g * steps + s) / 2 : s;
+    ask_repeatedly(block + STREAM_AHEAD + line * QUANT_STEP_BYTES, STREAM_REPEATS_FEW);
 }
 
 /* y[rows][width] += the products of n groups of a block, from group g on, for strips that begin at block[]; without the
- * scale of x, unless no other group has it too. Both groups of q4 at once take a line of w a single time. next NULL:
- * nothing is asked for. */
+ * scale of x, unless no other group has it too. Both groups of q4 at once take a line of w a single time. ahead: what
+ * comes next is asked for. */
 INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width, __m512 *y, const int32_t *x,
-                       const char *const *block, const char **next)
+                       const char *const *block, bool ahead)
 {
     const int steps = quant_group(type) / QUANT_STEP;
     const int32_t *starts = x + (1 + g) * rows, *values = x + (1 + QUANT_BLOCK / quant_group(type) + g * steps) * rows;
@@ -130,11 +133,11 @@ INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width,
     UNROLL for (int k = 0; k < n; k++) UNROLL for (int t = 0; t < rows; t++) UNROLL for (int b = 0; b < width; b++)
         sum[k][t * width + b] = (sums)_mm512_set1_epi32(starts[k * rows + t]);
     for (int s = 0; s < steps; s++) {
-        __m512i v[2][MOST_STRIPS];
+        __m512i v[2][MOST_WIDTH];
         UNROLL for (int b = 0; b < width; b++)
         {
             UNROLL for (int k = 0; k < n; k++) v[k][b] = stored_step(type, block[b], (g + k) * steps + s);
-            if (next) ask_step(type, next, n, s);
+            if (ahead) ask_step(type, block[b], g, n, s);
         }
         UNROLL for (int k = 0; k < n; k++) UNROLL for (int t = 0; t < rows; t++)
         {
@@ -147,8 +150,12 @@ INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width,
     UNROLL for (int k = 0; k < n; k++)
     {
         const size_t scales_at = quant_values_bytes(type) + (size_t)(g + k) * QUANT_STRIP * sizeof(uint16_t);
-        __m512 scale_w[MOST_STRIPS];
-        UNROLL for (int b = 0; b < width; b++) scale_w[b] = _mm512_cvtph_ps(load_half_vector(block[b] + scales_at));
+        __m512 scale_w[MOST_WIDTH];
+        UNROLL for (int b = 0; b < width; b++)
+        {
+            if (ahead) ask_repeatedly(block[b] + STREAM_AHEAD + scales_at, STREAM_REPEATS_FEW);
+            scale_w[b] = _mm512_cvtph_ps(load_half_vector(block[b] + scales_at));
+        }
         UNROLL for (int t = 0; t < rows; t++)
         {
             const __m512 scale_x = _mm512_castsi512_ps(_mm512_set1_epi32(x[t]));
@@ -163,52 +170,45 @@ INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width,
     }
 }
 
-/* The next block of strips [first, first + width). */
+/* The next block of all strips. */
 INLINE void add_block(enum weight_type type, int rows, int width, __m512 *y, const int32_t *x, struct strips *w,
-                      int first, const char **next)
+                      bool ahead)
 {
     const int groups = QUANT_BLOCK / quant_group(type), n = groups * rows * width <= AT_ONCE ? groups : 1;
-    UNROLL for (int g = 0; g < groups; g += n) add_groups(type, g, n, rows, width, y, x, w->block + first, next);
-    UNROLL for (int b = 0; b < width; b++) w->block[first + b] += quant_block_bytes(type);
+    UNROLL for (int g = 0; g < groups; g += n) add_groups(type, g, n, rows, width, y, x, w->block, ahead);
+    UNROLL for (int b = 0; b < width; b++) w->block[b] += quant_block_bytes(type);
 }
 
-/* A group of x, which is n blocks, against `strips` strips, width at a time; z is [strips / width][rows][width]. */
-INLINE void add_x_group(enum weight_type type, int n, int rows, int width, int strips, __m512 *z, const int32_t *x,
-                        struct strips *w, const char **next)
+/* A group of x, which is n blocks, against `width` strips; z is [rows][width]. */
+INLINE void add_x_group(enum weight_type type, int n, int rows, int width, __m512 *z, const int32_t *x,
+                        struct strips *w, bool ahead)
 {
+    if (quant_same_groups(type)) {
+        add_block(type, rows, width, z, x, w, ahead);
+        return;
+    }
     const size_t units = block_units(type, rows);
-    for (int first = 0; first < strips; first += width, z += rows * width) {
-        if (quant_same_groups(type)) {
-            add_block(type, rows, width, z, x, w, first, next);
-            continue;
-        }
-        __m512 a[MOST_SUMS];
-        UNROLL for (int i = 0; i < rows * width; i++) a[i] = _mm512_setzero_ps();
-        if (rows == 1) { /* side by side in the code, two blocks of one row come from memory more slowly */
-            for (int i = 0; i < n; i++)
-                add_block(type, rows, width, a, x + (size_t)i * units, w, first, next);
-        } else {
-            UNROLL for (int i = 0; i < n; i++) add_block(type, rows, width, a, x + (size_t)i * units, w, first, next);
-        }
-        UNROLL for (int t = 0; t < rows; t++)
-        {
-            const __m512 scale = _mm512_castsi512_ps(_mm512_set1_epi32(x[t]));
-            UNROLL for (int b = 0; b < width; b++)
-                z[t * width + b] = _mm512_fmadd_ps(a[t * width + b], scale, z[t * width + b]);
-        }
+    __m512 a[MOST_SUMS];
+    UNROLL for (int i = 0; i < rows * width; i++) a[i] = _mm512_setzero_ps();
+    UNROLL for (int i = 0; i < n; i++) add_block(type, rows, width, a, x + (size_t)i * units, w, ahead);
+    UNROLL for (int t = 0; t < rows; t++)
+    {
+        const __m512 scale = _mm512_castsi512_ps(_mm512_set1_epi32(x[t]));
+        UNROLL for (int b = 0; b < width; b++)
+            z[t * width + b] = _mm512_fmadd_ps(a[t * width + b], scale, z[t * width + b]);
     }
 }
 
 /* The group of x that comes next when `left` blocks are left. Returns how many blocks it has. */
-INLINE size_t next_x_group(enum weight_type type, size_t left, int rows, int width, int strips, __m512 *z,
-                           const int32_t *x, struct strips *w, const char **next)
+INLINE size_t next_x_group(enum weight_type type, size_t left, int rows, int width, __m512 *z, const int32_t *x,
+                           struct strips *w, bool ahead)
 {
     const size_t whole = (size_t)quant_x_blocks(type);
     if (left < whole) {
-        add_x_group(type, 1, rows, width, strips, z, x, w, next);
+        add_x_group(type, 1, rows, width, z, x, w, ahead);
         return 1;
     }
-    add_x_group(type, (int)whole, rows, width, strips, z, x, w, next);
+    add_x_group(type, (int)whole, rows, width, z, x, w, ahead);
     return whole;
 }
 _Static_assert(QUANT_MOST_X_BLOCKS == 2, "");
@@ -234,56 +234,28 @@ _Static_assert(QUANT_MOST_X_BLOCKS == 2, "");
 
 /* ---- Streaming ----
  *
- * A strip of each band side by side, block by block. Bands that do not exist are the last one once more. With one
- * row the core looks far enough ahead by itself, and asking for lines faster than they can come holds it up. With more,
- * the strips after these are asked for in the order of memory, into L2. */
-struct streamed {
-    const char *w;
-    size_t blocks, band_bytes, y_stride, y_apart; /* y_apart: from band to band of y */
-    int bands;
-    __mmask16 outputs;
-};
-
-/* What to ask for, of the strips after these, while blocks from i on are multiplied. Scales are asked for at once. */
-INLINE const char *next_strips(enum weight_type type, const struct streamed *s, size_t i)
+ * Strip after strip, as they lie. */
+INLINE void stream_tile(int rows, enum weight_type type, float *y, size_t y_stride, const int32_t *x, const char *w,
+                        __mmask16 outputs, size_t blocks)
 {
-    const size_t block = quant_block_bytes(type), at = i * STREAM_BANDS, band = at / s->blocks;
-    const size_t asked = (size_t)quant_x_blocks(type) * STREAM_BANDS;
-    const char *next = s->w + (band < (size_t)s->bands ? band : (size_t)s->bands - 1) * s->band_bytes +
-                       (s->blocks + at % s->blocks) * block;
-    UNROLL for (size_t a = asked * quant_values_bytes(type); a < asked * block; a += QUANT_STEP_BYTES)
-        _mm_prefetch(next + a, _MM_HINT_T1);
-    return next;
+    __m512 z[STREAM_TILE];
+    struct strips strip = {{w}};
+    UNROLL for (int t = 0; t < rows; t++) z[t] = _mm512_setzero_ps();
+    for (size_t i = 0, n; i < blocks; i += n, x += n * block_units(type, rows))
+        n = next_x_group(type, blocks - i, rows, 1, z, x, &strip, true);
+    UNROLL for (int t = 0; t < rows; t++) _mm512_mask_storeu_ps(y + (size_t)t * y_stride, outputs, z[t]);
 }
 
-INLINE void stream_tile(int rows, enum weight_type type, float *y, const int32_t *x, const struct streamed *s)
+INLINE void stream(enum weight_type type, float *y, size_t y_stride, const int32_t *x, const char *w, int T, int O,
+                   int I)
 {
-    const int width = rows <= 3 ? 4 : 2;
-    __m512 z[STREAM_BANDS * STREAM_TILE];
-    struct strips w;
-    for (int b = 0; b < STREAM_BANDS; b++)
-        w.block[b] = s->w + (size_t)(b < s->bands ? b : s->bands - 1) * s->band_bytes;
-    UNROLL for (int i = 0; i < STREAM_BANDS * rows; i++) z[i] = _mm512_setzero_ps();
-    for (size_t i = 0, n; i < s->blocks; i += n, x += n * block_units(type, rows)) {
-        const char *next = rows > 1 ? next_strips(type, s, i) : NULL;
-        n = next_x_group(type, s->blocks - i, rows, width, STREAM_BANDS, z, x, &w, rows > 1 ? &next : NULL);
-    }
-    for (int b = 0; b < s->bands; b++, y += s->y_apart)
-        for (int t = 0; t < rows; t++)
-            _mm512_mask_storeu_ps(y + (size_t)t * s->y_stride, s->outputs,
-                                  z[(b / width * rows + t) * width + b % width]);
-}
-
-INLINE void stream(enum weight_type type, float *y, size_t y_stride, const int32_t *x, const char *w, size_t band_bytes,
-                   int bands, int T, int O, int I)
-{
+    const size_t blocks = quant_blocks(I);
     for (int o = 0; o < O; o += QUANT_STRIP, w += quant_strip_bytes(type, I)) {
-        const struct streamed s = {w, quant_blocks(I), band_bytes, y_stride, (size_t)O, bands, first(O - o)};
         const int32_t *xt = x;
-        for (int t = 0, rows; t < T; t += rows, xt += s.blocks * block_units(type, rows)) {
+        for (int t = 0, rows; t < T; t += rows, xt += blocks * block_units(type, rows)) {
             rows = tile_height(T - t, STREAM_TILE);
             switch (rows) {
-                CASES_TO_12(stream_tile, type, y + (size_t)t * y_stride + o, xt, &s)
+                CASES_TO_12(stream_tile, type, y + (size_t)t * y_stride + o, y_stride, xt, w, first(O - o), blocks)
             }
         }
     }
@@ -292,13 +264,15 @@ INLINE void stream(enum weight_type type, float *y, size_t y_stride, const int32
 static void stream_q8(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
                       int O, int I)
 {
-    stream(WEIGHT_Q8, y, y_stride, x, w, band_bytes, bands, T, O, I);
+    (void)band_bytes, (void)bands; /* one */
+    stream(WEIGHT_Q8, y, y_stride, x, w, T, O, I);
 }
 
 static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,
                       int O, int I)
 {
-    stream(WEIGHT_Q4, y, y_stride, x, w, band_bytes, bands, T, O, I);
+    (void)band_bytes, (void)bands; /* one */
+    stream(WEIGHT_Q4, y, y_stride, x, w, T, O, I);
 }
 
 /* ---- Panels ----
@@ -306,7 +280,7 @@ static void stream_q4(float *y, size_t y_stride, const void *x, const void *w, s
  * Strips where they are stored, two at a time; one that does not exist is the first once more. */
 INLINE void pack_w(enum weight_type type, struct strips *p, const char *w, int O, int I, int at)
 {
-    for (int b = 0; b < PANEL / QUANT_STRIP; b++)
+    for (int b = 0; b < STRIPS; b++)
         p->block[b] = w + (b * QUANT_STRIP < O ? (size_t)b * quant_strip_bytes(type, I) : 0) +
                       (size_t)at / QUANT_BLOCK * quant_block_bytes(type);
 }
@@ -334,7 +308,7 @@ INLINE void panel_tile(int rows, enum weight_type type, float *z, const int32_t 
         const size_t units = (size_t)quant_x_blocks(type) * block_units(type, rows);
         ask(a);
         UNROLL for (size_t u = 0; u < units; u += LANES) ask_x(x + u);
-        n = next_x_group(type, blocks - i, rows, 2, 2, sum, x, &w, NULL);
+        n = next_x_group(type, blocks - i, rows, 2, sum, x, &w, false);
     }
     UNROLL for (int i = 0; i < rows * 2; i++) _mm512_storeu_ps(z + i / 2 * PANEL + i % 2 * LANES, sum[i]);
 }
@@ -342,7 +316,6 @@ INLINE void panel_tile(int rows, enum weight_type type, float *z, const int32_t 
 INLINE void multiply(enum weight_type type, float *z, const int32_t *x, const struct strips *w, int T, int n,
                      const struct ahead *next)
 {
-    enum { STRIPS = PANEL / QUANT_STRIP };
     const size_t blocks = quant_blocks(n);
     struct asking a = asking(next, STRIPS / 2 * ((T + PANEL_TILE - 1) / PANEL_TILE) * (int)quant_x_groups(type, n));
     for (int first = 0; first < STRIPS; first += 2) {
@@ -375,6 +348,7 @@ void kernels_init_vnni_int8(struct kernels *k)
         .prepared_bytes = x_q8_bytes,
         .prepare = put_x_q8,
         .stream = stream_q8,
+        .stream_bands = 1,
         .stream_rows = STREAM_TILE,
         .panel = PANEL,
         .depth = DEPTH,
@@ -389,6 +363,7 @@ void kernels_init_vnni_int8(struct kernels *k)
         .prepared_bytes = x_q4_bytes,
         .prepare = put_x_q4,
         .stream = stream_q4,
+        .stream_bands = 1,
         .stream_rows = 8,
         .panel = PANEL,
         .depth = DEPTH,

@@ -464,6 +464,7 @@ void kernels_init_amx_linear(struct kernels *k)
             .prepared_bytes = x_bytes,
             .prepare = put_x_as_b,
             .stream = streams[w],
+            .stream_bands = STREAM_BANDS,
             .stream_rows = STREAM_ROWS,
             .panel = PANEL,
             .depth = DEPTH,

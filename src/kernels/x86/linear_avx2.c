@@ -339,6 +339,7 @@ void kernels_init_avx2_linear(struct kernels *k)
                 .prepared_bytes = prepared_bytes,
                 .prepare = rounded ? prepare_bf16 : prepare_fp32,
                 .stream = streams[rounded][w],
+                .stream_bands = STREAM_BANDS,
                 .stream_rows = STREAM_ROWS,
                 .panel = PANEL,
                 .depth = DEPTH,

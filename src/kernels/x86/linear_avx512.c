@@ -124,6 +124,7 @@ void kernels_init_avx512_linear(struct kernels *k)
                 .prepared_bytes = prepared_bytes,
                 .prepare = rounded ? prepare_bf16 : prepare_fp32,
                 .stream = streams[rounded][w],
+                .stream_bands = 1,
                 .stream_rows = STREAM_ROWS,
                 .panel = PANEL,
                 .depth = DEPTH,

@@ -24,6 +24,7 @@
 #include "kernels/x86/lanes_avx512.h"
 #include "kernels/x86/panels.h"
 #include "kernels/x86/quant_avx512.h"
+#include "kernels/x86/stream.h"
 
 /* STEP: inputs of a vector. TILE: rows that fill the registers, two vectors of outputs each. */
 enum { STEP = LANES * LANE_INPUTS, PANEL = 64, WIDTH = 32, TILE = 12, STREAM_ROWS = 12 };
@@ -41,31 +42,35 @@ static size_t steps_of(int n)
 
 /* ---- Streaming ----
  *
- * x prepared is [tile][step][rows][16 lanes]. Tiles have a few heights only; rows that do not exist are zeros.
- *
- * One or two rows go through w four outputs at a time, one of each band. The x of more rows is larger than L1, so a
- * group of outputs takes a stretch of inputs at a time and keeps the lanes of its sums in between. Either way what
- * comes next is asked for as evenly as it is used up, into L2, for L1 has few places for what is on its way: the same
- * outputs further on, or the group after this one, in the order of memory.
+ * w is gone through a group of outputs at a time, which lie side by side in memory. The x of several rows is larger
+ * than L1, so a group takes a stretch of inputs at a time and keeps the lanes of its sums in between; meanwhile the
+ * group after this one is asked for, in the order of memory (stream.h).
  *
  * A tile of rows by four outputs loads x least often. Where it has more sums than registers, half of its rows go first,
- * or, where converting w twice would cost more, it has two outputs. */
-enum { OUTPUTS = 4, GROUP = 8, STRETCH = 32 * STEP, MOST_HEIGHT = 12, MOST_SUMS = 24, FEW_ROWS = 2, FEW_AHEAD = 4096 };
-_Static_assert(DEPTH % STRETCH == 0, "");
+ * or, where converting w twice would cost more, it has two outputs.
+ *
+ * x prepared is [tile][half of a high tile][step][rows][16 lanes]. Tiles have a few heights only; rows that do not
+ * exist are zeros. */
+enum {
+    OUTPUTS = 4,
+    MOST_GROUP = 8,
+    STRETCH = 32 * STEP,
+    FEW_ROWS = 2,
+    MOST_WHOLE = 6,
+    MOST_HEIGHT = 12,
+    MOST_SUMS = 24
+};
+_Static_assert(DEPTH % STRETCH == 0 && OUTPUTS * MOST_WHOLE <= MOST_SUMS, "");
 
-INLINE int tile_outputs(int height, int dear)
-{
-    return height * OUTPUTS > MOST_SUMS && dear ? 2 : OUTPUTS;
-}
-
-INLINE int tile_rows(int height, int dear)
-{
-    return height * tile_outputs(height, dear) > MOST_SUMS ? height / 2 : height;
-}
-
-static int stream_height(int T)
+INLINE int stream_height(int T)
 {
     return T <= 4 ? T : T <= 6 ? 6 : T <= 8 ? 8 : MOST_HEIGHT;
+}
+
+/* Rows whose x lies together. */
+INLINE int x_rows(int height)
+{
+    return height <= MOST_WHOLE ? height : height / 2;
 }
 
 static size_t prepared_bytes(int T, int I)
@@ -78,168 +83,167 @@ static size_t prepared_bytes(int T, int I)
 
 INLINE void prepare(load_fn *load, char *at, const float *x, size_t x_stride, int T, int I)
 {
-    for (int t = 0, height; t < T; t += height) {
-        height = stream_height(T - t);
+    for (int t = 0, rows, left = 0; t < T; t += rows, left -= rows) {
+        if (left <= 0) left = stream_height(T - t);
+        rows = x_rows(left);
         for (int i = 0; i < I; i += STEP) {
-            for (int r = t; r < t + height; r++, at += VECTOR_BYTES)
+            for (int r = t; r < t + rows; r++, at += VECTOR_BYTES)
                 store_vector(at, r < T ? load((const char *)(x + (size_t)r * x_stride + i), I - i)
                                        : _mm512_setzero_si512());
         }
     }
 }
 
-/* What a call reads. Its outputs are numbered so that neighbours are of different bands: output q is number q / bands
- * of band q % bands. */
-struct streamed {
-    const char *w;
-    size_t row_bytes, band_bytes;
-    int bands, O;
+/* A tile of rows and a group of outputs, constants where it is used. */
+struct stream_shape {
+    int height, group; /* rows, outputs                               */
+    int rows, width;   /* of them at a time                           */
+    int repeats;       /* of what is asked for                        */
+    size_t ask;        /* bytes that are asked for in a step of these */
 };
 
-static const char *streamed_row(const struct streamed *s, int q)
+/* dear: whether it takes several instructions to make a vector of w what is multiplied. */
+INLINE struct stream_shape stream_shape(int height, size_t bytes, int dear)
 {
-    const int last = s->bands * s->O - 1, known = q < last ? q : last;
-    return s->w + (size_t)(known % s->bands) * s->band_bytes + (size_t)(known / s->bands) * s->row_bytes;
+    const int two = dear && height > MOST_WHOLE, rows = two ? height : x_rows(height), width = two ? 2 : OUTPUTS;
+    const int few = height <= FEW_ROWS;
+    return (struct stream_shape){
+        .height = height,
+        .group = few ? OUTPUTS : MOST_GROUP,
+        .rows = rows,
+        .width = width,
+        .repeats = few ? STREAM_REPEATS_FEW : STREAM_REPEATS,
+        .ask = (size_t)width * STEP * bytes * (size_t)rows / (size_t)height,
+    };
 }
 
-/* Byte `at` of a group of outputs from q on, in the order of memory: band after band. */
-static const char *streamed_byte(const struct streamed *s, int q, size_t at)
+/* x: of the first row of a tile; x_half: from half to half of it. */
+INLINE void stream_step(load_fn *load, const struct stream_shape *s, __m512 *sum, const char *x, size_t x_half,
+                        const char *const *w, size_t at, int n)
 {
-    const int row = (int)(at / s->row_bytes), rows = GROUP / s->bands;
-    return streamed_row(s, q + row % rows * s->bands + row / rows) + at % s->row_bytes;
-}
-
-INLINE void stream_step(load_fn *load, int rows, int width, __m512 *sum, const char *x, const char *const *w, size_t at,
-                        int n)
-{
+    const int half = x_rows(s->height);
     __m512i v[OUTPUTS];
-    UNROLL for (int o = 0; o < width; o++) v[o] = load(w[o] + at, n);
-    UNROLL for (int t = 0; t < rows; t++)
+    UNROLL for (int o = 0; o < s->width; o++) v[o] = load(w[o] + at, n);
+    UNROLL for (int t = 0; t < s->rows; t++)
     {
-        __m512i xt = load_vector(x + t * VECTOR_BYTES);
+        __m512i xt = load_vector(x + (size_t)(t / half) * x_half + t % half * VECTOR_BYTES);
         COMPUTE_HERE(xt); /* or gcc reads it again for every product */
-        UNROLL for (int o = 0; o < width; o++) sum[t * width + o] = madd(sum[t * width + o], xt, v[o]);
+        UNROLL for (int o = 0; o < s->width; o++) sum[t * s->width + o] = madd(sum[t * s->width + o], xt, v[o]);
     }
 }
 
-/* Adds what inputs [at, end) give to the lanes of rows by width sums. x: of the first of these rows, steps x_step bytes
- * apart. `ask` bytes of what comes next are asked for in every step. */
-INLINE void stream_stretch(load_fn *load, size_t bytes, int rows, int width, __m512 *lanes, const char *x,
-                           size_t x_step, const char *const *w, int at, int end, const char *next, size_t ask)
+/* Adds what inputs [at, end) give to the lanes of rows by width sums, and asks for what comes next. */
+INLINE void stream_stretch(load_fn *load, size_t bytes, const struct stream_shape *s, __m512 *lanes, const char *x,
+                           size_t x_half, const char *const *w, int at, int end, const char *next)
 {
+    const int sums = s->rows * s->width;
+    const size_t x_step = (size_t)x_rows(s->height) * VECTOR_BYTES;
     __m512 sum[MOST_SUMS];
-    UNROLL for (int i = 0; i < rows * width; i++) sum[i] = lanes[i];
-    for (; at + STEP <= end; at += STEP, x += x_step, next += ask) {
-        UNROLL for (size_t a = 0; a < ask; a += VECTOR_BYTES) _mm_prefetch(next + a, _MM_HINT_T1);
-        stream_step(load, rows, width, sum, x, w, (size_t)at * bytes, STEP);
+    UNROLL for (int i = 0; i < sums; i++) sum[i] = lanes[i];
+    for (; at + STEP <= end; at += STEP, x += x_step, next += s->ask) {
+        UNROLL for (size_t a = 0; a < s->ask; a += VECTOR_BYTES) ask_repeatedly(next + a, s->repeats);
+        stream_step(load, s, sum, x, x_half, w, (size_t)at * bytes, STEP);
     }
-    if (at < end) stream_step(load, rows, width, sum, x, w, (size_t)at * bytes, end - at);
-    UNROLL for (int i = 0; i < rows * width; i++) lanes[i] = sum[i];
+    if (at < end) stream_step(load, s, sum, x, x_half, w, (size_t)at * bytes, end - at);
+    UNROLL for (int i = 0; i < sums; i++) lanes[i] = sum[i];
 }
 
-/* Results of a tile of `height` rows, T of which exist, by n outputs from q on. z: [n / width][height][width]. */
-INLINE void store_streamed(float *y, size_t y_stride, const float *z, const struct streamed *s, int height, int width,
-                           int q, int n, int T)
+/* Results of a tile of rows, T of which exist, by a group of outputs, O of which exist.
+ * z: [group / width][height][width]. */
+INLINE void store_streamed(const struct stream_shape *s, float *y, size_t y_stride, const float *z, int T, int O)
 {
-    for (int o = 0; o < n && q + o < s->bands * s->O; o++) {
-        float *to = y + (size_t)((q + o) % s->bands * s->O + (q + o) / s->bands);
-        for (int t = 0; t < height && t < T; t++)
-            to[(size_t)t * y_stride] = z[(o / width * height + t) * width + o % width];
+    for (int o = 0; o < s->group && o < O; o++) {
+        for (int t = 0; t < s->height && t < T; t++)
+            y[(size_t)t * y_stride + (size_t)o] = z[(o / s->width * s->height + t) * s->width + o % s->width];
     }
 }
 
-/* One tile of rows, T of which exist, by a group of outputs from q on. */
-INLINE void stream_group(load_fn *load, size_t bytes, int dear, int height, float *y, size_t y_stride, const char *x,
-                         const struct streamed *s, int q, int T, int I)
+/* One tile of rows, T of which exist, by a group of outputs, O of which exist. */
+INLINE void stream_group(load_fn *load, size_t bytes, const struct stream_shape *s, float *y, size_t y_stride,
+                         const char *x, const char *w, int T, int O, int I)
 {
-    const int width = tile_outputs(height, dear), rows = tile_rows(height, dear), sums = rows * width;
-    const size_t x_step = (size_t)height * VECTOR_BYTES;
-    const size_t ask = (size_t)width * STEP * bytes * (size_t)rows / (size_t)height;
-    const char *w[GROUP];
-    __m512 lanes[GROUP * MOST_HEIGHT];
-    __m128 z[GROUP * MOST_HEIGHT / 4];
-    size_t asked = 0;
-    for (int o = 0; o < GROUP; o++)
-        w[o] = streamed_row(s, q + o);
-    for (int i = 0; i < GROUP * height / 4; i++)
+    const int sums = s->rows * s->width;
+    const size_t row_bytes = (size_t)I * bytes, x_half = steps_of(I) * (size_t)x_rows(s->height) * VECTOR_BYTES;
+    const char *row[MOST_GROUP], *next = w + (size_t)s->group * row_bytes;
+    __m512 lanes[MOST_GROUP * MOST_HEIGHT];
+    __m128 z[MOST_GROUP * MOST_HEIGHT / 4];
+    for (int o = 0; o < s->group; o++)
+        row[o] = w + (size_t)(o < O ? o : O - 1) * row_bytes;
+    for (int i = 0; i < s->group * s->height / 4; i++)
         z[i] = _mm_setzero_ps();
     for (int at = 0; at < I; at += STRETCH) {
         const int end = at + STRETCH < I ? at + STRETCH : I;
         const size_t steps = steps_of(end - at);
         __m512 *tile = lanes;
         __m128 *zt = z;
-        for (int o = 0; o < GROUP; o += width) {
-            for (int r = 0; r < height; r += rows, tile += sums, zt += sums / 4, asked += steps * ask) {
+        for (int o = 0; o < s->group; o += s->width) {
+            const char *xt = x;
+            for (int r = 0; r < s->height; r += s->rows, xt += x_half, tile += sums, zt += sums / 4) {
                 if (at % DEPTH == 0) UNROLL for (int i = 0; i < sums; i++) tile[i] = _mm512_setzero_ps();
-                stream_stretch(load, bytes, rows, width, tile, x + r * VECTOR_BYTES, x_step, w + o, at, end,
-                               streamed_byte(s, q + GROUP, asked), ask);
+                stream_stretch(load, bytes, s, tile, xt, x_half, row + o, at, end, next);
+                next += steps * s->ask;
                 if (end % DEPTH && end < I) continue;
                 UNROLL for (int g = 0; g < sums / 4; g++) zt[g] = add_lanes(zt[g], tile + 4 * g);
             }
         }
-        x += steps * x_step;
+        x += steps * (size_t)x_rows(s->height) * VECTOR_BYTES;
     }
-    store_streamed(y, y_stride, (const float *)z, s, height, width, q, GROUP, T);
+    store_streamed(s, y, y_stride, (const float *)z, T, O);
 }
 
-/* One or two rows by four outputs from q on. */
-INLINE void stream_few(load_fn *load, size_t bytes, int rows, float *y, size_t y_stride, const char *x,
-                       const struct streamed *s, int q, int I)
+/* One row, one output after the other: w is read as it lies, from its beginning to its end. */
+INLINE void stream_one(load_fn *load, size_t bytes, float *y, const char *x, const char *w, int O, int I)
 {
-    const char *row[OUTPUTS];
-    __m128 z[FEW_ROWS];
-    for (int o = 0; o < OUTPUTS; o++)
-        row[o] = streamed_row(s, q + o);
-    UNROLL for (int t = 0; t < rows; t++) z[t] = _mm_setzero_ps();
-    for (int at = 0; at < I; at += DEPTH) {
-        const int end = at + DEPTH < I ? at + DEPTH : I;
-        __m512 sum[FEW_ROWS * OUTPUTS];
-        int i = at;
-        UNROLL for (int k = 0; k < rows * OUTPUTS; k++) sum[k] = _mm512_setzero_ps();
-        for (; i + STEP <= end; i += STEP, x += rows * VECTOR_BYTES) {
-            UNROLL for (int o = 0; o < OUTPUTS; o++) UNROLL for (size_t a = 0; a < STEP * bytes; a += VECTOR_BYTES)
-                _mm_prefetch(row[o] + (size_t)i * bytes + FEW_AHEAD + a, _MM_HINT_T1);
-            stream_step(load, rows, OUTPUTS, sum, x, row, (size_t)i * bytes, STEP);
+    for (int o = 0; o < O; o++) {
+        const char *xi = x;
+        __m128 z = _mm_setzero_ps();
+        for (int at = 0; at < I; at += DEPTH) {
+            const int end = at + DEPTH < I ? at + DEPTH : I;
+            __m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+            int i = at;
+            for (; i + STEP <= end; i += STEP, xi += VECTOR_BYTES, w += STEP * bytes) {
+                UNROLL for (size_t a = 0; a < STEP * bytes; a += VECTOR_BYTES)
+                    ask_repeatedly(w + STREAM_AHEAD + a, STREAM_REPEATS_FEW);
+                sum[0] = madd(sum[0], load_vector(xi), load(w, STEP));
+            }
+            if (i < end) {
+                sum[0] = madd(sum[0], load_vector(xi), load(w, end - i));
+                xi += VECTOR_BYTES;
+                w += (size_t)(end - i) * bytes;
+            }
+            z = add_lanes(z, sum);
         }
-        if (i < end) {
-            stream_step(load, rows, OUTPUTS, sum, x, row, (size_t)i * bytes, end - i);
-            x += rows * VECTOR_BYTES;
-        }
-        UNROLL for (int t = 0; t < rows; t++) z[t] = add_lanes(z[t], sum + t * OUTPUTS);
+        y[o] = _mm_cvtss_f32(z);
     }
-    store_streamed(y, y_stride, (const float *)z, s, rows, OUTPUTS, q, OUTPUTS, rows);
 }
 
 /* One tile of rows by all outputs. */
 INLINE void stream_outputs(load_fn *load, size_t bytes, int dear, int height, float *y, size_t y_stride, const char *x,
-                           const struct streamed *s, int T, int I)
+                           const char *w, int T, int O, int I)
 {
-    const int all = s->bands * s->O;
-    if (height <= FEW_ROWS) {
-        for (int q = 0; q < all; q += OUTPUTS)
-            stream_few(load, bytes, height, y, y_stride, x, s, q, I);
+    if (height == 1) {
+        stream_one(load, bytes, y, x, w, O, I);
         return;
     }
-    for (int q = 0; q < all; q += GROUP)
-        stream_group(load, bytes, dear, height, y, y_stride, x, s, q, T, I);
+    const struct stream_shape s = stream_shape(height, bytes, dear);
+    for (int o = 0; o < O; o += s.group)
+        stream_group(load, bytes, &s, y + o, y_stride, x, w + (size_t)o * (size_t)I * bytes, T, O - o, I);
 }
 
-/* dear: whether it takes several instructions to make a vector of w what is multiplied. */
 INLINE void stream(load_fn *load, size_t bytes, int dear, float *y, size_t y_stride, const char *x, const char *w,
-                   size_t band_bytes, int bands, int T, int O, int I)
+                   int T, int O, int I)
 {
-    const struct streamed s = {w, (size_t)I * bytes, band_bytes, bands, O};
     for (int t = 0, height; t < T; t += height, x += (size_t)height * steps_of(I) * VECTOR_BYTES) {
         float *yt = y + (size_t)t * y_stride;
         height = stream_height(T - t);
         switch (height) {
-        case 1: stream_outputs(load, bytes, dear, 1, yt, y_stride, x, &s, T - t, I); break;
-        case 2: stream_outputs(load, bytes, dear, 2, yt, y_stride, x, &s, T - t, I); break;
-        case 3: stream_outputs(load, bytes, dear, 3, yt, y_stride, x, &s, T - t, I); break;
-        case 4: stream_outputs(load, bytes, dear, 4, yt, y_stride, x, &s, T - t, I); break;
-        case 6: stream_outputs(load, bytes, dear, 6, yt, y_stride, x, &s, T - t, I); break;
-        case 8: stream_outputs(load, bytes, dear, 8, yt, y_stride, x, &s, T - t, I); break;
-        default: stream_outputs(load, bytes, dear, MOST_HEIGHT, yt, y_stride, x, &s, T - t, I); break;
+        case 1: stream_outputs(load, bytes, dear, 1, yt, y_stride, x, w, T - t, O, I); break;
+        case 2: stream_outputs(load, bytes, dear, 2, yt, y_stride, x, w, T - t, O, I); break;
+        case 3: stream_outputs(load, bytes, dear, 3, yt, y_stride, x, w, T - t, O, I); break;
+        case 4: stream_outputs(load, bytes, dear, 4, yt, y_stride, x, w, T - t, O, I); break;
+        case 6: stream_outputs(load, bytes, dear, 6, yt, y_stride, x, w, T - t, O, I); break;
+        case 8: stream_outputs(load, bytes, dear, 8, yt, y_stride, x, w, T - t, O, I); break;
+        default: stream_outputs(load, bytes, dear, MOST_HEIGHT, yt, y_stride, x, w, T - t, O, I); break;
         }
     }
 }
@@ -443,7 +447,8 @@ static void multiply(float *z, const void *x, const void *w, int T, int n, const
     static void name(float *y, size_t y_stride, const void *x, const void *w, size_t band_bytes, int bands, int T,     \
                      int O, int I)                                                                                     \
     {                                                                                                                  \
-        stream(load, bytes, dear, y, y_stride, x, w, band_bytes, bands, T, O, I);                                      \
+        (void)band_bytes, (void)bands; /* one */                                                                       \
+        stream(load, bytes, dear, y, y_stride, x, w, T, O, I);                                                         \
     }
 
 #define PACK_W(name, load, bytes)                                                                                      \

@@ -61,6 +61,7 @@ void kernels_init_avx512bf16_linear(struct kernels *k)
             .prepared_bytes = prepared_bytes,
             .prepare = prepare_bf16,
             .stream = streams[w],
+            .stream_bands = 1,
             .stream_rows = STREAM_ROWS,
             .panel = PANEL,
             .depth = DEPTH,
