@@ -118,7 +118,7 @@ INLINE void ask_step(enum weight_type type, const char *block, int g, int n, int
     const int steps = quant_group(type) / QUANT_STEP, pair = type == WEIGHT_Q4 && n == 1;
     if (pair && s % 2) return;
     const int line = pair ? (g * steps + s) / 2 : s;
-    ask_repeatedly(block + STREAM_AHEAD + line * QUANT_STEP_BYTES, STREAM_REPEATS_FEW);
+    ask_repeatedly((uintptr_t)block + STREAM_AHEAD + (size_t)line * QUANT_STEP_BYTES, STREAM_REPEATS_FEW);
 }
 
 /* y[rows][width] += the products of n groups of a block, from group g on, for strips that begin at block[]; without the
@@ -153,7 +153,7 @@ INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width,
         __m512 scale_w[MOST_WIDTH];
         UNROLL for (int b = 0; b < width; b++)
         {
-            if (ahead) ask_repeatedly(block[b] + STREAM_AHEAD + scales_at, STREAM_REPEATS_FEW);
+            if (ahead) ask_repeatedly((uintptr_t)block[b] + STREAM_AHEAD + scales_at, STREAM_REPEATS_FEW);
             scale_w[b] = _mm512_cvtph_ps(load_half_vector(block[b] + scales_at));
         }
         UNROLL for (int t = 0; t < rows; t++)

@@ -42,9 +42,9 @@ static size_t steps_of(int n)
 
 /* ---- Streaming ----
  *
- * w is gone through a group of outputs at a time, which lie side by side in memory. The x of several rows is larger
- * than L1, so a group takes a stretch of inputs at a time and keeps the lanes of its sums in between; meanwhile the
- * group after this one is asked for, in the order of memory (stream.h).
+ * One row goes through w one output after the other, as they lie in memory. The x of several rows is larger than L1:
+ * they take a group of outputs, which lie side by side, a stretch of inputs at a time, and keep the lanes of their sums
+ * in between; meanwhile the group after this one is asked for, in the order of memory. stream.h says how.
  *
  * A tile of rows by four outputs loads x least often. Where it has more sums than registers, half of its rows go first,
  * or, where converting w twice would cost more, it has two outputs.
@@ -83,8 +83,8 @@ static size_t prepared_bytes(int T, int I)
 
 INLINE void prepare(load_fn *load, char *at, const float *x, size_t x_stride, int T, int I)
 {
-    for (int t = 0, rows, left = 0; t < T; t += rows, left -= rows) {
-        if (left <= 0) left = stream_height(T - t);
+    for (int t = 0, rows, left = 0; t < T; t += rows, left -= rows) { /* left: rows of this tile */
+        if (!left) left = stream_height(T - t);
         rows = x_rows(left);
         for (int i = 0; i < I; i += STEP) {
             for (int r = t; r < t + rows; r++, at += VECTOR_BYTES)
@@ -94,101 +94,97 @@ INLINE void prepare(load_fn *load, char *at, const float *x, size_t x_stride, in
     }
 }
 
-/* A tile of rows and a group of outputs, constants where it is used. */
-struct stream_shape {
-    int height, group; /* rows, outputs                               */
-    int rows, width;   /* of them at a time                           */
-    int repeats;       /* of what is asked for                        */
-    size_t ask;        /* bytes that are asked for in a step of these */
-};
-
-/* dear: whether it takes several instructions to make a vector of w what is multiplied. */
-INLINE struct stream_shape stream_shape(int height, size_t bytes, int dear)
+/* Of a tile of rows: outputs and rows at a time, and outputs of a group. dear: whether it takes several instructions to
+ * make a vector of w what is multiplied. */
+INLINE int tile_outputs(int height, int dear)
 {
-    const int two = dear && height > MOST_WHOLE, rows = two ? height : x_rows(height), width = two ? 2 : OUTPUTS;
-    const int few = height <= FEW_ROWS;
-    return (struct stream_shape){
-        .height = height,
-        .group = few ? OUTPUTS : MOST_GROUP,
-        .rows = rows,
-        .width = width,
-        .repeats = few ? STREAM_REPEATS_FEW : STREAM_REPEATS,
-        .ask = (size_t)width * STEP * bytes * (size_t)rows / (size_t)height,
-    };
+    return dear && height > MOST_WHOLE ? 2 : OUTPUTS;
+}
+
+INLINE int tile_rows(int height, int dear)
+{
+    return tile_outputs(height, dear) == OUTPUTS ? x_rows(height) : height;
+}
+
+INLINE int group_outputs(int height)
+{
+    return height <= FEW_ROWS ? OUTPUTS : MOST_GROUP;
 }
 
 /* x: of the first row of a tile; x_half: from half to half of it. */
-INLINE void stream_step(load_fn *load, const struct stream_shape *s, __m512 *sum, const char *x, size_t x_half,
+INLINE void stream_step(load_fn *load, int height, int rows, int width, __m512 *sum, const char *x, size_t x_half,
                         const char *const *w, size_t at, int n)
 {
-    const int half = x_rows(s->height);
+    const int half = x_rows(height);
     __m512i v[OUTPUTS];
-    UNROLL for (int o = 0; o < s->width; o++) v[o] = load(w[o] + at, n);
-    UNROLL for (int t = 0; t < s->rows; t++)
+    UNROLL for (int o = 0; o < width; o++) v[o] = load(w[o] + at, n);
+    UNROLL for (int t = 0; t < rows; t++)
     {
         __m512i xt = load_vector(x + (size_t)(t / half) * x_half + t % half * VECTOR_BYTES);
         COMPUTE_HERE(xt); /* or gcc reads it again for every product */
-        UNROLL for (int o = 0; o < s->width; o++) sum[t * s->width + o] = madd(sum[t * s->width + o], xt, v[o]);
+        UNROLL for (int o = 0; o < width; o++) sum[t * width + o] = madd(sum[t * width + o], xt, v[o]);
     }
 }
 
-/* Adds what inputs [at, end) give to the lanes of rows by width sums, and asks for what comes next. */
-INLINE void stream_stretch(load_fn *load, size_t bytes, const struct stream_shape *s, __m512 *lanes, const char *x,
-                           size_t x_half, const char *const *w, int at, int end, const char *next)
+/* Adds what inputs [at, end) give to the lanes of rows by width sums. `ask` bytes of what comes next are asked for in
+ * every step. */
+INLINE void stream_stretch(load_fn *load, size_t bytes, int height, int rows, int width, __m512 *lanes, const char *x,
+                           size_t x_half, const char *const *w, int at, int end, uintptr_t next, size_t ask)
 {
-    const int sums = s->rows * s->width;
-    const size_t x_step = (size_t)x_rows(s->height) * VECTOR_BYTES;
+    const int sums = rows * width, repeats = height <= FEW_ROWS ? STREAM_REPEATS_FEW : STREAM_REPEATS;
     __m512 sum[MOST_SUMS];
     UNROLL for (int i = 0; i < sums; i++) sum[i] = lanes[i];
-    for (; at + STEP <= end; at += STEP, x += x_step, next += s->ask) {
-        UNROLL for (size_t a = 0; a < s->ask; a += VECTOR_BYTES) ask_repeatedly(next + a, s->repeats);
-        stream_step(load, s, sum, x, x_half, w, (size_t)at * bytes, STEP);
+    for (; at + STEP <= end; at += STEP, x += x_rows(height) * VECTOR_BYTES, next += ask) {
+        UNROLL for (size_t a = 0; a < ask; a += VECTOR_BYTES) ask_repeatedly(next + a, repeats);
+        stream_step(load, height, rows, width, sum, x, x_half, w, (size_t)at * bytes, STEP);
     }
-    if (at < end) stream_step(load, s, sum, x, x_half, w, (size_t)at * bytes, end - at);
+    if (at < end) stream_step(load, height, rows, width, sum, x, x_half, w, (size_t)at * bytes, end - at);
     UNROLL for (int i = 0; i < sums; i++) lanes[i] = sum[i];
 }
 
 /* Results of a tile of rows, T of which exist, by a group of outputs, O of which exist.
  * z: [group / width][height][width]. */
-INLINE void store_streamed(const struct stream_shape *s, float *y, size_t y_stride, const float *z, int T, int O)
+INLINE void store_streamed(float *y, size_t y_stride, const float *z, int height, int width, int T, int O)
 {
-    for (int o = 0; o < s->group && o < O; o++) {
-        for (int t = 0; t < s->height && t < T; t++)
-            y[(size_t)t * y_stride + (size_t)o] = z[(o / s->width * s->height + t) * s->width + o % s->width];
+    for (int o = 0; o < group_outputs(height) && o < O; o++) {
+        for (int t = 0; t < height && t < T; t++)
+            y[(size_t)t * y_stride + (size_t)o] = z[(o / width * height + t) * width + o % width];
     }
 }
 
 /* One tile of rows, T of which exist, by a group of outputs, O of which exist. */
-INLINE void stream_group(load_fn *load, size_t bytes, const struct stream_shape *s, float *y, size_t y_stride,
-                         const char *x, const char *w, int T, int O, int I)
+INLINE void stream_group(load_fn *load, size_t bytes, int dear, int height, float *y, size_t y_stride, const char *x,
+                         const char *w, int T, int O, int I)
 {
-    const int sums = s->rows * s->width;
-    const size_t row_bytes = (size_t)I * bytes, x_half = steps_of(I) * (size_t)x_rows(s->height) * VECTOR_BYTES;
-    const char *row[MOST_GROUP], *next = w + (size_t)s->group * row_bytes;
+    const int width = tile_outputs(height, dear), rows = tile_rows(height, dear), sums = rows * width;
+    const int group = group_outputs(height);
+    const size_t row_bytes = (size_t)I * bytes, x_half = steps_of(I) * (size_t)x_rows(height) * VECTOR_BYTES;
+    const size_t ask = (size_t)width * STEP * bytes * (size_t)rows / (size_t)height;
+    const char *row[MOST_GROUP];
+    uintptr_t next = (uintptr_t)w + (size_t)group * row_bytes;
     __m512 lanes[MOST_GROUP * MOST_HEIGHT];
     __m128 z[MOST_GROUP * MOST_HEIGHT / 4];
-    for (int o = 0; o < s->group; o++)
+    for (int o = 0; o < group; o++)
         row[o] = w + (size_t)(o < O ? o : O - 1) * row_bytes;
-    for (int i = 0; i < s->group * s->height / 4; i++)
+    for (int i = 0; i < group * height / 4; i++)
         z[i] = _mm_setzero_ps();
     for (int at = 0; at < I; at += STRETCH) {
         const int end = at + STRETCH < I ? at + STRETCH : I;
         const size_t steps = steps_of(end - at);
         __m512 *tile = lanes;
         __m128 *zt = z;
-        for (int o = 0; o < s->group; o += s->width) {
+        for (int o = 0; o < group; o += width) {
             const char *xt = x;
-            for (int r = 0; r < s->height; r += s->rows, xt += x_half, tile += sums, zt += sums / 4) {
+            for (int r = 0; r < height; r += rows, xt += x_half, tile += sums, zt += sums / 4, next += steps * ask) {
                 if (at % DEPTH == 0) UNROLL for (int i = 0; i < sums; i++) tile[i] = _mm512_setzero_ps();
-                stream_stretch(load, bytes, s, tile, xt, x_half, row + o, at, end, next);
-                next += steps * s->ask;
+                stream_stretch(load, bytes, height, rows, width, tile, xt, x_half, row + o, at, end, next, ask);
                 if (end % DEPTH && end < I) continue;
                 UNROLL for (int g = 0; g < sums / 4; g++) zt[g] = add_lanes(zt[g], tile + 4 * g);
             }
         }
-        x += steps * (size_t)x_rows(s->height) * VECTOR_BYTES;
+        x += steps * (size_t)x_rows(height) * VECTOR_BYTES;
     }
-    store_streamed(s, y, y_stride, (const float *)z, T, O);
+    store_streamed(y, y_stride, (const float *)z, height, width, T, O);
 }
 
 /* One row, one output after the other: w is read as it lies, from its beginning to its end. */
@@ -203,7 +199,7 @@ INLINE void stream_one(load_fn *load, size_t bytes, float *y, const char *x, con
             int i = at;
             for (; i + STEP <= end; i += STEP, xi += VECTOR_BYTES, w += STEP * bytes) {
                 UNROLL for (size_t a = 0; a < STEP * bytes; a += VECTOR_BYTES)
-                    ask_repeatedly(w + STREAM_AHEAD + a, STREAM_REPEATS_FEW);
+                    ask_repeatedly((uintptr_t)w + STREAM_AHEAD + a, STREAM_REPEATS_FEW);
                 sum[0] = madd(sum[0], load_vector(xi), load(w, STEP));
             }
             if (i < end) {
@@ -225,9 +221,8 @@ INLINE void stream_outputs(load_fn *load, size_t bytes, int dear, int height, fl
         stream_one(load, bytes, y, x, w, O, I);
         return;
     }
-    const struct stream_shape s = stream_shape(height, bytes, dear);
-    for (int o = 0; o < O; o += s.group)
-        stream_group(load, bytes, &s, y + o, y_stride, x, w + (size_t)o * (size_t)I * bytes, T, O - o, I);
+    for (int o = 0; o < O; o += group_outputs(height))
+        stream_group(load, bytes, dear, height, y + o, y_stride, x, w + (size_t)o * (size_t)I * bytes, T, O - o, I);
 }
 
 INLINE void stream(load_fn *load, size_t bytes, int dear, float *y, size_t y_stride, const char *x, const char *w,

@@ -8,9 +8,10 @@
 #define GPTJT_KERNELS_X86_STREAM_H
 
 #include <immintrin.h>
+#include <stdint.h>
 
-/* Times, distance, and how far ahead a line is asked for the first time by those who read w as it lies. STREAM_REPEATS
- * is for kernels that have enough to compute to be held up by it. */
+/* Times, distance, and how far ahead a line is asked for the first time by those who read w as it lies. Once less
+ * by those who have so much to compute that it would hold them up. */
 enum {
     STREAM_REPEATS = 3,
     STREAM_REPEATS_FEW = 4,
@@ -18,12 +19,11 @@ enum {
     STREAM_AHEAD = (STREAM_REPEATS_FEW + 1) * STREAM_REPEATS_APART
 };
 
-/* p: the line that is asked for the first time. */
-static inline __attribute__((always_inline)) void ask_repeatedly(const char *p, int repeats)
+/* The line at this address, which may lie behind all that there is, for the first time, and others for the next. */
+static inline __attribute__((always_inline)) void ask_repeatedly(uintptr_t line, int repeats)
 {
-    _mm_prefetch(p, _MM_HINT_T1);
-    for (int k = 1; k <= repeats; k++)
-        _mm_prefetch(p - k * STREAM_REPEATS_APART, _MM_HINT_T1);
+    for (int k = 0; k <= repeats; k++)
+        _mm_prefetch((const char *)(line - (uintptr_t)k * STREAM_REPEATS_APART), _MM_HINT_T1);
 }
 
 #endif
