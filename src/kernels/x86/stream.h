@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* How weights are asked for while others are streamed, whatever the instruction set.
  *
- * A line asked for is on its way in a place of the L1 cache, of which there are few, and where none is free nothing is
- * asked for, without a word. So a line is asked for again and again, later each time, while lines further on are asked
- * for the first time: one that is in L2 by then costs little. Measured on Zen 4 in docs/PERFORMANCE.md. */
+ * A prefetch does nothing, without a word, where the core has no place left for what is on its way, and it has few. So
+ * a line is asked for again and again, later each time, while lines further on are asked for the first time: one that
+ * is in L2 by then costs little. Measured on Zen 4, docs/PERFORMANCE.md. */
 #ifndef GPTJT_KERNELS_X86_STREAM_H
 #define GPTJT_KERNELS_X86_STREAM_H
 
