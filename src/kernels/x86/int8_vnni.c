@@ -111,19 +111,9 @@ struct strips {
     const char *block[STRIPS];
 };
 
-/* Asks for a line further on for each line used, in step s of n groups at once from group g on: one group of q4 takes
- * two steps to use up a line. */
-INLINE void ask_step(enum weight_type type, const char *block, int g, int n, int s)
-{
-    const int steps = quant_group(type) / QUANT_STEP, pair = type == WEIGHT_Q4 && n == 1;
-    if (pair && s % 2) return;
-    const int line = pair ? (g * steps + s) / 2 : s;
-    ask_repeatedly((uintptr_t)block + STREAM_AHEAD + (size_t)line * QUANT_STEP_BYTES, STREAM_REPEATS_FEW);
-}
-
 /* y[rows][width] += the products of n groups of a block, from group g on, for strips that begin at block[]; without the
- * scale of x, unless no other group has it too. Both groups of q4 at once take a line of w a single time. ahead: what
- * comes next is asked for. */
+ * scale of x, unless no other group has it too. Both groups of q4 at once take a line of w a single time. ahead: the
+ * values of a block further on are asked for, a line in each step of the first group. */
 INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width, __m512 *y, const int32_t *x,
                        const char *const *block, bool ahead)
 {
@@ -137,7 +127,8 @@ INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width,
         UNROLL for (int b = 0; b < width; b++)
         {
             UNROLL for (int k = 0; k < n; k++) v[k][b] = stored_step(type, block[b], (g + k) * steps + s);
-            if (ahead) ask_step(type, block[b], g, n, s);
+            if (ahead && !g)
+                ask_repeatedly((uintptr_t)block[b] + STREAM_AHEAD + (size_t)s * QUANT_STEP_BYTES, STREAM_REPEATS_FEW);
         }
         UNROLL for (int k = 0; k < n; k++) UNROLL for (int t = 0; t < rows; t++)
         {
@@ -151,11 +142,7 @@ INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width,
     {
         const size_t scales_at = quant_values_bytes(type) + (size_t)(g + k) * QUANT_STRIP * sizeof(uint16_t);
         __m512 scale_w[MOST_WIDTH];
-        UNROLL for (int b = 0; b < width; b++)
-        {
-            if (ahead) ask_repeatedly((uintptr_t)block[b] + STREAM_AHEAD + scales_at, STREAM_REPEATS_FEW);
-            scale_w[b] = _mm512_cvtph_ps(load_half_vector(block[b] + scales_at));
-        }
+        UNROLL for (int b = 0; b < width; b++) scale_w[b] = _mm512_cvtph_ps(load_half_vector(block[b] + scales_at));
         UNROLL for (int t = 0; t < rows; t++)
         {
             const __m512 scale_x = _mm512_castsi512_ps(_mm512_set1_epi32(x[t]));
@@ -170,13 +157,17 @@ INLINE void add_groups(enum weight_type type, int g, int n, int rows, int width,
     }
 }
 
-/* The next block of all strips. */
+/* The next block of all strips. ahead: one further on is asked for. */
 INLINE void add_block(enum weight_type type, int rows, int width, __m512 *y, const int32_t *x, struct strips *w,
                       bool ahead)
 {
     const int groups = QUANT_BLOCK / quant_group(type), n = groups * rows * width <= AT_ONCE ? groups : 1;
     UNROLL for (int g = 0; g < groups; g += n) add_groups(type, g, n, rows, width, y, x, w->block, ahead);
-    UNROLL for (int b = 0; b < width; b++) w->block[b] += quant_block_bytes(type);
+    UNROLL for (int b = 0; b < width; b++)
+    {
+        if (ahead) ask_repeatedly((uintptr_t)w->block[b] + STREAM_AHEAD + quant_values_bytes(type), STREAM_REPEATS_FEW);
+        w->block[b] += quant_block_bytes(type);
+    }
 }
 
 /* A group of x, which is n blocks, against `width` strips; z is [rows][width]. */
